@@ -1,0 +1,581 @@
+"""The scikit-learn contract of every autoencoder, once."""
+
+import functools
+import math
+import re
+import warnings
+from dataclasses import asdict
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._classical import Start, Table, no_start
+from ._random import Streams
+
+_FLOATS = [np.float64, np.float32]
+_MIN_HELD_OUT = 30  # fewer rows than this judge badly
+_MAX_CODES = 2000  # codes kept for the density that `sample` draws from
+
+
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Validation, fitting, the verbs and pickling, for all autoencoders.
+
+    A variant says what differs: its parameters and their constraints,
+    ``_classical_start`` and ``_make_module``, and where needed ``_loss_units``,
+    ``_corruption`` and ``_after_training``.
+    """
+
+    _parameter_constraints: dict = {
+        "latent_dim": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [
+            StrOptions(
+                {"elu", "gelu", "identity", "leaky_relu", "logistic"}
+                | {"relu", "selu", "silu", "softplus", "tanh"}
+            )
+        ],
+        "init": [StrOptions({"pca", "random"})],
+        "likelihood": [StrOptions({"gaussian", "bernoulli"})],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions({"adam", "adamw", "sgd"}), HasMethods("step")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [None, Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "callbacks": [None, list],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        latent_dim=2,
+        *,
+        hidden_layer_sizes=(128, 64),
+        activation="gelu",
+        init="pca",
+        likelihood="gaussian",
+        lr=2e-3,
+        max_epochs=100,
+        batch_size="auto",
+        optimizer="adamw",
+        weight_decay=0.01,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        device="auto",
+        callbacks=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.init = init
+        self.likelihood = likelihood
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.device = device
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # What a variant says
+
+    def _classical_start(self, table, streams):
+        """The :class:`~skae._classical.Start` of this method for a table."""
+        raise NotImplementedError
+
+    def _make_module(self, spec):
+        """The torch module that `spec` describes."""
+        from ._module import AutoencoderModule
+        from .likelihoods import BernoulliHead, GaussianHead
+
+        start = spec["start"]
+        head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
+        return AutoencoderModule(start, *self._make_networks(spec, start.latent_dim), head)
+
+    def _loss_units(self, start):
+        """Factor and offset that turn the module's loss into the one to report."""
+        if self.likelihood == "bernoulli":
+            return 1.0, 0.0
+        return 2.0 * start.noise_variance * start.scale**2, 0.0
+
+    def _before_training(self, module, table, streams):
+        """Tell the module what only training needs."""
+
+    def _after_training(self, X):
+        """Set the variant's own fitted attributes, and what `sample` needs."""
+        self._codes = self._encode(X[:: math.ceil(len(X) / _MAX_CODES)])
+
+    # Fitting
+
+    def fit(self, X, y=None):
+        """Compute the classical start, then train, keeping the best epoch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers; at least 2 rows.
+        y : Ignored
+            Present because a Pipeline passes labels.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X breaks a rule; nothing was trained then, and what was
+            fitted before is as it was.
+        KeyboardInterrupt
+            On Ctrl-C. The best epoch so far is kept as a fitted estimator.
+        """
+        return self._fit(X)
+
+    def _fit(self, X, X_clean=None):
+        before = vars(self).copy()
+        try:
+            interrupt = self._fit_unguarded(X, X_clean)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        if interrupt is not None:
+            raise interrupt
+        return self
+
+    def _fit_unguarded(self, X, X_clean):
+        """Fit; answers the KeyboardInterrupt that ended training, or None."""
+        self._validate_params()
+        device = _find_device(self.device)
+        previous = vars(self).get("net_") if self.warm_start else None
+        X = self._validate_rows(X, ensure_min_samples=2, reset=previous is None)
+        self._check_latent_dim(X)
+        X_clean = X if X_clean is None else self._validate_clean(X, X_clean)
+        self._check_range(X_clean)
+        streams = Streams(self.random_state)
+        table = Table.of(X_clean)
+        spec = self._describe(table, X, streams, previous)
+
+        start = spec["start"]
+        split = self._split(X, X_clean, start, device, streams)
+        options = self._training_options(start, streams, len(split.train))
+        net = self._make_net(spec, device, **options).initialize()
+        if previous is not None:
+            net.module_.load_state_dict(previous.module_.state_dict())
+        self._before_training(net.module_, table, streams)
+        interrupt = None
+        try:
+            net.fit(split)
+        except KeyboardInterrupt as error:
+            interrupt = error
+        net.module_.corruption = None
+
+        self.net_ = net
+        self._spec = spec
+        self.device_ = device
+        self.latent_dim_ = start.latent_dim
+        self.mean_ = start.mean
+        self.n_samples_ = len(X)
+        self.n_iter_ = len(net.loss_curve_)
+        self.best_epoch_ = net.best_epoch_
+        self.loss_curve_ = np.array(net.loss_curve_)
+        self.validation_curve_ = np.array(net.validation_curve_)
+        total = table.variance.sum() * (len(X) - 1) / len(X)
+        self._total_variance = total if total > 0 else 1.0
+        self._after_training(X)
+        return interrupt
+
+    def _describe(self, table, X, streams, previous):
+        """What the module is built from: plain values and the closed-form start."""
+        spec = {
+            "hidden_layer_sizes": tuple(int(size) for size in self._hidden_layer_sizes()),
+            "activation": self.activation,
+            "likelihood": self.likelihood,
+            "random": self.init == "random",
+        }
+        if previous is not None:
+            for name, value in spec.items():
+                if value != self._spec[name]:
+                    raise ValueError(
+                        f"warm_start=True goes on with a network of the same kind, however: "
+                        f"{name} was {self._spec[name]!r} and is {value!r}. Use "
+                        "warm_start=False to begin anew."
+                    )
+            if self.latent_dim not in (self._spec["latent_dim"], self.latent_dim_):
+                raise ValueError(
+                    "warm_start=True goes on with a network of the same kind, however: "
+                    f"latent_dim was {self._spec['latent_dim']} and is {self.latent_dim}. "
+                    "Use warm_start=False to begin anew."
+                )
+            return self._spec
+        if spec["random"]:
+            start = no_start(table, self.latent_dim, self.likelihood)
+        else:
+            start = self._classical_start(table, streams)
+        spec.update(
+            start=start,
+            latent_dim=self.latent_dim,
+            n_samples=len(X),
+            seed=streams.integer("init"),
+        )
+        return spec
+
+    def _split(self, X, X_clean, start, device, streams):
+        """Rows on the device, some of them held out."""
+        import torch
+
+        from ._batches import Rows
+        from ._net import Split
+
+        target = Rows.tensor(X_clean, start, device)
+        x = target if X is X_clean else Rows.tensor(X, start, device)
+        order = torch.from_numpy(streams.numpy("split").permutation(len(X))).to(device)
+        n_held_out = self._n_held_out(len(X))
+        train = Rows(x, target, order[n_held_out:])
+        return Split(train, Rows(x, target, order[:n_held_out]) if n_held_out else None)
+
+    def _n_held_out(self, n_samples):
+        if self.validation_fraction is None:
+            return 0
+        enough = min(_MIN_HELD_OUT, n_samples // 4)
+        wanted = max(math.ceil(self.validation_fraction * n_samples), enough)
+        return min(wanted, n_samples - 1)
+
+    def _make_net(self, spec, device, **training):
+        from ._net import AutoencoderNet
+
+        return AutoencoderNet(functools.partial(self._make_module, spec), device=device, **training)
+
+    def _training_options(self, start, streams, n_train):
+        """What the net is told about training."""
+        return {
+            "streams": streams,
+            "units": self._loss_units(start),
+            "lr": self.lr,
+            "max_epochs": self.max_epochs,
+            "batch_size": _auto_batch_size(n_train) if self.batch_size == "auto" else self.batch_size,
+            "optimizer": self.optimizer,
+            "weight_decay": self.weight_decay,
+            "early_stopping": self.early_stopping,
+            "n_iter_no_change": self.n_iter_no_change,
+            "callbacks": self.callbacks,
+            "verbose": self.verbose,
+        }
+
+    def _make_networks(self, spec, n_outputs):
+        """Encoder with `n_outputs` outputs and its mirror image."""
+        import torch
+
+        from .networks import mlp
+
+        start, hidden = spec["start"], spec["hidden_layer_sizes"]
+        n_features = len(start.mean)
+        generator = torch.Generator().manual_seed(spec["seed"])
+        rest = (spec["activation"], generator, not spec["random"])
+        encoder = mlp(n_features, n_outputs, hidden, *rest)
+        return encoder, mlp(start.latent_dim, n_features, hidden[::-1], *rest)
+
+    # Validation
+
+    def _validate_rows(self, X, *, ensure_min_samples=1, reset=False):
+        """X as a float array."""
+        kind = getattr(getattr(X, "dtype", None), "kind", "")
+        if kind in ("U", "S"):
+            raise ValueError(
+                f"X must hold numbers, however: it holds strings (dtype {X.dtype}). "
+                "Convert it with X.astype(float), or encode it with OrdinalEncoder."
+            )
+        return validate_data(
+            self, X, dtype=_FLOATS, reset=reset, ensure_min_samples=ensure_min_samples
+        )
+
+    def _validate_clean(self, X, X_clean):
+        X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
+        if X_clean.shape != X.shape:
+            raise ValueError(
+                "X_clean must have the shape of X, however: X_clean.shape="
+                f"{X_clean.shape} and X.shape={X.shape}."
+            )
+        return X_clean
+
+    def _check_latent_dim(self, X):
+        n_samples, n_features = X.shape
+        if isinstance(self.latent_dim, bool | np.bool_):
+            raise ValueError(
+                "latent_dim must be an int or a float in (0, 1), however: "
+                f"latent_dim={self.latent_dim}."
+            )
+        if self.latent_dim > min(n_samples, n_features):
+            raise ValueError(
+                f"latent_dim must be at most min(n_samples, n_features), however: "
+                f"latent_dim={self.latent_dim}, n_samples={n_samples}, n_features={n_features}."
+            )
+
+    def _hidden_layer_sizes(self):
+        sizes = self.hidden_layer_sizes
+        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+            raise ValueError(
+                "hidden_layer_sizes must be positive ints, however: "
+                f"hidden_layer_sizes={self.hidden_layer_sizes}."
+            )
+        return sizes
+
+    def _check_range(self, X):
+        if self.likelihood != "bernoulli":
+            return
+        low, high = X.min(), X.max()
+        if low < 0 or high > 1:
+            raise ValueError(
+                "likelihood='bernoulli' needs values in [0, 1], however: X has values from "
+                f"{low:.6g} to {high:.6g}. Scale X with MinMaxScaler(clip=True), or use "
+                "likelihood='gaussian'."
+            )
+
+    # The verbs
+
+    def transform(self, X):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, latent_dim_)
+            The codes, in the dtype of X. For a VAE they are posterior means.
+        """
+        return self._encode_checked(X)
+
+    def inverse_transform(self, Z):
+        """Decode codes into rows.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim_)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            What the decoder expects of such rows (its mean), in the units of the
+            training rows and the dtype of Z.
+        """
+        check_is_fitted(self, "net_")
+        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        if Z.shape[1] != self.latent_dim_:
+            raise ValueError(
+                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has "
+                f"{Z.shape[1]}."
+            )
+        return self._decode(Z)
+
+    def reconstruct(self, X):
+        """Encode and decode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            ``inverse_transform(transform(X))``, in the dtype of X.
+        """
+        return self._decode(self._encode_checked(X))
+
+    def score_samples(self, X):
+        """How well each row is reconstructed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            1 minus the squared error of a row in units of the total variance of the
+            training rows: 1 is perfect, 0 as good as the mean. The average over the
+            training rows is the fraction of their variance that is reconstructed.
+        """
+        check_is_fitted(self, "net_")
+        X = self._validate_rows(X)
+        error = np.square(X - self._decode(self._encode(X)), dtype=np.float64).sum(axis=1)
+        return (1.0 - error / self._total_variance).astype(X.dtype, copy=False)
+
+    def score(self, X, y=None):
+        """Mean of `score_samples`; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """Draw new rows.
+
+        Codes are drawn from a Gaussian mixture fitted to training codes (Ghosh et al.
+        2020) and decoded.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+            None uses the estimator's own `random_state`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "net_")
+        rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
+        return self._decode(self._draw_codes(n_samples, rng))
+
+    def _draw_codes(self, n_samples, rng):
+        mean, spread = self._codes.mean(axis=0), self._codes.std(axis=0)
+        spread[spread == 0] = 1.0
+        mixture = GaussianMixture(min(10, 1 + len(self._codes) // 20), random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit((self._codes - mean) / spread)
+        mixture.set_params(random_state=int(rng.integers(2**31)))
+        codes, _ = mixture.sample(n_samples)
+        return rng.permutation(codes) * spread + mean
+
+    def _sampling_streams(self, n_samples, random_state):
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples}.")
+        return Streams(self.random_state if random_state is None else random_state)
+
+    def _encode_checked(self, X):
+        check_is_fitted(self, "net_")
+        return self._encode(self._validate_rows(X))
+
+    def _encode(self, X):
+        """Codes of validated rows in the user's units, in the dtype of X."""
+        codes = self._apply("embed", X, len(self.mean_))
+        return codes * self._spec["start"].code_scale.astype(X.dtype)
+
+    def _decode(self, Z):
+        """Rows of validated codes, in the dtype of Z."""
+        Z = Z / self._spec["start"].code_scale.astype(Z.dtype)
+        return self._to_units(self._apply("expect", Z, len(self.mean_), standardise=False))
+
+    def _to_units(self, x):
+        """Decoder output, standardised or not, in units of X."""
+        start = self._spec["start"]
+        if self._spec["likelihood"] == "bernoulli":
+            return x
+        return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+
+    def _apply(self, method, rows, width, *arguments, standardise=True):
+        """A method of the module on blocks of rows, in their dtype; arrays in and out."""
+        import torch
+
+        from ._batches import in_blocks, standardised
+
+        module, device = self.net_.inference_module(rows.dtype)
+        start = self._spec["start"]
+
+        def function(block):
+            block = standardised(block, start, rows.dtype) if standardise else block
+            with torch.no_grad():
+                block = torch.from_numpy(block).to(device)
+                return getattr(module, method)(block, *arguments).cpu().numpy()
+
+        return in_blocks(function, rows, width)
+
+    @property
+    def _n_features_out(self):
+        return self.latent_dim_
+
+    # State
+
+    def __sklearn_is_fitted__(self):
+        return "net_" in vars(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        """Plain arrays and values only, so that no torch object is ever pickled."""
+        state = super().__getstate__().copy()
+        if "net_" in state:
+            state["net_"] = self.net_.to_arrays()
+            state["_spec"] = {**self._spec, "start": asdict(self._spec["start"])}
+        return state
+
+    def __setstate__(self, state):
+        state = state.copy()
+        arrays = state.pop("net_", None)
+        super().__setstate__(state)
+        if arrays is not None:
+            self._spec = {**self._spec, "start": Start(**self._spec["start"])}
+            if not _is_available(self.device_):
+                self.device_ = "cpu"
+            self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+
+
+def _auto_batch_size(n_samples):
+    """A power of two near n / 32, from 16 to 256."""
+    return int(np.clip(2 ** round(math.log2(max(n_samples / 32, 1))), 16, 256))
+
+
+def _find_device(device):
+    """The torch device that a parameter names, as a string."""
+    if device == "auto":
+        return "cuda" if _is_available("cuda") else "cpu"
+    if re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None:
+        raise ValueError(
+            "device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', however: "
+            f"device={device!r}."
+        )
+    if not _is_available(device):
+        raise ValueError(
+            f"device={device!r} is not available: torch finds no such device on this "
+            "machine. Use device='auto' or device='cpu'."
+        )
+    return device
+
+
+def _is_available(device):
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind == "cuda":
+        return torch.cuda.is_available() and int(number or 0) < torch.cuda.device_count()
+    return kind == "cpu" or torch.backends.mps.is_available()

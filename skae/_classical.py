@@ -1,0 +1,325 @@
+"""The classical methods that estimators start as, in closed form (numpy, float64).
+
+Every function returns a :class:`Start`: a linear autoencoder of standardised rows
+``x = (X - mean) / scale``, where `scale` is one number, so that squared errors keep
+their meaning::
+
+    codes = x @ encoder + encoder_bias
+    x_hat = codes @ decoder + decoder_bias
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logit
+
+# Smallest noise variance, relative to the mean variance of a feature: as a density, and
+# as the unit of an error that float32 can still tell from rounding.
+_DENSITY_FLOOR = 1e-12
+_ERROR_FLOOR = 1e-9
+_CHUNK = 2**22  # elements of X held in float64 at a time
+_SEARCH_ROWS = 5000  # rows that a line search looks at
+
+
+@dataclass(frozen=True)
+class Start:
+    """A linear autoencoder of standardised rows, k codes for d features."""
+
+    mean: np.ndarray  # (d,), in units of X
+    scale: float  # in units of X
+    encoder: np.ndarray  # (d, k)
+    encoder_bias: np.ndarray  # (k,)
+    decoder: np.ndarray  # (k, d)
+    decoder_bias: np.ndarray  # (d,)
+    noise_variance: float  # variance that the codes leave, per feature, of x
+    code_scale: np.ndarray  # (k,), what turns a code into the user's units
+    log_variance: np.ndarray  # (k,), of the posterior; 0 where there is none
+
+    @property
+    def latent_dim(self):
+        return self.encoder.shape[1]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Mean, scale and principal axes of a table of shape (n, d)."""
+
+    X: np.ndarray
+    mean: np.ndarray  # (d,)
+    variance: np.ndarray  # (d,), unbiased, in units of X squared
+    scale: float  # root of the mean variance, 1.0 where nothing varies
+
+    @classmethod
+    def of(cls, X):
+        """Two passes over the rows, so that a large mean costs no precision."""
+        n_samples, n_features = X.shape
+        mean = X.mean(axis=0, dtype=np.float64)
+        total = np.zeros(n_features)
+        for rows in _chunks(X):
+            total += np.square(rows - mean).sum(axis=0)
+        variance = total / (n_samples - 1)
+        scale = np.sqrt(variance.mean())
+        if not np.isfinite(scale):
+            raise ValueError(
+                "The variance of X must be finite in float64, however: it is "
+                f"{scale**2}. Scale X down first, for example with StandardScaler."
+            )
+        rounding = 10 * np.finfo(np.float64).eps * np.abs(mean).max()
+        return cls(X, mean, variance, float(scale) if scale > rounding else 1.0)
+
+    def standardised(self):
+        """Chunks of ``(X - mean) / scale`` in float64."""
+        for rows in _chunks(self.X):
+            yield (rows - self.mean) / self.scale
+
+    def covariance(self):
+        """Unbiased covariance of the standardised rows, (d, d)."""
+        n_samples, n_features = self.X.shape
+        product = np.zeros((n_features, n_features))
+        for rows in self.standardised():
+            product += rows.T @ rows
+        return product / (n_samples - 1)
+
+    def principal_axes(self):
+        """Eigenvalues of the covariance, falling, and eigenvectors as columns.
+
+        As in scikit-learn's PCA there are min(n, d) of them, and the sign of an axis
+        makes its largest entry positive.
+        """
+        n_samples, n_features = self.X.shape
+        if n_samples < n_features:
+            rows = np.concatenate(list(self.standardised()))
+            _, singular, axes = np.linalg.svd(rows, full_matrices=False)
+            values, axes = singular**2 / (n_samples - 1), axes.T
+        else:
+            values, axes = _eigh(self.covariance())
+        return np.maximum(values, 0.0), _fix_signs(axes)
+
+
+def choose_latent_dim(latent_dim, eigenvalues):
+    """The number of codes: an int as it is, a float as the share of variance to keep."""
+    if isinstance(latent_dim, (int, np.integer)):
+        return int(latent_dim)
+    share = np.cumsum(eigenvalues) / max(eigenvalues.sum(), np.finfo(float).tiny)
+    return min(int(np.searchsorted(share, latent_dim, side="right")) + 1, len(eigenvalues))
+
+
+def pca(table, latent_dim):
+    """Principal component analysis: codes are scores, in the units of X."""
+    values, axes = table.principal_axes()
+    k = choose_latent_dim(latent_dim, values)
+    return _linear(table, axes[:, :k], axes[:, :k], values[:k], _noise(values, k))
+
+
+def probabilistic_pca(table, latent_dim):
+    """Probabilistic PCA (Tipping & Bishop 1999), with its exact posterior.
+
+    In the eigenbasis the posterior of a code is Gaussian with diagonal covariance
+    ``noise / eigenvalue``, so an encoder with independent codes represents it exactly.
+    """
+    values, axes = table.principal_axes()
+    k = choose_latent_dim(latent_dim, values)
+    noise = max(_noise(values, k), _DENSITY_FLOOR)
+    axes, values = axes[:, :k], np.maximum(values[:k], noise)
+    weights = np.sqrt(values - noise)
+    return replace(
+        _linear(table, axes, axes, np.ones(k), noise),
+        noise_variance=noise,
+        encoder=axes * (weights / values),
+        decoder=(axes * weights).T,
+        code_scale=np.ones(k),
+        log_variance=np.log(noise / values),
+    )
+
+
+def logit_pca(table, latent_dim):
+    """PCA in logit space, for rows in [0, 1]: the autoencoder's Bernoulli start.
+
+    Around independent Bernoullis with means p, the score of a row is x - p and its
+    Fisher information p (1 - p): PCA of the standardised score gives directions, and
+    a line search how far to go along them, so the start is never worse than none.
+    """
+    p, spread, values, axes = _standardised_score(table)
+    k = choose_latent_dim(latent_dim, values)
+    start = _linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)
+    clean = some_rows(table.X)
+    return _in_logits(start, table, p, spread, clean, (clean - table.mean) / table.scale)
+
+
+def logit_probabilistic_pca(table, latent_dim):
+    """Probabilistic PCA in logit space: the VAE's Bernoulli start.
+
+    To second order around independent Bernoullis the ELBO is that of probabilistic PCA
+    of the standardised score with unit noise, whose optimum is known. Going only part
+    of the way (down to none) is chosen where the exact ELBO says so.
+    """
+    p, spread, values, axes = _standardised_score(table)
+    k = choose_latent_dim(latent_dim, values)
+    axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
+    rows = some_rows(table.X)
+    scores = ((rows - table.mean) / spread) @ axes
+    draws = np.random.default_rng(0).standard_normal((8, 1, k))
+
+    def posterior(step):
+        weights = step * np.sqrt(values - 1.0)
+        return weights, weights / (1.0 + weights**2), 1.0 / (1.0 + weights**2)
+
+    def negative_elbo(step):
+        weights, gain, variance = posterior(step)
+        mean = scores * gain
+        codes = mean + np.sqrt(variance) * draws
+        logits = logit(p) + codes @ (axes * weights / spread[:, None]).T
+        kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
+        return (_bernoulli_loss(rows, logits).mean(axis=0) + kl).mean()
+
+    step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
+    weights, gain, variance = posterior(step)
+    return replace(
+        _linear(table, axes, axes, np.ones(k), 1.0),
+        encoder=axes * gain * (table.scale / spread)[:, None],
+        decoder=(axes * weights).T / spread,
+        decoder_bias=logit(p),
+        code_scale=np.ones(k),
+        log_variance=np.log(variance),
+    )
+
+
+def linear_denoiser(table, latent_dim, moments):
+    """The rank-k linear map from corrupted rows to clean ones of least squared error.
+
+    Reduced-rank regression (Izenman 1975) on the moments of the corruption, as in the
+    marginalised denoising autoencoder (Chen et al. 2012).
+
+    Parameters
+    ----------
+    table : Table
+        Of the clean rows.
+    latent_dim : int or float
+        The rank, or the share of the predictable variance to keep.
+    moments : tuple of ndarrays of shapes (d,), (d, d) and (d, d)
+        Of standardised rows: the mean of a corrupted row, its covariance with the
+        clean row (clean first), and its covariance.
+    """
+    shift, cross, corrupted = moments
+    regression = cross @ np.linalg.pinv(corrupted, hermitian=True)
+    values, axes = _eigh(regression @ cross.T)
+    values, axes = np.maximum(values, 0.0), _fix_signs(axes)
+    k = choose_latent_dim(latent_dim, values)
+    axes, values = axes[:, :k], values[:k]
+    total = (table.variance / table.scale**2).sum()
+    noise = max(total - values.sum(), 0.0) / len(axes)
+    start = _linear(table, regression.T @ axes, axes, values, noise)
+    return replace(start, encoder_bias=-shift @ start.encoder)
+
+
+def logit_denoiser(table, latent_dim, moments, clean, corrupted):
+    """As `linear_denoiser`, of the standardised score in logit space (see `logit_pca`).
+
+    `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
+    what the line search looks at.
+    """
+    p, spread = _independent(table)
+    ratio = table.scale / spread
+    shift, cross, covariance = moments
+    outer = np.outer(ratio, ratio)
+    scaled = (shift * ratio, cross * outer, covariance * outer)
+    start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled)
+    return _in_logits(start, table, p, spread, clean, corrupted)
+
+
+def no_start(table, latent_dim, likelihood):
+    """No linear path at all: what is left to a network that starts at random."""
+    if isinstance(latent_dim, float):
+        latent_dim = choose_latent_dim(latent_dim, table.principal_axes()[0])
+    n_features = len(table.mean)
+    empty = np.zeros((n_features, latent_dim))
+    start = _linear(table, empty, empty, np.ones(latent_dim), 1.0)
+    if likelihood == "bernoulli":
+        start = replace(start, decoder_bias=logit(_independent(table)[0]))
+    return replace(start, code_scale=np.ones(latent_dim))
+
+
+def _linear(table, reader, axes, values, noise):
+    """Codes ``x @ reader`` scaled to unit variance, decoded along `axes`."""
+    # A code of no variance is left in its own units: there is nothing to scale.
+    spread = np.sqrt(values)
+    spread = np.where(spread > 1e-10 * spread.max(initial=1e-300), spread, 1.0)
+    n_features, k = axes.shape
+    return Start(
+        mean=table.mean,
+        scale=table.scale,
+        encoder=reader / spread,
+        encoder_bias=np.zeros(k),
+        decoder=(axes * spread).T,
+        decoder_bias=np.zeros(n_features),
+        noise_variance=max(float(noise), _ERROR_FLOOR),
+        code_scale=spread * np.mean(table.scale),
+        log_variance=np.zeros(k),
+    )
+
+
+def _in_logits(start, table, p, spread, clean, inputs):
+    """A linear map of standardised scores as a map to logits, as far as it helps."""
+    encoder = start.encoder * (table.scale / spread)[:, None]
+    decoder = start.decoder / spread
+    direction = (inputs @ encoder + start.encoder_bias) @ decoder
+
+    def loss(step):
+        return _bernoulli_loss(clean, logit(p) + step * direction).mean()
+
+    step = minimize_scalar(loss, bounds=(0.0, 10.0), method="bounded").x
+    return replace(
+        start,
+        scale=table.scale,
+        encoder=encoder,
+        decoder=decoder * (step if loss(step) < loss(0.0) else 0.0),
+        decoder_bias=logit(p),
+        code_scale=np.linalg.norm(start.decoder, axis=1),
+    )
+
+
+def _noise(values, k):
+    """Mean of the eigenvalues that k components leave, as PCA.noise_variance_."""
+    return float(values[k:].mean()) if k < len(values) else 0.0
+
+
+def _independent(table):
+    """Means of rows in [0, 1], kept off both ends by half a row, and their spread."""
+    n_samples = len(table.X)
+    p = (n_samples * table.mean + 0.5) / (n_samples + 1.0)
+    return p, np.sqrt(p * (1.0 - p))
+
+
+def _standardised_score(table):
+    p, spread = _independent(table)
+    return p, spread, *replace(table, scale=spread).principal_axes()
+
+
+def _bernoulli_loss(x, logits):
+    """Cross-entropy of each row, summed over features, in nats."""
+    return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
+
+
+def some_rows(X):
+    """At most _SEARCH_ROWS rows of X, evenly spread, in float64."""
+    return np.asarray(X[:: -(-len(X) // _SEARCH_ROWS)], dtype=np.float64)
+
+
+def _chunks(X):
+    """X by blocks of rows, in float64."""
+    step = max(1, _CHUNK // max(X.shape[1], 1))
+    for first in range(0, len(X), step):
+        yield np.asarray(X[first : first + step], dtype=np.float64)
+
+
+def _eigh(symmetric):
+    values, axes = np.linalg.eigh(symmetric)
+    return values[::-1], axes[:, ::-1]
+
+
+def _fix_signs(axes):
+    """Make the largest entry of every column positive."""
+    largest = np.abs(axes).argmax(axis=0)
+    signs = np.sign(axes[largest, np.arange(axes.shape[1])])
+    return axes * np.where(signs == 0, 1.0, signs)

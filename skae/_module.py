@@ -1,0 +1,144 @@
+"""The torch side of every estimator: a linear path plus a residual network.
+
+Encoder and decoder are ``linear(x) + network(x)``. The linear path is the classical
+start, kept as it is; the networks' last layers begin at zero, so training starts
+exactly there. ``forward`` answers the loss of every row.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .likelihoods import Gaussian
+
+
+class LinearPath(nn.Module):
+    """``x @ weight + bias``, fixed, in float64 until the module is cast.
+
+    Shape: (..., n_in) -> (..., n_out).
+    """
+
+    def __init__(self, weight, bias):
+        super().__init__()
+        for name, value in (("weight", weight.T), ("bias", bias)):
+            value = torch.tensor(value, dtype=torch.float64)
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+class AutoencoderModule(nn.Module):
+    """A deterministic autoencoder of standardised rows.
+
+    Parameters
+    ----------
+    start : skae._classical.Start
+    encoder, decoder : Module
+        Residual networks, (batch, d) -> (batch, k) and back.
+    head : Module
+        One of the heads of :mod:`skae.likelihoods`.
+
+    Notes
+    -----
+    `corruption`, a callable ``(x, generator) -> x`` or None, is what the input of the
+    encoder goes through in ``forward``; it is only there while training.
+    """
+
+    def __init__(self, start, encoder, decoder, head):
+        super().__init__()
+        self.linear_encoder = LinearPath(start.encoder, start.encoder_bias)
+        self.linear_decoder = LinearPath(start.decoder, start.decoder_bias)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.head = head
+        self.corruption = None
+
+    def encode(self, x):
+        """Codes of shape (batch, k)."""
+        return self.linear_encoder(x) + self.encoder(x)
+
+    def decode(self, z):
+        """The distribution of a row given its code."""
+        return self.head(self.linear_decoder(z), self.decoder(z))
+
+    def embed(self, x):
+        """The code of a row, without noise."""
+        return self.encode(x)
+
+    def expect(self, z):
+        """The mean of a row given its code."""
+        return self.decode(z).mean
+
+    @property
+    def stochastic(self):
+        """Whether ``forward`` draws noise."""
+        return self.corruption is not None
+
+    def forward(self, x, target, generator):
+        """Reconstruction error of every row, (batch,)."""
+        if self.corruption is not None:
+            x = self.corruption(x, generator)
+        return self.decode(self.encode(x)).error(self.head.target(target))
+
+
+class VAEModule(AutoencoderModule):
+    """A variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014).
+
+    The encoder network has 2 k outputs: what is added to the posterior's mean, in units
+    of the start's posterior standard deviation, and to its log standard deviation.
+    """
+
+    def __init__(self, start, encoder, decoder, head):
+        super().__init__(start, encoder, decoder, head)
+        log_std = torch.tensor(0.5 * start.log_variance, dtype=torch.float64)
+        self.register_buffer("start_log_std", log_std, persistent=False)
+        self.beta = 1.0
+        self.warmup = 1.0  # the share of beta that training has reached
+
+    def encode(self, x):
+        """The posterior of the code."""
+        mean, log_std = self.encoder(x).chunk(2, dim=-1)
+        mean = torch.addcmul(self.linear_encoder(x), mean, self.start_log_std.exp())
+        return Gaussian(mean, self.start_log_std + log_std)
+
+    def forward(self, x, target, generator):
+        """Minus the ELBO of every row (with the KL weighed by beta), (batch,)."""
+        posterior = self.encode(x)
+        log_likelihood = self.decode(posterior.sample(generator)).log_prob(self.head.target(target))
+        kl = posterior.kl_from_standard_normal().sum(-1)
+        beta = self.beta * self.warmup if self.training else self.beta
+        return beta * kl - log_likelihood
+
+    def embed(self, x):
+        return self.encode(x).mean
+
+    @property
+    def stochastic(self):
+        return True
+
+    def moments(self, x):
+        """Mean and standard deviation of the posterior, side by side, (batch, 2 k)."""
+        posterior = self.encode(x)
+        return torch.cat([posterior.mean, posterior.std], dim=-1)
+
+    def kl(self, x):
+        """KL of the posterior from the prior for every latent, (batch, k)."""
+        return self.encode(x).kl_from_standard_normal()
+
+    def log_evidence(self, x, draws):
+        """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,)."""
+        return torch.logsumexp(self.log_importance_weights(x, draws), 0) - math.log(len(draws))
+
+    def log_importance_weights(self, x, draws):
+        """log p(x, z) - log q(z | x) at the posterior's images of fixed draws.
+
+        Shape: (batch, d), (n_draws, k) -> (n_draws, batch).
+        """
+        posterior = self.encode(x)
+        draws = draws[:, None, :]
+        z = posterior.shifted(draws)
+        log_joint = self.decode(z).log_prob(self.head.target(x)) - 0.5 * z.square().sum(-1)
+        return log_joint + (0.5 * draws.square() + posterior.log_std).sum(-1)

@@ -1,0 +1,353 @@
+"""The skorch net: what an epoch is, which epoch is kept, when training stops."""
+
+import inspect
+import math
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.history import History
+from tqdm.auto import tqdm
+
+from ._batches import Rows
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+_WARMUP = 0.05  # share of the steps over which the learning rate rises
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+_STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
+_RESOLUTION = 1e-5  # improvements per feature that float32 cannot tell from rounding
+_VALIDATION_BATCH = 1024
+_VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
+
+
+class Split(NamedTuple):
+    """The rows to train on and those held out, None where nothing is."""
+
+    train: Rows
+    valid: Rows | None
+
+
+class _Stop(Exception):
+    """Ends the epochs early, from inside skorch's loop."""
+
+
+class AutoencoderNet(NeuralNet):
+    """Trains a module whose ``forward(x, target, generator)`` answers per-row losses.
+
+    It is fitted on a :class:`Split`. The epoch that the held-out rows like best is
+    kept, epoch 0 (the module as it was built) included: see `_judge`. However training
+    ends, be it an exception, Ctrl-C or a loss that is no longer finite, the weights of
+    the best epoch are restored.
+
+    Parameters
+    ----------
+    module : callable
+        Takes nothing, answers a new module, with the same weights every time.
+    streams : skae._random.Streams
+        Where shuffling and noise come from.
+    units : tuple of two floats
+        Factor and offset that turn the module's losses into those to report.
+    optimizer : str or torch.optim.Optimizer subclass
+    weight_decay : float
+        Handed to optimisers that know it; the parameters of a head are spared.
+    early_stopping : bool
+        Whether to stop after `n_iter_no_change` epochs without a lower held-out loss.
+    n_iter_no_change : int
+    beta_warmup : int
+        Epochs over which the module's `warmup` rises to 1.
+    **kwargs
+        As in skorch.
+
+    Attributes
+    ----------
+    best_epoch_ : int
+        The epoch whose weights the module has.
+    loss_curve_, validation_curve_ : list of float
+        Mean loss per epoch of the rows trained on and of those held out; the second
+        begins with epoch 0, and is empty where no rows were held out.
+    """
+
+    def __init__(
+        self,
+        module,
+        *,
+        streams=None,
+        units=(1.0, 0.0),
+        optimizer="adamw",
+        weight_decay=0.0,
+        early_stopping=True,
+        n_iter_no_change=20,
+        beta_warmup=0,
+        **kwargs,
+    ):
+        self.streams = streams
+        self.units = units
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.beta_warmup = beta_warmup
+        kwargs.update(_optimizer_arguments(optimizer, weight_decay))
+        super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
+
+    # What skorch leaves to be said
+
+    def get_default_callbacks(self):
+        return []
+
+    def initialize_module(self):
+        self.module_ = self.module().float()
+        self.inference_modules_ = {}
+        return self
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return X.train, X.valid
+
+    def get_iterator(self, dataset, training=False):
+        if training:
+            return dataset.batches(self.batch_size, self.shuffle_)
+        return dataset.batches(max(self.batch_size, _VALIDATION_BATCH))
+
+    def train_step_single(self, batch, **fit_params):
+        loss = self.module_(*batch, self.noise_).mean()
+        loss.backward()
+        return {"loss": loss, "y_pred": None}
+
+    def train_step(self, batch, **fit_params):
+        self._schedule()
+        if self.hooked_:
+            return super().train_step(batch, **fit_params)
+
+        def closure():
+            self.optimizer_.zero_grad(set_to_none=True)
+            return self.train_step_single(batch)["loss"]
+
+        return {"loss": self.optimizer_.step(closure)}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """One pass. Only where a callback hooks batches is anything done per batch."""
+        if training:
+            self._train(iterator, step_fn)
+        elif iterator is not None and not self.stopping_:
+            self._validate(iterator)
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train on a Split. Unlike skorch's, it lets an interrupt through."""
+        self._prepare(X)
+        if self.verbose:
+            self.progress_ = tqdm(total=self.max_epochs, unit="epoch")
+        try:
+            self.notify("on_train_begin", X=X, y=y)
+            self.fit_loop(X, y)
+            self.notify("on_train_end", X=X, y=y)
+        except _Stop:
+            self.notify("on_train_end", X=X, y=y)
+        finally:
+            self.module_.load_state_dict(self.best_state_)
+            self._set_training(False)
+            if self.progress_ is not None:
+                self.progress_.close()
+            for name in ("best_state_", "start_losses_", "progress_", "shuffle_", "noise_"):
+                setattr(self, name, None)
+        return self
+
+    def notify(self, method_name, **cb_kwargs):
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            # This is how skorch's EarlyStopping asks to end; anyone else's is Ctrl-C.
+            callbacks = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
+            if method_name == "on_epoch_end" and any(
+                cb.misses_ == cb.patience for cb in callbacks
+            ):
+                raise _Stop from None
+            raise
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.stopping_:
+            raise _Stop
+        super().on_epoch_begin(net, **kwargs)
+        if self.beta_warmup:
+            self.module_.warmup = min(1.0, len(self.history) / self.beta_warmup)
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.progress_ is not None:
+            losses = {k: v for k, v in self.history[-1].items() if k.endswith("_loss")}
+            self.progress_.set_postfix(losses, refresh=False)
+            self.progress_.update()
+
+    # The fitted module
+
+    def inference_module(self, dtype):
+        """The module in a numpy dtype, for inference, and the device it is on."""
+        dtype = np.dtype(dtype)
+        if dtype not in self.inference_modules_:
+            module, device = self.module_, self.device
+            if dtype == np.float64:
+                # Built anew, as the linear path is exact only there.
+                module = self.module().double()
+                module.load_state_dict(self.module_.state_dict())
+                device = "cpu" if device == "mps" else device
+            self.inference_modules_[dtype] = module.to(device).eval().requires_grad_(False), device
+        return self.inference_modules_[dtype]
+
+    def to_arrays(self):
+        """What `from_arrays` needs to make this net again, without torch objects."""
+        weights = {name: value.cpu().numpy() for name, value in self.module_.state_dict().items()}
+        history = [{k: v for k, v in row.items() if k != "batches"} for row in self.history]
+        return {"weights": weights, "history": history, "best_epoch": self.best_epoch_}
+
+    def from_arrays(self, arrays):
+        self.initialize()
+        weights = {name: torch.tensor(value) for name, value in arrays["weights"].items()}
+        self.module_.load_state_dict(weights)
+        self.module_.eval()
+        self.history_ = History(dict(row, batches=[]) for row in arrays["history"])
+        self.best_epoch_ = arrays["best_epoch"]
+        return self
+
+    # The epochs
+
+    def _prepare(self, split):
+        """Everything at epoch 0: streams, counters, and the start's held-out loss."""
+        callbacks = [cb for _, cb in self.callbacks_]
+        self.hooked_ = any(
+            getattr(type(cb), hook) is not getattr(Callback, hook)
+            for cb in callbacks
+            for hook in _BATCH_HOOKS
+        )
+        self.scheduled_ = not any(isinstance(cb, LRScheduler) for cb in callbacks)
+        self.shuffle_ = self.streams.torch("shuffle")
+        self.noise_ = self.streams.torch("noise", self.device)
+        self.n_steps_ = self.max_epochs * math.ceil(len(split.train) / self.batch_size)
+        self.n_steps_taken_ = 0
+        self.stopping_ = False
+        self.progress_ = None
+        self.loss_curve_, self.validation_curve_ = [], []
+        self.best_epoch_ = self.lowest_epoch_ = 0
+        self.start_losses_ = None
+        self.best_state_ = {k: v.clone() for k, v in self.module_.state_dict().items()}
+        if split.valid is not None:
+            self.start_losses_ = self._held_out_losses(self.get_iterator(split.valid))
+            self.resolution_ = _RESOLUTION * split.valid.x.shape[1]
+            self.validation_curve_.append(self._in_units(self.start_losses_.mean()))
+
+    def _schedule(self):
+        """Set the learning rate of the next step: a short rise, then half a cosine."""
+        if self.scheduled_:
+            share = (self.n_steps_taken_ + 0.5) / self.n_steps_
+            rate = self.lr * min(1.0, share / _WARMUP) * 0.5 * (1.0 + math.cos(math.pi * share))
+            for group in self.optimizer_.param_groups:
+                group["lr"] = rate
+        self.n_steps_taken_ += 1
+
+    def _train(self, iterator, step_fn):
+        self._set_training(True)
+        losses, sizes = [], []
+        for batch in iterator:
+            if self.hooked_:
+                self.notify("on_batch_begin", batch=batch, training=True)
+            step = step_fn(batch)
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[0]))
+            if self.hooked_:
+                self.history.record_batch("train_loss", self._in_units(losses[-1].item()))
+                self.history.record_batch("train_batch_size", sizes[-1])
+                self.notify("on_batch_end", batch=batch, training=True, **step)
+        mean = np.average(torch.stack(losses).double().cpu().numpy(), weights=sizes)
+        self.loss_curve_.append(self._record("train_loss", mean))
+        if not math.isfinite(mean):
+            self._diverge()
+        elif self.start_losses_ is None:
+            self._keep_while_finite()
+
+    def _validate(self, iterator):
+        losses = self._held_out_losses(iterator)
+        self.validation_curve_.append(self._record("valid_loss", losses.mean()))
+        if math.isfinite(losses.mean()):
+            self._judge(losses)
+        else:
+            self._diverge()
+
+    def _held_out_losses(self, iterator):
+        """Loss of every held-out row, (n_valid,), with the same noise every time."""
+        self._set_training(False)
+        n_rows = len(iterator.rows)
+        repeats = math.ceil(_VALIDATION_DRAWS / n_rows) if self.module_.stochastic else 1
+        generator = self.streams.torch("validation", self.device)
+        total = np.zeros(n_rows)
+        with torch.no_grad():
+            for _ in range(repeats):
+                rows = [self.module_(*batch, generator) for batch in iterator]
+                total += torch.cat(rows).double().cpu().numpy()
+        return total / repeats
+
+    def _judge(self, losses):
+        """Keep this epoch if the held-out rows like it best, and the start less.
+
+        The mean improvement per row over epoch 0 has to be clear of its own noise: two
+        standard errors, as the best of many epochs is compared with one start. Then a
+        handful of rows cannot talk the model out of a closed form that is right.
+        """
+        epoch = len(self.history)
+        curve = self.validation_curve_
+        improvement = self.start_losses_ - losses
+        noise = improvement.std(ddof=1) / math.sqrt(len(losses)) if len(losses) > 1 else math.inf
+        clear = improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution_)
+        if clear and curve[-1] < curve[self.best_epoch_]:
+            self._keep()
+        if curve[-1] < curve[self.lowest_epoch_]:
+            self.lowest_epoch_ = epoch
+        elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
+            self.stopping_ = True
+
+    def _keep(self):
+        self.best_epoch_ = len(self.history)
+        for name, value in self.module_.state_dict().items():
+            self.best_state_[name].copy_(value)
+
+    def _keep_while_finite(self):
+        if all(bool(value.isfinite().all()) for value in self.module_.state_dict().values()):
+            self._keep()
+        else:
+            self._diverge()
+
+    def _diverge(self):
+        self.stopping_ = True
+        warnings.warn(
+            f"The loss was no longer finite in epoch {len(self.history)}: training stopped, "
+            f"and the state after epoch {self.best_epoch_} is kept. Use a learning rate lower "
+            f"than lr={self.lr}.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+
+    def _record(self, name, value):
+        """Put an epoch's mean loss into skorch's history, with whether it is the best."""
+        value = self._in_units(value)
+        previous = [row[name] for row in self.history[:-1]]
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", all(value < other for other in previous))
+        return value
+
+    def _in_units(self, loss):
+        factor, offset = self.units
+        return float(loss * factor + offset)
+
+
+def _optimizer_arguments(optimizer, weight_decay):
+    """skorch's parameters for an optimiser given by name or class."""
+    named = isinstance(optimizer, str)
+    optimizer = OPTIMIZERS[optimizer] if named else optimizer
+    known = inspect.signature(optimizer).parameters
+    arguments = {"optimizer": optimizer}
+    if "weight_decay" in known:
+        arguments["optimizer__weight_decay"] = weight_decay
+        arguments["optimizer__param_groups"] = [("head.*", {"weight_decay": 0.0})]
+    if named:
+        arguments["optimizer__fused"] = True
+    if optimizer is torch.optim.SGD:
+        arguments["optimizer__momentum"] = 0.9
+    return arguments

@@ -1,0 +1,38 @@
+"""One seed, separate generator streams: no draw ever touches process-wide state."""
+
+import zlib
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+
+class Streams:
+    """Independent, named random streams that all derive from one `random_state`.
+
+    A stream depends on the seed and on its name alone, so drawing more from one (a
+    longer training, say) never shifts another.
+
+    Parameters
+    ----------
+    random_state : int, numpy.random.RandomState or None
+        An int gives the same streams every time, a RandomState is advanced by one
+        draw, None draws the seed from numpy's global state.
+    """
+
+    def __init__(self, random_state):
+        self.seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+    def integer(self, name):
+        """A seed in [0, 2**32) for the stream called `name`."""
+        sequence = np.random.SeedSequence([self.seed, zlib.crc32(name.encode())])
+        return int(sequence.generate_state(1)[0])
+
+    def numpy(self, name):
+        """A fresh `numpy.random.Generator` at the beginning of the stream."""
+        return np.random.default_rng(self.integer(name))
+
+    def torch(self, name, device="cpu"):
+        """A fresh `torch.Generator` at the beginning of the stream."""
+        import torch
+
+        return torch.Generator(device).manual_seed(self.integer(name))

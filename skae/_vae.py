@@ -1,0 +1,206 @@
+"""The variational autoencoder, which starts as probabilistic PCA."""
+
+import functools
+import math
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from . import _classical
+from ._base import BaseAutoencoder
+
+_N_DRAWS = 128  # importance-weighted draws per row
+_ACTIVE = 0.01  # nats of KL from which on a latent carries something
+_KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
+
+
+class VAETransformer(BaseAutoencoder):
+    """VAE."""
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "beta": [Interval(Real, 0, None, closed="neither")],
+        "beta_warmup": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        latent_dim=2,
+        *,
+        beta=1.0,
+        beta_warmup=0,
+        hidden_layer_sizes=(128, 64),
+        activation="gelu",
+        init="pca",
+        likelihood="gaussian",
+        lr=2e-3,
+        max_epochs=100,
+        batch_size="auto",
+        optimizer="adamw",
+        weight_decay=0.01,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        device="auto",
+        callbacks=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            latent_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            init=init,
+            likelihood=likelihood,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            device=device,
+            callbacks=callbacks,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.beta = beta
+        self.beta_warmup = beta_warmup
+
+    def posterior(self, X):
+        """The Gaussian posterior of each row's code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        mean, std : ndarrays of shape (n_samples, latent_dim_)
+            In the dtype of X; the prior has mean 0 and standard deviation 1.
+        """
+        check_is_fitted(self, "net_")
+        X = self._validate_rows(X)
+        moments = self._apply("moments", X, len(self.mean_))
+        return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
+
+    def score_samples(self, X):
+        """Log-likelihood of each row, as an importance-weighted lower bound.
+
+        The bound (Burda et al. 2016) averages over a fixed set of 128 low-discrepancy
+        draws from the posterior, so it is the same in every call. Before any training
+        it is the exact log-likelihood of probabilistic PCA.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            In nats: the log-density of a row in the units of X, comparable with
+            ``PCA.score_samples``; with ``likelihood="bernoulli"`` a log-probability.
+        """
+        check_is_fitted(self, "net_")
+        X = self._validate_rows(X)
+        self._check_range(X)
+        widest = max(len(self.mean_), *self._spec["hidden_layer_sizes"], self.latent_dim_)
+        draws = _normal_points(_N_DRAWS, self.latent_dim_)
+        # In float64 always: a density with little noise magnifies rounding.
+        bound = self._apply("log_evidence", X.astype(np.float64), _N_DRAWS * widest, draws)
+        return (bound - self._log_volume(self._spec["start"])).astype(X.dtype, copy=False)
+
+    def sample(self, n_samples=1, *, random_state=None, add_noise=True):
+        """Draw new rows: a code from the prior, then a row given the code.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+            None uses the estimator's own `random_state`.
+        add_noise : bool, default=True
+            Whether to draw the row from the decoder's distribution, as the density of
+            `score_samples` says, or to answer that distribution's mean, which is what
+            one wants to look at.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "net_")
+        rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
+        X = self._decode(rng.standard_normal((n_samples, self.latent_dim_)))
+        if not add_noise:
+            return X
+        if self._spec["likelihood"] == "bernoulli":
+            return (rng.random(X.shape) < X).astype(X.dtype)
+        return X + np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
+
+    def _classical_start(self, table, streams):
+        if self.likelihood == "bernoulli":
+            return _classical.logit_probabilistic_pca(table, self.latent_dim)
+        return _classical.probabilistic_pca(table, self.latent_dim)
+
+    def _make_module(self, spec):
+        from ._module import VAEModule
+        from .likelihoods import BernoulliHead, GaussianHead
+
+        start = spec["start"]
+        if spec["likelihood"] == "bernoulli":
+            head = BernoulliHead(start)
+        else:
+            # n rows cannot show that a feature varies less than one part in n.
+            head = GaussianHead(start, floor=1.0 / spec["n_samples"])
+        return VAEModule(start, *self._make_networks(spec, 2 * start.latent_dim), head)
+
+    def _loss_units(self, start):
+        return 1.0, self._log_volume(start)
+
+    def _log_volume(self, start):
+        """Log of the volume of X that a unit of volume of standardised rows takes."""
+        return 0.0 if self.likelihood == "bernoulli" else len(start.mean) * math.log(start.scale)
+
+    def _training_options(self, start, streams, n_train):
+        options = super()._training_options(start, streams, n_train)
+        return {**options, "beta_warmup": self.beta_warmup}
+
+    def _before_training(self, module, table, streams):
+        module.beta = self.beta
+
+    def _after_training(self, X):
+        if self._spec["likelihood"] == "gaussian":
+            module, _ = self.net_.inference_module(np.float64)
+            noise = module.head.log_std().exp().cpu().numpy() * self._spec["start"].scale
+            self.noise_variance_ = np.square(noise)
+        rows = X[:: math.ceil(len(X) / _KL_ROWS)]
+        self.kl_per_latent_ = self._apply("kl", rows, len(self.mean_)).mean(axis=0)
+        self.n_active_latents_ = int((self.kl_per_latent_ > _ACTIVE).sum())
+        n_collapsed = self.latent_dim_ - self.n_active_latents_
+        if n_collapsed:
+            warnings.warn(
+                f"{n_collapsed} of {self.latent_dim_} latents have collapsed: their KL from the "
+                f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
+                "latent_dim, a smaller beta or a longer beta_warmup.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+
+@functools.lru_cache(maxsize=8)
+def _normal_points(n_points, dim):
+    """A fixed low-discrepancy set of standard normal points, (n_points, dim).
+
+    Scrambled Sobol points through the normal quantiles, each with its mirror image.
+    """
+    import torch
+
+    uniform = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0).draw(n_points // 2)
+    points = torch.special.ndtri(uniform.double().clamp(1e-7, 1.0 - 1e-7))
+    return torch.cat([points, -points])

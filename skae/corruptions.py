@@ -1,0 +1,160 @@
+"""Corruptions of rows, each with the moments that make its linear denoiser exact.
+
+A corruption works on standardised rows. It is called with a batch ``x`` of shape
+(batch, d) and a `torch.Generator`, and answers the corrupted batch. ``moments(table)``
+says what corruption makes of the table's rows on average: the mean (d,) of a corrupted
+row, its covariance with the clean row (d, d; clean first) and its covariance (d, d).
+"""
+
+import numpy as np
+import torch
+
+
+class Gaussian:
+    """Adds independent Gaussian noise.
+
+    Parameters
+    ----------
+    level : float
+        Standard deviation of the noise, in units of the table's scale (the root of
+        the mean variance of its features).
+    table : skae._classical.Table
+        The table whose rows are corrupted.
+    """
+
+    def __init__(self, level, table):
+        self.level = level
+
+    def __call__(self, x, generator):
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return x + self.level * noise
+
+    def moments(self, table):
+        covariance = table.covariance()
+        noise = self.level**2 * np.eye(len(covariance))
+        return np.zeros(len(covariance)), covariance, covariance + noise
+
+
+class _Replacement:
+    """Replaces each entry, with probability `level`, by a value drawn for it."""
+
+    def __init__(self, level, table):
+        self.level = level
+
+    def __call__(self, x, generator):
+        chance = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return torch.where(chance < self.level, self._values(x, generator), x)
+
+    def moments(self, table):
+        covariance = table.covariance()
+        mean, square = self._value_moments(np.diag(covariance))
+        kept = 1.0 - self.level
+        corrupted = kept**2 * covariance
+        shift = self.level * mean
+        variance = kept * np.diag(covariance) + self.level * square - shift**2
+        np.fill_diagonal(corrupted, variance)
+        return shift, kept * covariance, corrupted
+
+
+class Masking(_Replacement):
+    """Replaces entries by the feature's mean, as a missing value would be imputed."""
+
+    def _values(self, x, generator):
+        return torch.zeros_like(x)
+
+    def _value_moments(self, variance):
+        return np.zeros_like(variance), np.zeros_like(variance)
+
+
+class SaltAndPepper(_Replacement):
+    """Replaces entries by the feature's smallest or largest value, equally likely."""
+
+    def __init__(self, level, table):
+        super().__init__(level, table)
+        self._ends = np.stack([table.X.min(axis=0), table.X.max(axis=0)]).astype(np.float64)
+        self._ends = (self._ends - table.mean) / table.scale
+
+    def _values(self, x, generator):
+        low, high = torch.as_tensor(self._ends, dtype=x.dtype, device=x.device)
+        coin = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return torch.where(coin < 0.5, low, high)
+
+    def _value_moments(self, variance):
+        return self._ends.mean(axis=0), np.square(self._ends).mean(axis=0)
+
+
+class Swap(_Replacement):
+    """Replaces entries by the same feature's value in a random row of the batch."""
+
+    def _values(self, x, generator):
+        rows = torch.randint(len(x), x.shape, generator=generator, device=x.device)
+        return x.gather(0, rows)
+
+    def _value_moments(self, variance):
+        return np.zeros_like(variance), variance
+
+
+class Custom:
+    """Calls ``function(X, level, rng)`` on rows in the units of X, as numpy arrays.
+
+    `rng` is a `numpy.random.Generator`; the answer has the shape of X. Moments are
+    averages over corrupted copies of the table.
+    """
+
+    _copies = 5
+
+    def __init__(self, function, level, table, rng):
+        self.function = function
+        self.level = level
+        self.mean = table.mean
+        self.scale = table.scale
+        self._rng = rng
+
+    def _corrupt(self, X, rng):
+        corrupted = np.asarray(self.function(X, self.level, rng))
+        if corrupted.shape != X.shape:
+            raise ValueError(
+                f"corruption must return an array of the shape it was given, {X.shape}, "
+                f"however: it returned shape {corrupted.shape}."
+            )
+        corrupted = (corrupted - self.mean) / self.scale
+        if not np.isfinite(corrupted).all():
+            raise ValueError("corruption must return finite numbers, however: it did not.")
+        return corrupted
+
+    def __call__(self, x, generator):
+        seed = torch.randint(2**31, (1,), generator=generator, device=generator.device)
+        X = x.double().cpu().numpy() * self.scale + self.mean
+        corrupted = self._corrupt(X, np.random.default_rng(int(seed)))
+        return torch.as_tensor(corrupted, dtype=x.dtype, device=x.device)
+
+    def moments(self, table):
+        pairs = (
+            (rows, self._corrupt(rows * self.scale + self.mean, self._rng))
+            for _ in range(self._copies)
+            for rows in table.standardised()
+        )
+        return paired_moments(pairs, len(self.mean))
+
+
+def paired_moments(pairs, n_features):
+    """The same moments from pairs of arrays (clean, corrupted) of standardised rows."""
+    n_rows, total = 0, np.zeros(n_features)
+    cross = np.zeros((n_features, n_features))
+    square = np.zeros((n_features, n_features))
+    for clean, corrupted in pairs:
+        n_rows += len(clean)
+        total += corrupted.sum(axis=0)
+        cross += clean.T @ corrupted
+        square += corrupted.T @ corrupted
+    shift = total / n_rows
+    # Clean rows have mean 0, so the cross moment needs no centring.
+    return shift, cross / n_rows, square / n_rows - np.outer(shift, shift)
+
+
+BUILT_IN = {
+    "gaussian": Gaussian,
+    "masking": Masking,
+    "salt_and_pepper": SaltAndPepper,
+    "swap": Swap,
+}

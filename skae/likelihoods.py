@@ -1,0 +1,148 @@
+"""What a network's output means: a distribution of x, or of a code.
+
+:class:`GaussianHead` and :class:`BernoulliHead` turn the sum of a decoder's linear path
+and its residual network into a distribution of a row.
+
+The distributions here do what `torch.distributions` does with two differences that
+training needs: they draw from a `torch.Generator`, and a log-density is three
+operations, already summed over the features of a row.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Gaussian:
+    """Independent normal distributions.
+
+    Parameters
+    ----------
+    mean : Tensor of shape (..., d)
+    log_std : Tensor of shape (..., d) or (d,)
+    """
+
+    def __init__(self, mean, log_std):
+        self.mean = mean
+        self.log_std = log_std
+
+    @property
+    def std(self):
+        return self.log_std.exp()
+
+    def error(self, x):
+        """Half the squared error in units of the noise, summed over features."""
+        return 0.5 * ((x - self.mean) * torch.exp(-self.log_std)).square().sum(-1)
+
+    def log_prob(self, x):
+        """Log-density, summed over features, in nats."""
+        constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
+        return -self.error(x) - constant
+
+    def shifted(self, draw):
+        """The value that standard normal numbers `draw` map to."""
+        return self.mean + self.std * draw
+
+    def sample(self, generator):
+        """One draw for every entry of the mean; differentiable (reparametrised)."""
+        mean = self.mean
+        draw = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return self.shifted(draw)
+
+    def kl_from_standard_normal(self):
+        """KL(self || N(0, 1)) of every entry, in nats (Kingma & Welling 2014)."""
+        return 0.5 * (self.mean.square() + torch.exp(2.0 * self.log_std) - 1.0) - self.log_std
+
+
+class Bernoulli:
+    """Independent Bernoulli distributions of values in [0, 1].
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., d)
+    """
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    @property
+    def mean(self):
+        return torch.sigmoid(self.logits)
+
+    def error(self, x):
+        """Cross-entropy, summed over features, in nats."""
+        x = x.expand_as(self.logits)
+        return F.binary_cross_entropy_with_logits(self.logits, x, reduction="none").sum(-1)
+
+    def log_prob(self, x):
+        """Log-probability, summed over features, in nats."""
+        return -self.error(x)
+
+    def sample(self, generator):
+        """Zeros and ones."""
+        mean = self.mean
+        chance = torch.rand(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return (chance < mean).to(mean.dtype)
+
+
+class GaussianHead(nn.Module):
+    """Standardised rows with Gaussian noise.
+
+    Parameters
+    ----------
+    start : skae._classical.Start
+        Its noise variance is the noise at the start, and the unit of the residual.
+    floor : float or None
+        The smallest fraction of the starting noise variance that a feature's noise may
+        come down to as it is learned; None leaves the noise as it is.
+    """
+
+    def __init__(self, start, floor=None):
+        super().__init__()
+        self.start_log_std = 0.5 * math.log(start.noise_variance)
+        self.floor = floor
+        log_ratio = torch.zeros(len(start.mean))
+        if floor is None:
+            self.register_buffer("log_ratio", log_ratio, persistent=False)
+        else:
+            self.log_ratio = nn.Parameter(log_ratio)
+
+    def forward(self, linear, residual):
+        mean = torch.add(linear, residual, alpha=math.exp(self.start_log_std))
+        return Gaussian(mean, self.log_std())
+
+    def log_std(self):
+        """Of every feature, (d,); exactly the start's as long as `log_ratio` is 0."""
+        if self.floor is None:
+            return self.start_log_std + self.log_ratio
+        ratio = self.floor + (1.0 - self.floor) * torch.exp(2.0 * self.log_ratio)
+        return self.start_log_std + 0.5 * torch.log(ratio)
+
+    def target(self, x):
+        return x
+
+
+class BernoulliHead(nn.Module):
+    """Rows in [0, 1], in their own units, as Bernoulli probabilities.
+
+    Parameters
+    ----------
+    start : skae._classical.Start
+        Its mean and scale turn standardised rows back into what they were.
+    """
+
+    def __init__(self, start):
+        super().__init__()
+        mean = torch.as_tensor(start.mean, dtype=torch.float64)
+        self.register_buffer("mean", mean, persistent=False)
+        self.scale = start.scale
+
+    def forward(self, linear, residual):
+        return Bernoulli(linear + residual)
+
+    def target(self, x):
+        return (x * self.scale + self.mean).clamp(0.0, 1.0)
