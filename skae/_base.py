@@ -103,7 +103,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # What a variant says
 
-    def _classical_start(self, table, streams):
+    def _classical_start(self, table, X, streams):
         """The :class:`~skae._classical.Start` of this method for a table."""
         raise NotImplementedError
 
@@ -122,12 +122,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return 1.0, 0.0
         return 2.0 * start.noise_variance * start.scale**2, 0.0
 
-    def _before_training(self, module, table, streams):
+    def _before_training(self, module, table, X, streams):
         """Tell the module what only training needs."""
 
     def _after_training(self, X):
         """Set the variant's own fitted attributes, and what `sample` needs."""
         self._codes = self._encode(X[:: math.ceil(len(X) / _MAX_CODES)])
+        if self._spec["likelihood"] == "gaussian":
+            start, curve = self._spec["start"], self.validation_curve_
+            improvement = curve[self.best_epoch_] / curve[0] if len(curve) and curve[0] > 0 else 1.0
+            self.noise_variance_ = float(start.noise_variance * start.scale**2 * improvement)
 
     # Fitting
 
@@ -187,10 +191,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         net = self._make_net(spec, device, **options).initialize()
         if previous is not None:
             net.module_.load_state_dict(previous.module_.state_dict())
-        self._before_training(net.module_, table, streams)
+        self._before_training(net.module_, table, X, streams)
         interrupt = None
         try:
-            net.fit(split)
+            net.partial_fit(split)
         except KeyboardInterrupt as error:
             interrupt = error
         net.module_.corruption = None
@@ -236,7 +240,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if spec["random"]:
             start = no_start(table, self.latent_dim, self.likelihood)
         else:
-            start = self._classical_start(table, streams)
+            start = self._classical_start(table, X, streams)
         spec.update(
             start=start,
             latent_dim=self.latent_dim,

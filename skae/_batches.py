@@ -64,20 +64,25 @@ class Rows:
     def __len__(self):
         return len(self.index)
 
-    def batches(self, batch_size, generator=None):
-        """An iterable of pairs (x, target), shuffled anew each time with `generator`."""
-        return _Batches(self, batch_size, generator)
+    def batches(self, batch_size, generator=None, times=1):
+        """An iterable of pairs (x, target), for any number of passes.
+
+        Each pass is shuffled anew with `generator`, or goes through the rows in order,
+        `times` times over.
+        """
+        return _Batches(self, batch_size, generator, times)
 
 
 class _Batches:
-    def __init__(self, rows, batch_size, generator):
+    def __init__(self, rows, batch_size, generator, times):
         self.rows = rows
+        self.times = times
         self.batch_size = batch_size
         self.generator = generator
 
     def __iter__(self):
         rows = self.rows
-        index = rows.index
+        index = rows.index.repeat(self.times)
         if self.generator is not None:
             order = torch.randperm(len(index), generator=self.generator)
             index = index[order.to(index.device)]

@@ -34,7 +34,7 @@ class Start:
     decoder_bias: np.ndarray  # (d,)
     noise_variance: float  # variance that the codes leave, per feature, of x
     code_scale: np.ndarray  # (k,), what turns a code into the user's units
-    log_variance: np.ndarray  # (k,), of the posterior; 0 where there is none
+    log_variance: np.ndarray  # (k,), of a code's posterior given this noise
 
     @property
     def latent_dim(self):
@@ -246,6 +246,7 @@ def _linear(table, reader, axes, values, noise):
     spread = np.sqrt(values)
     spread = np.where(spread > 1e-10 * spread.max(initial=1e-300), spread, 1.0)
     n_features, k = axes.shape
+    noise = max(float(noise), _ERROR_FLOOR)
     return Start(
         mean=table.mean,
         scale=table.scale,
@@ -253,9 +254,9 @@ def _linear(table, reader, axes, values, noise):
         encoder_bias=np.zeros(k),
         decoder=(axes * spread).T,
         decoder_bias=np.zeros(n_features),
-        noise_variance=max(float(noise), _ERROR_FLOOR),
+        noise_variance=noise,
         code_scale=spread * np.mean(table.scale),
-        log_variance=np.zeros(k),
+        log_variance=np.log(np.minimum(noise / spread**2, 1.0)),
     )
 
 
@@ -276,6 +277,7 @@ def _in_logits(start, table, p, spread, clean, inputs):
         decoder=decoder * (step if loss(step) < loss(0.0) else 0.0),
         decoder_bias=logit(p),
         code_scale=np.linalg.norm(start.decoder, axis=1),
+        log_variance=np.zeros(start.latent_dim),
     )
 
 

@@ -1,8 +1,10 @@
 """The torch side of every estimator: a linear path plus a residual network.
 
-Encoder and decoder are ``linear(x) + network(x)``. The linear path is the classical
-start, kept as it is; the networks' last layers begin at zero, so training starts
-exactly there. ``forward`` answers the loss of every row.
+Encoder and decoder are ``linear(x) + unit * network(x)``. The linear path is the
+classical start, kept as it is; the networks' last layers begin at zero, so training
+starts exactly there. The units are the uncertainty that the start leaves: the noise of
+a feature, and what that noise makes of a code, so that one learning rate serves tables
+that PCA fits badly and well. ``forward`` answers the loss of every row.
 """
 
 import math
@@ -51,6 +53,8 @@ class AutoencoderModule(nn.Module):
         super().__init__()
         self.linear_encoder = LinearPath(start.encoder, start.encoder_bias)
         self.linear_decoder = LinearPath(start.decoder, start.decoder_bias)
+        log_std = torch.tensor(0.5 * start.log_variance, dtype=torch.float64)
+        self.register_buffer("start_log_std", log_std, persistent=False)
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
@@ -58,7 +62,10 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x):
         """Codes of shape (batch, k)."""
-        return self.linear_encoder(x) + self.encoder(x)
+        return self._shifted(x, self.encoder(x))
+
+    def _shifted(self, x, residual):
+        return torch.addcmul(self.linear_encoder(x), residual, self.start_log_std.exp())
 
     def decode(self, z):
         """The distribution of a row given its code."""
@@ -87,22 +94,19 @@ class AutoencoderModule(nn.Module):
 class VAEModule(AutoencoderModule):
     """A variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014).
 
-    The encoder network has 2 k outputs: what is added to the posterior's mean, in units
-    of the start's posterior standard deviation, and to its log standard deviation.
+    The encoder network has 2 k outputs: what is added to the posterior's mean and to
+    its log standard deviation.
     """
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
-        log_std = torch.tensor(0.5 * start.log_variance, dtype=torch.float64)
-        self.register_buffer("start_log_std", log_std, persistent=False)
         self.beta = 1.0
         self.warmup = 1.0  # the share of beta that training has reached
 
     def encode(self, x):
         """The posterior of the code."""
         mean, log_std = self.encoder(x).chunk(2, dim=-1)
-        mean = torch.addcmul(self.linear_encoder(x), mean, self.start_log_std.exp())
-        return Gaussian(mean, self.start_log_std + log_std)
+        return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
 
     def forward(self, x, target, generator):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,)."""

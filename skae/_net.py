@@ -108,7 +108,8 @@ class AutoencoderNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         if training:
             return dataset.batches(self.batch_size, self.shuffle_)
-        return dataset.batches(max(self.batch_size, _VALIDATION_BATCH))
+        times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
+        return dataset.batches(max(self.batch_size, _VALIDATION_BATCH), times=times)
 
     def train_step_single(self, batch, **fit_params):
         loss = self.module_(*batch, self.noise_).mean()
@@ -274,15 +275,11 @@ class AutoencoderNet(NeuralNet):
     def _held_out_losses(self, iterator):
         """Loss of every held-out row, (n_valid,), with the same noise every time."""
         self._set_training(False)
-        n_rows = len(iterator.rows)
-        repeats = math.ceil(_VALIDATION_DRAWS / n_rows) if self.module_.stochastic else 1
         generator = self.streams.torch("validation", self.device)
-        total = np.zeros(n_rows)
         with torch.no_grad():
-            for _ in range(repeats):
-                rows = [self.module_(*batch, generator) for batch in iterator]
-                total += torch.cat(rows).double().cpu().numpy()
-        return total / repeats
+            losses = torch.cat([self.module_(*batch, generator) for batch in iterator])
+        # Rows that noise makes uncertain come several times over: see get_iterator.
+        return losses.double().cpu().numpy().reshape(-1, len(iterator.rows)).mean(axis=0)
 
     def _judge(self, losses):
         """Keep this epoch if the held-out rows like it best, and the start less.

@@ -19,7 +19,134 @@ _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
 
 class VAETransformer(BaseAutoencoder):
-    """VAE."""
+    r"""Variational autoencoder that starts as probabilistic PCA.
+
+    A row is a code :math:`z \sim N(0, I)` decoded with noise of its own per feature,
+    :math:`x = \mu + B z + g(z) + \epsilon`. The encoder gives a Gaussian posterior with
+    independent codes, and training maximises the ELBO [1]_. Before training this is
+    probabilistic PCA [2]_ with its exact posterior, so the ELBO there *is* PCA's
+    log-likelihood; an epoch is kept only where held-out rows have, beyond chance, a
+    higher one.
+
+    Parameters
+    ----------
+    latent_dim : int or float in (0, 1), default=2
+        Number of codes. A float is the share of variance that the classical start is
+        to keep, as in PCA.
+    beta : float, default=1.0
+        Weight of the KL term in training [3]_. `score` does not depend on it.
+    beta_warmup : int, default=0
+        Epochs over which the weight of the KL term rises to `beta`. The classical
+        start needs none; it helps against collapsed latents with ``init="random"``.
+    hidden_layer_sizes : int or array-like of int, default=(128, 64)
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    activation : {"elu", "gelu", "identity", "leaky_relu", "logistic", "relu", "selu", \
+            "silu", "softplus", "tanh"}, default="gelu"
+        Of the hidden layers.
+    init : {"pca", "random"}, default="pca"
+        Whether training begins at the classical start or at random weights.
+    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
+        What a decoded value means: the mean of a normal distribution (squared error)
+        or a probability (cross-entropy, for values in [0, 1]).
+    lr : float, default=2e-3
+        Highest learning rate. It rises over the first steps, then falls along a cosine
+        to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.
+    max_epochs : int, default=100
+        With 0 the estimator is its classical start.
+    batch_size : int or "auto", default="auto"
+        "auto" is a power of two near a 32nd of the rows, from 16 to 256.
+    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer subclass, \
+            default="adamw"
+    weight_decay : float, default=0.01
+        Handed to optimisers that know it.
+    early_stopping : bool, default=True
+        Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
+        epochs. The best epoch is kept either way.
+    validation_fraction : float in (0, 1) or None, default=0.1
+        Share of the rows that are held out to choose the epoch, and never fewer than
+        30 of them, or a quarter of a small table. None trains on all rows and keeps
+        the last epoch, good or bad.
+    n_iter_no_change : int, default=20
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
+    callbacks : list of skorch callbacks or None, default=None
+    warm_start : bool, default=False
+        Whether a further `fit` goes on from the fitted weights.
+    random_state : int, RandomState or None, default=None
+        An int gives the same result in every fit. None draws a seed from numpy's
+        global state.
+    verbose : int, default=0
+        1 shows a progress bar with both losses.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The fitted net; its torch module is ``net_.module_``.
+    latent_dim_ : int
+        Number of codes.
+    mean_ : ndarray of shape (n_features_in_,)
+        Mean of the training rows.
+    noise_variance_ : ndarray of shape (n_features_in_,)
+        Learned variance of the decoder's noise, in units of X squared (absent with
+        ``likelihood="bernoulli"``).
+    kl_per_latent_ : ndarray of shape (latent_dim_,)
+        Mean KL divergence of the posterior from the prior, in nats, over at most
+        10,000 training rows.
+    n_active_latents_ : int
+        Number of latents with a KL above 0.01 nats; the others have collapsed.
+    n_samples_ : int
+        Number of rows given to `fit`.
+    n_iter_ : int
+        Number of epochs run.
+    best_epoch_ : int
+        The epoch that was kept; 0 is the classical start.
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Mean training loss per epoch: minus the ELBO per row, in
+        nats in the units of X.
+    validation_curve_ : ndarray of shape (n_iter_ + 1,)
+        The same of the held-out rows, with the classical start in front; empty where
+        no rows were held out.
+    device_ : str
+        Where it was trained.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had string names.
+
+    See Also
+    --------
+    AutoencoderTransformer : Without noise: for reconstruction alone.
+    sklearn.decomposition.PCA : Its `score` is on the same scale.
+
+    Notes
+    -----
+    A feature's noise cannot fall below the start's divided by the number of rows, so
+    constant and duplicated columns have a finite density.
+
+    References
+    ----------
+    .. [1] Kingma, D. P. & Welling, M. (2014). Auto-encoding variational Bayes. ICLR.
+    .. [2] Tipping, M. E. & Bishop, C. M. (1999). Probabilistic principal component
+       analysis. J. R. Stat. Soc. B 61, 611-622.
+    .. [3] Higgins, I. et al. (2017). beta-VAE: learning basic visual concepts with a
+       constrained variational framework. ICLR.
+    .. [4] Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted
+       autoencoders. ICLR.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.preprocessing import scale
+    >>> from skae import VAETransformer
+    >>> X = scale(load_breast_cancer().data)
+    >>> vae = VAETransformer(2, max_epochs=30, random_state=0).fit(X)
+    >>> mean, std = vae.posterior(X)
+    >>> mean.shape, std.shape
+    ((569, 2), (569, 2))
+    >>> bool(vae.score(X) > PCA(2).fit(X).score(X))
+    True
+    """
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
@@ -143,7 +270,7 @@ class VAETransformer(BaseAutoencoder):
             return (rng.random(X.shape) < X).astype(X.dtype)
         return X + np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
 
-    def _classical_start(self, table, streams):
+    def _classical_start(self, table, X, streams):
         if self.likelihood == "bernoulli":
             return _classical.logit_probabilistic_pca(table, self.latent_dim)
         return _classical.probabilistic_pca(table, self.latent_dim)
@@ -171,7 +298,7 @@ class VAETransformer(BaseAutoencoder):
         options = super()._training_options(start, streams, n_train)
         return {**options, "beta_warmup": self.beta_warmup}
 
-    def _before_training(self, module, table, streams):
+    def _before_training(self, module, table, X, streams):
         module.beta = self.beta
 
     def _after_training(self, X):

@@ -39,6 +39,11 @@ class _Replacement:
     """Replaces each entry, with probability `level`, by a value drawn for it."""
 
     def __init__(self, level, table):
+        if not 0 < level < 1:
+            raise ValueError(
+                "corruption_level must be in (0, 1), as the probability that an entry is "
+                f"replaced, however: corruption_level={level}."
+            )
         self.level = level
 
     def __call__(self, x, generator):

@@ -1,0 +1,242 @@
+"""What holds for every estimator."""
+
+import copy
+import inspect
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from numpydoc.docscrape import ClassDoc
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skae
+from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+VARIANTS = [
+    *(cls() for cls in ESTIMATORS),
+    *(cls(hidden_layer_sizes=(512,), max_epochs=3) for cls in ESTIMATORS),
+    *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in ESTIMATORS),
+    AutoencoderTransformer(activation="tanh", optimizer="sgd", lr=1e-3, max_epochs=3),
+    DenoisingAutoencoder(corruption="swap", max_epochs=3),
+    DenoisingAutoencoder(corruption="salt_and_pepper", max_epochs=3),
+    DenoisingAutoencoder(corruption="masking", validation_fraction=None, max_epochs=3),
+    VAETransformer(beta=0.5, beta_warmup=2, max_epochs=3),
+]
+
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+
+
+@parametrize_with_checks(VARIANTS)
+def test_scikit_learn_checks(estimator, check):
+    with warnings.catch_warnings():
+        # Noise, which most checks fit, has nothing for a latent of a random start to say.
+        warnings.filterwarnings("ignore", ".*latents have collapsed", ConvergenceWarning)
+        check(estimator)
+
+
+@every_estimator
+def test_tags(cls):
+    tags = cls().__sklearn_tags__()
+    assert not tags.non_deterministic
+    assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
+
+
+@every_estimator
+def test_constructor_only_assigns(cls):
+    values = {name: object() for name in cls().get_params()}
+    for name, value in cls(**values).get_params(deep=False).items():
+        assert value is values[name]
+
+
+@every_estimator
+def test_latent_dim_alone_is_positional(cls):
+    kinds = [p.kind for p in inspect.signature(cls).parameters.values()]
+    assert kinds[0] is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert set(kinds[1:]) == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@every_estimator
+def test_docstring_names_every_parameter_and_attribute(cls, iris):
+    doc = ClassDoc(cls)
+    documented = [name for p in doc["Parameters"] for name in p.name.split(", ")]
+    assert documented == list(inspect.signature(cls).parameters)
+    fitted = {name for name in vars(cls(max_epochs=1).fit(iris)) if name.endswith("_")}
+    assert fitted == {p.name for p in doc["Attributes"]} - {"feature_names_in_"}
+
+
+def test_shared_parameters_are_documented_alike():
+    docs = [{p.name: (p.type, p.desc) for p in ClassDoc(cls)["Parameters"]} for cls in ESTIMATORS]
+    for name, text in docs[0].items():
+        assert all(doc[name] == text for doc in docs), name
+
+
+@every_estimator
+def test_defaults_are_shared(cls):
+    shared = AutoencoderTransformer().get_params()
+    assert {name: cls().get_params()[name] for name in shared} == shared
+
+
+@every_estimator
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_every_weight_is_trained(cls, likelihood, digits):
+    X = digits[0][:200]
+    options = {"likelihood": likelihood, "random_state": 0, "validation_fraction": None}
+    start = cls(3, max_epochs=0, **options).fit(X)
+    trained = cls(3, max_epochs=3, **options).fit(X)
+    before = dict(start.net_.module_.named_parameters())
+    for name, value in trained.net_.module_.named_parameters():
+        assert not np.array_equal(before[name], value), name
+
+
+@every_estimator
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_in_is_dtype_out(cls, dtype, iris):
+    X = iris.astype(dtype)
+    estimator = cls(max_epochs=2, random_state=0).fit(X)
+    codes = estimator.transform(X)
+    assert codes.dtype == dtype
+    assert estimator.inverse_transform(codes).dtype == dtype
+    assert estimator.reconstruct(X).dtype == dtype
+    assert estimator.score_samples(X).dtype == dtype
+
+
+@every_estimator
+def test_float32_and_float64_agree(cls, bent):
+    estimator = cls(max_epochs=20, random_state=0).fit(bent)
+    single = estimator.transform(bent.astype(np.float32))
+    np.testing.assert_allclose(single, estimator.transform(bent), rtol=1e-4, atol=1e-5)
+
+
+@every_estimator
+def test_results_depend_on_neither_order_nor_blocks(cls, bent, monkeypatch):
+    from skae import _batches
+
+    estimator = cls(max_epochs=5, random_state=0).fit(bent)
+    codes, scores = estimator.transform(bent), estimator.score_samples(bent)
+    order = np.random.default_rng(0).permutation(len(bent))
+    np.testing.assert_allclose(estimator.transform(bent[order]), codes[order], rtol=1e-12)
+    monkeypatch.setattr(_batches, "_BLOCK", 50)
+    np.testing.assert_allclose(estimator.transform(bent), codes, rtol=1e-12)
+    np.testing.assert_allclose(estimator.score_samples(bent), scores, rtol=1e-12)
+    one = np.concatenate([estimator.transform(row[None]) for row in bent[:5]])
+    np.testing.assert_allclose(one, codes[:5], rtol=1e-12)
+
+
+@every_estimator
+@pytest.mark.parametrize("dump", [pickle.dumps, copy.deepcopy])
+def test_pickled_estimator_answers_the_same(cls, dump, bent):
+    estimator = cls(max_epochs=5, random_state=0).fit(bent)
+    copied = dump(estimator)
+    copied = pickle.loads(copied) if isinstance(copied, bytes) else copied
+    np.testing.assert_array_equal(copied.transform(bent), estimator.transform(bent))
+    np.testing.assert_array_equal(copied.score_samples(bent), estimator.score_samples(bent))
+    np.testing.assert_array_equal(copied.sample(3), estimator.sample(3))
+    assert copied.net_.history[:, "train_loss"] == estimator.net_.history[:, "train_loss"]
+
+
+@every_estimator
+def test_pickle_holds_no_torch_object_and_outlives_its_device(cls, bent):
+    estimator = cls(max_epochs=2, random_state=0).fit(bent)
+    estimator.set_params(hidden_layer_sizes=(3,), callbacks=None)  # of the next fit
+    estimator.device_ = "cuda"
+    data = pickle.dumps(estimator)
+    assert b"torch" not in data
+    estimator.device_ = "cpu"
+    loaded = pickle.loads(data)
+    assert loaded.device_ == "cpu"
+    np.testing.assert_array_equal(loaded.transform(bent), estimator.transform(bent))
+
+
+@every_estimator
+def test_clone_is_unfitted_and_fits_the_same(cls, bent):
+    estimator = cls(max_epochs=3, random_state=0).fit(bent)
+    copied = clone(estimator)
+    with pytest.raises(NotFittedError):
+        copied.transform(bent)
+    codes = copied.fit(bent).transform(bent)
+    np.testing.assert_array_equal(codes, estimator.transform(bent))
+
+
+@every_estimator
+@pytest.mark.parametrize("verb", ["transform", "reconstruct", "score_samples", "score", "sample"])
+def test_unfitted_estimator_says_so(cls, verb, iris):
+    with pytest.raises(NotFittedError, match=f"This {cls.__name__} instance is not fitted yet"):
+        getattr(cls(), verb)(*([] if verb == "sample" else [iris]))
+
+
+@every_estimator
+def test_reconstruct_is_there_and_back(cls, bent):
+    estimator = cls(max_epochs=5, random_state=0).fit(bent)
+    back = estimator.inverse_transform(estimator.transform(bent))
+    np.testing.assert_allclose(estimator.reconstruct(bent), back, rtol=1e-12)
+
+
+@every_estimator
+def test_score_is_the_mean_over_rows(cls, bent):
+    estimator = cls(max_epochs=5, random_state=0).fit(bent)
+    assert estimator.score(bent) == pytest.approx(estimator.score_samples(bent).mean(), rel=1e-12)
+
+
+@every_estimator
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e3])
+def test_shift_and_scale_change_nothing(cls, shift, factor, bent):
+    def relative_error(X):
+        estimator = cls(2, random_state=0, max_epochs=30).fit(X[:300])
+        rest = X[300:]
+        error = np.square(rest - estimator.reconstruct(rest)).sum()
+        return error / np.square(rest - rest.mean(axis=0)).sum()
+
+    assert relative_error(factor * bent + shift) == pytest.approx(relative_error(bent), rel=0.01)
+
+
+@every_estimator
+def test_training_improves_on_the_start_where_it_can(cls, bent):
+    start = cls(2, max_epochs=0, random_state=0).fit(bent[:300])
+    trained = cls(2, random_state=0).fit(bent[:300])
+    assert trained.best_epoch_ > 0
+    rest = bent[300:]
+    error = [np.square(rest - est.reconstruct(rest)).sum() for est in (trained, start)]
+    assert error[0] < 0.7 * error[1]
+    assert trained.score(rest) > start.score(rest)
+
+
+@every_estimator
+def test_noise_is_left_to_the_start(cls):
+    X = np.random.default_rng(0).standard_normal((120, 10))
+    estimator = cls(2, random_state=0).fit(X)
+    assert estimator.best_epoch_ == 0
+    start = cls(2, random_state=0, max_epochs=0).fit(X)
+    np.testing.assert_array_equal(estimator.transform(X), start.transform(X))
+
+
+@every_estimator
+def test_curves(cls, bent):
+    estimator = cls(2, max_epochs=7, random_state=0, n_iter_no_change=50).fit(bent)
+    assert estimator.n_iter_ == 7
+    assert estimator.loss_curve_.shape == (7,)
+    assert estimator.validation_curve_.shape == (8,)
+    assert estimator.best_epoch_ == estimator.validation_curve_.argmin()
+    assert len(estimator.net_.history) == 7
+
+
+@every_estimator
+def test_sample(cls, bent):
+    estimator = cls(2, random_state=0).fit(bent)
+    drawn = estimator.sample(2000, random_state=1)
+    assert drawn.shape == (2000, 6)
+    np.testing.assert_array_equal(drawn, estimator.sample(2000, random_state=1))
+    assert not np.array_equal(drawn, estimator.sample(2000, random_state=2))
+    np.testing.assert_array_equal(estimator.sample(5), estimator.sample(5))
+    spread = bent.std(axis=0)
+    np.testing.assert_allclose(drawn.mean(axis=0) / spread, bent.mean(axis=0) / spread, atol=0.25)
+    np.testing.assert_allclose(drawn.std(axis=0), spread, rtol=0.35)
+
+
+def test_version_and_public_names():
+    assert skae.__version__
+    assert set(skae.__all__) == {cls.__name__ for cls in ESTIMATORS} | {"__version__"}
