@@ -14,6 +14,7 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from ._batches import Rows
+from ._threads import suitable_threads
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
@@ -136,6 +137,13 @@ class AutoencoderNet(NeuralNet):
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train on a Split. Unlike skorch's, it lets an interrupt through."""
+        largest = max(value.numel() for value in self.module_.parameters())
+        with suitable_threads(self.batch_size * largest):
+            self._train_with_care(X, y)
+        return self
+
+    def _train_with_care(self, X, y):
+        """Run the epochs; whatever happens, leave the module at its best."""
         self._prepare(X)
         if self.verbose:
             self.progress_ = tqdm(total=self.max_epochs, unit="epoch")
@@ -152,7 +160,6 @@ class AutoencoderNet(NeuralNet):
                 self.progress_.close()
             for name in ("best_state_", "start_losses_", "progress_", "shuffle_", "noise_"):
                 setattr(self, name, None)
-        return self
 
     def notify(self, method_name, **cb_kwargs):
         try:

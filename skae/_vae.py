@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import _classical
 from ._base import BaseAutoencoder
 
-_N_DRAWS = 128  # importance-weighted draws per row
+_N_DRAWS = 256  # importance-weighted draws per row
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
@@ -221,7 +221,7 @@ class VAETransformer(BaseAutoencoder):
     def score_samples(self, X):
         """Log-likelihood of each row, as an importance-weighted lower bound.
 
-        The bound (Burda et al. 2016) averages over a fixed set of 128 low-discrepancy
+        The bound (Burda et al. 2016) averages over a fixed set of 256 low-discrepancy
         draws from the posterior, so it is the same in every call. Before any training
         it is the exact log-likelihood of probabilistic PCA.
 

@@ -1,0 +1,34 @@
+"""Intra-op threads that suit the size of the work."""
+
+import contextlib
+import functools
+
+from threadpoolctl import ThreadpoolController
+
+# Multiply-adds of one matrix product from which on a second thread is worth waking.
+_WORTH_THREADS = 2**23
+
+
+def suitable_threads(work):
+    """A context in which torch uses one thread, if its largest product is small.
+
+    Several threads on small products are no faster, and many times slower on a busy
+    machine, where they wait for each other. OpenMP's limit belongs to the calling
+    thread and is put back, so nothing else in the process is touched.
+
+    Parameters
+    ----------
+    work : int
+        Multiply-adds of the largest matrix product of a step.
+    """
+    if work >= _WORTH_THREADS:
+        return contextlib.nullcontext()
+    return _controller().limit(limits=1, user_api="openmp")
+
+
+@functools.cache
+def _controller():
+    # Looks through the libraries that are loaded, so torch has to be among them.
+    import torch  # noqa: F401
+
+    return ThreadpoolController()

@@ -1,0 +1,80 @@
+"""The distributions against torch's own, and against sampling."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+
+from skae import likelihoods
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_gaussian_log_prob(per_row):
+    mean, x = draw(7, 3), draw(7, 3, seed=1)
+    log_std = draw(7, 3, seed=2) if per_row else draw(3, seed=2)
+    reference = torch.distributions.Normal(mean, log_std.exp().expand(7, 3))
+    ours = likelihoods.Gaussian(mean, log_std)
+    torch.testing.assert_close(ours.log_prob(x), reference.log_prob(x).sum(-1))
+    torch.testing.assert_close(ours.std.expand(7, 3), reference.stddev)
+
+
+def test_gaussian_density_integrates_to_one():
+    ours = likelihoods.Gaussian(torch.tensor([[0.3]]).double(), torch.tensor([-1.2]).double())
+    density = lambda x: float(ours.log_prob(torch.tensor([[x]]).double()).exp())  # noqa: E731
+    assert integrate.quad(density, -5, 5, points=[0.3])[0] == pytest.approx(1.0, abs=1e-8)
+
+
+def test_bernoulli_log_prob():
+    logits, x = draw(7, 3), (draw(7, 3, seed=1) > 0).double()
+    reference = torch.distributions.Bernoulli(logits=logits)
+    ours = likelihoods.Bernoulli(logits)
+    torch.testing.assert_close(ours.log_prob(x), reference.log_prob(x).sum(-1))
+    torch.testing.assert_close(ours.mean, reference.mean)
+
+
+def test_error_is_log_prob_up_to_a_constant():
+    mean, log_std = draw(7, 3), draw(3, seed=1)
+    ours = likelihoods.Gaussian(mean, log_std)
+    total = ours.error(draw(7, 3, seed=2)) + ours.log_prob(draw(7, 3, seed=2))
+    torch.testing.assert_close(total, total[:1].expand(7))
+
+
+def test_kl_against_torch_and_sampling(generator):
+    mean, log_std = draw(4, 2), draw(4, 2, seed=1)
+    ours = likelihoods.Gaussian(mean, log_std)
+    prior = torch.distributions.Normal(torch.zeros(4, 2).double(), 1.0)
+    exact = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, log_std.exp()), prior
+    )
+    torch.testing.assert_close(ours.kl_from_standard_normal(), exact)
+    wide = likelihoods.Gaussian(mean.expand(100_000, 4, 2), log_std.expand(100_000, 4, 2))
+    z = wide.sample(generator)
+    sampled = (wide.log_prob(z) - prior.log_prob(z).sum(-1)).mean(0)
+    torch.testing.assert_close(sampled, exact.sum(-1), atol=0.05, rtol=0.01)
+
+
+def test_samples_have_the_distribution(generator):
+    gaussian = likelihoods.Gaussian(torch.full((100_000, 1), 2.0), torch.tensor([-0.5]))
+    drawn = gaussian.sample(generator)
+    assert float(drawn.mean()) == pytest.approx(2.0, abs=0.01)
+    assert float(drawn.std()) == pytest.approx(np.exp(-0.5), rel=0.01)
+    bernoulli = likelihoods.Bernoulli(torch.full((100_000, 1), -1.0))
+    drawn = bernoulli.sample(generator)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert float(drawn.mean()) == pytest.approx(1 / (1 + np.e), abs=0.01)
+
+
+def test_sampling_leaves_the_global_generator_alone(generator):
+    before = torch.get_rng_state()
+    likelihoods.Gaussian(torch.zeros(2, 2), torch.zeros(2)).sample(generator)
+    likelihoods.Bernoulli(torch.zeros(2, 2)).sample(generator)
+    assert torch.equal(before, torch.get_rng_state())
