@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._classical import Start, Table, no_start
@@ -20,6 +20,7 @@ from ._random import Streams
 
 _FLOATS = [np.float64, np.float32]
 _MIN_HELD_OUT = 30  # fewer rows than this judge badly
+_ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 
 
@@ -48,7 +49,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "lr": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "optimizer": [StrOptions({"adam", "adamw", "sgd"}), HasMethods("step")],
+        "optimizer": [StrOptions({"adam", "adamw", "sgd"}), type],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [None, Interval(Real, 0, 1, closed="neither")],
@@ -329,7 +330,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _check_latent_dim(self, X):
         n_samples, n_features = X.shape
-        if isinstance(self.latent_dim, bool | np.bool_):
+        if isinstance(self.latent_dim, bool):
             raise ValueError(
                 "latent_dim must be an int or a float in (0, 1), however: "
                 f"latent_dim={self.latent_dim}."
@@ -343,7 +344,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _hidden_layer_sizes(self):
         sizes = self.hidden_layer_sizes
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        if not all(_is_int(size) and size > 0 for size in sizes):
             raise ValueError(
                 "hidden_layer_sizes must be positive ints, however: "
                 f"hidden_layer_sizes={self.hidden_layer_sizes}."
@@ -354,7 +355,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.likelihood != "bernoulli":
             return
         low, high = X.min(), X.max()
-        if low < 0 or high > 1:
+        if low < -_ROUNDING or high > 1 + _ROUNDING:
             raise ValueError(
                 "likelihood='bernoulli' needs values in [0, 1], however: X has values from "
                 f"{low:.6g} to {high:.6g}. Scale X with MinMaxScaler(clip=True), or use "
@@ -479,7 +480,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return rng.permutation(codes) * spread + mean
 
     def _sampling_streams(self, n_samples, random_state):
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        if not _is_int(n_samples) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples}.")
         return Streams(self.random_state if random_state is None else random_state)
 
@@ -552,6 +553,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if not _is_available(self.device_):
                 self.device_ = "cpu"
             self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+
+
+def _is_int(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _auto_batch_size(n_samples):

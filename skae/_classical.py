@@ -56,8 +56,9 @@ class Table:
         n_samples, n_features = X.shape
         mean = X.mean(axis=0, dtype=np.float64)
         total = np.zeros(n_features)
-        for rows in _chunks(X):
-            total += np.square(rows - mean).sum(axis=0)
+        with np.errstate(over="ignore"):
+            for rows in _chunks(X):
+                total += np.square(rows - mean).sum(axis=0)
         variance = total / (n_samples - 1)
         scale = np.sqrt(variance.mean())
         if not np.isfinite(scale):

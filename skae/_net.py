@@ -345,6 +345,11 @@ def _optimizer_arguments(optimizer, weight_decay):
     """skorch's parameters for an optimiser given by name or class."""
     named = isinstance(optimizer, str)
     optimizer = OPTIMIZERS[optimizer] if named else optimizer
+    if not issubclass(optimizer, torch.optim.Optimizer):
+        raise ValueError(
+            "optimizer must be 'adam', 'adamw', 'sgd' or a torch.optim.Optimizer subclass, "
+            f"however: optimizer={optimizer!r}."
+        )
     known = inspect.signature(optimizer).parameters
     arguments = {"optimizer": optimizer}
     if "weight_decay" in known:

@@ -1,0 +1,91 @@
+"""What corruptions do to rows, and whether their moments tell the truth about it."""
+
+import numpy as np
+import pytest
+import torch
+
+from skae._classical import Table
+from skae.corruptions import BUILT_IN, Custom
+
+
+def corrupt(corruption, table, copies, seed=0):
+    x = torch.tensor(np.tile(np.concatenate(list(table.standardised())), (copies, 1)))
+    return x.numpy(), corruption(x, torch.Generator().manual_seed(seed)).numpy()
+
+
+def custom(level, table):
+    function = lambda X, level, rng: X * rng.choice([1.0, 1.0 - level], X.shape)  # noqa: E731
+    corruption = Custom(function, level, table, np.random.default_rng(0))
+    corruption._copies = 2000
+    return corruption
+
+
+@pytest.mark.parametrize("make", [*BUILT_IN.values(), custom])
+def test_moments_are_those_of_corrupted_rows(make, iris):
+    table = Table.of(iris * [1.0, 2.0, 0.5, 1.0] + 3.0)
+    corruption = make(0.4, table)
+    shift, cross, covariance = corruption.moments(table)
+    clean, corrupted = corrupt(corruption, table, 2000)
+    np.testing.assert_allclose(shift, corrupted.mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(covariance, np.cov(corrupted.T), atol=0.03)
+    expected = clean.T @ (corrupted - corrupted.mean(axis=0)) / len(clean)
+    np.testing.assert_allclose(cross, expected, atol=0.03)
+
+
+@pytest.mark.parametrize("name", ["masking", "salt_and_pepper", "swap"])
+def test_share_of_replaced_entries_and_their_values(name, iris):
+    table = Table.of(iris)
+    corruption = BUILT_IN[name](0.25, table)
+    clean, corrupted = corrupt(corruption, table, 50)
+    replaced = clean != corrupted
+    low, high = clean.min(axis=0), clean.max(axis=0)
+    values = corrupted[replaced]
+    if name == "masking":
+        assert (values == 0).all()
+    elif name == "salt_and_pepper":
+        ends = (np.isclose(corrupted, low) | np.isclose(corrupted, high))[replaced]
+        assert ends.all()
+    else:
+        assert all(np.isin(corrupted[:, j], clean[:, j]).all() for j in range(4))
+    # A value may be replaced by its like, the more often the fewer values there are.
+    assert 0.2 < replaced.mean() <= 0.26
+
+
+def test_gaussian_level_is_in_units_of_the_scale(iris):
+    table = Table.of(1000 * iris + 5)
+    clean, corrupted = corrupt(BUILT_IN["gaussian"](0.7, table), table, 100)
+    assert (corrupted - clean).std() == pytest.approx(0.7, rel=0.01)
+
+
+@pytest.mark.parametrize("make", BUILT_IN.values())
+def test_every_call_is_fresh_and_reproducible(make, iris):
+    table = Table.of(iris)
+    corruption = make(0.4, table)
+    x = torch.tensor(iris)
+    generator = torch.Generator().manual_seed(0)
+    first, second = corruption(x, generator), corruption(x, generator)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, corruption(x, torch.Generator().manual_seed(0)))
+
+
+def test_a_batch_of_one_row(iris):
+    table = Table.of(iris)
+    for make in BUILT_IN.values():
+        out = make(0.4, table)(torch.tensor(iris[:1]), torch.Generator().manual_seed(0))
+        assert out.shape == (1, 4)
+
+
+def test_a_callable_sees_rows_in_their_own_units(iris):
+    table = Table.of(1000 * iris + 1e6)
+    seen = []
+
+    def function(X, level, rng):
+        seen.append(X)
+        assert isinstance(rng, np.random.Generator)
+        return X + level
+
+    corruption = Custom(function, 2.0, table, np.random.default_rng(0))
+    x = torch.tensor(np.concatenate(list(table.standardised())))
+    out = corruption(x, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(seen[0], 1000 * iris + 1e6)
+    np.testing.assert_allclose((out - x).numpy(), 2.0 / table.scale, rtol=1e-6)

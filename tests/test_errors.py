@@ -1,0 +1,243 @@
+"""Bad input: an error before any training, that names the rule and the value."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+X = np.random.default_rng(0).standard_normal((20, 4))
+
+
+@pytest.fixture(autouse=True)
+def no_training(monkeypatch):
+    """Fails where an error comes later than it should."""
+    from skae._net import AutoencoderNet
+
+    def trained(*args, **kwargs):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(AutoencoderNet, "partial_fit", trained)
+
+
+def put(value):
+    bad = X.astype(np.result_type(X, type(value)) if not isinstance(value, str) else object)
+    bad[1, 2] = value
+    return bad
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (put(np.nan), r"Input X contains NaN"),
+        (put(np.inf), r"Input X contains infinity"),
+        (put("blue"), r"could not convert string to float: 'blue'"),
+        (X.astype(str), r"X must hold numbers, however: it holds strings \(dtype <U\d+\)"),
+        (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), r"could not convert string to float: 'x'"),
+        (put(1j), r"Complex data not supported"),
+        (X[0], r"Expected 2D array, got 1D array instead(.|\n)*Reshape your data"),
+        (X[None], r"Found array with dim 3, while dim <= 2 is required"),
+        (sparse.csr_array(X), r"Sparse data was passed for X, but dense .*\.toarray\(\)"),
+        (X[:0], r"Found array with 0 sample\(s\).* minimum of 2 is required"),
+        (X[:1], r"Found array with 1 sample\(s\).* minimum of 2 is required"),
+        (X[:, :0], r"Found array with 0 feature\(s\)"),
+    ],
+)
+def test_bad_rows(cls, bad, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        cls().fit(bad)
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"latent_dim": 0}, r"'latent_dim' parameter .* int in the range \[1, inf\) .* Got 0"),
+        ({"latent_dim": -3}, r"'latent_dim' parameter .* Got -3"),
+        ({"latent_dim": True}, r"latent_dim must be an int or a float in \(0, 1\), .*=True"),
+        ({"latent_dim": 0.0}, r"'latent_dim' parameter .* float in the range \(0.*1.*\)"),
+        ({"latent_dim": 1.0}, r"'latent_dim' parameter .* Got 1.0"),
+        ({"latent_dim": 1.5}, r"'latent_dim' parameter .* Got 1.5"),
+        ({"latent_dim": None}, r"'latent_dim' parameter .* Got None"),
+        (
+            {"latent_dim": 5},
+            r"latent_dim must be at most min\(n_samples, n_features\), however: latent_dim=5, "
+            r"n_samples=20, n_features=4",
+        ),
+        ({"lr": 0.0}, r"'lr' parameter .* \(0.0, inf\). Got 0.0"),
+        ({"lr": -1}, r"'lr' parameter .* Got -1"),
+        ({"lr": np.inf}, r"'lr' parameter .* Got inf"),
+        ({"lr": np.nan}, r"'lr' parameter .* Got nan"),
+        ({"batch_size": 0}, r"'batch_size' parameter .* \[1, inf\). Got 0"),
+        ({"batch_size": "big"}, r"'batch_size' parameter .*'auto'.* Got 'big'"),
+        ({"max_epochs": -1}, r"'max_epochs' parameter .* \[0, inf\). Got -1"),
+        ({"hidden_layer_sizes": 0}, r"'hidden_layer_sizes' parameter .* Got 0"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be positive ints, .*\(8, 0\)"),
+        ({"hidden_layer_sizes": (8, -2)}, r"hidden_layer_sizes must be positive ints, .*-2"),
+        ({"hidden_layer_sizes": (2.5,)}, r"hidden_layer_sizes must be positive ints, .*2.5"),
+        ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be positive ints, .*True"),
+        ({"activation": "swish"}, r"'activation' parameter .*'gelu'.* Got 'swish'"),
+        ({"init": "zeros"}, r"'init' parameter .* Got 'zeros'"),
+        ({"likelihood": "poisson"}, r"'likelihood' parameter .*'gaussian'.* Got 'poisson'"),
+        ({"optimizer": "lion"}, r"'optimizer' parameter .*'adamw'.* Got 'lion'"),
+        ({"optimizer": torch.nn.Linear}, r"optimizer must be .* torch.optim.Optimizer subclass"),
+        ({"weight_decay": -0.1}, r"'weight_decay' parameter .* Got -0.1"),
+        ({"validation_fraction": 0.0}, r"'validation_fraction' parameter .* Got 0.0"),
+        ({"validation_fraction": 1.0}, r"'validation_fraction' parameter .* Got 1.0"),
+        ({"n_iter_no_change": 0}, r"'n_iter_no_change' parameter .* Got 0"),
+        ({"callbacks": "all"}, r"'callbacks' parameter .* Got 'all'"),
+        ({"random_state": "seed"}, r"'random_state' parameter .* Got 'seed'"),
+        ({"device": "gpu"}, r"device must be 'auto', 'cpu', 'cuda', .*device='gpu'"),
+        ({"device": "cuda:99"}, r"device='cuda:99' is not available.*device='cpu'"),
+        ({"device": 0}, r"'device' parameter .* Got 0"),
+    ],
+)
+def test_bad_parameters(cls, parameters, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        cls(**parameters).fit(X)
+
+
+@every_estimator
+def test_more_latents_than_rows(cls):
+    message = r"latent_dim=4, n_samples=3, n_features=4"
+    with pytest.raises(ValueError, match=message):
+        cls(4).fit(X[:3])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@every_estimator
+def test_a_device_that_is_not_there(cls):
+    message = r"device='cuda' is not available: torch finds no such device.*device='auto'"
+    with pytest.raises(ValueError, match=message):
+        cls(device="cuda").fit(X)
+
+
+@every_estimator
+def test_values_outside_0_1_for_bernoulli(cls):
+    low, high = X.min(), X.max()
+    message = f"needs values in [0, 1], however: X has values from {low:.6g} to {high:.6g}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cls(likelihood="bernoulli").fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"corruption": "blur"}, r"'corruption' parameter .*'masking'.* Got 'blur'"),
+        ({"corruption_level": 0.0}, r"'corruption_level' parameter .* Got 0.0"),
+        ({"corruption_level": -1}, r"'corruption_level' parameter .* Got -1"),
+        (
+            {"corruption": "masking", "corruption_level": 1.0},
+            r"corruption_level must be in \(0, 1\).* corruption_level=1.0",
+        ),
+        (
+            {"corruption": "swap", "corruption_level": 2.0, "init": "random"},
+            r"corruption_level must be in \(0, 1\).* corruption_level=2.0",
+        ),
+        (
+            {"corruption": lambda X, level, rng: X[:, :2]},
+            r"must return an array of the shape it was given, \(20, 4\), .*shape \(20, 2\)",
+        ),
+        (
+            {"corruption": lambda X, level, rng: X * np.nan},
+            r"corruption must return finite numbers",
+        ),
+    ],
+)
+def test_bad_corruption(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        DenoisingAutoencoder(**parameters).fit(X)
+
+
+def test_bad_clean_rows():
+    with pytest.raises(ValueError, match=r"X_clean must have the shape of X, .*\(19, 4\).*\(20, 4"):
+        DenoisingAutoencoder().fit(X, X_clean=X[:19])
+    with pytest.raises(ValueError, match="Input X_clean contains NaN"):
+        DenoisingAutoencoder().fit(X, X_clean=put(np.nan))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"beta": 0.0}, r"'beta' parameter .* Got 0.0"),
+        ({"beta": -1.0}, r"'beta' parameter .* Got -1.0"),
+        ({"beta_warmup": -1}, r"'beta_warmup' parameter .* Got -1"),
+    ],
+)
+def test_bad_vae_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        VAETransformer(**parameters).fit(X)
+
+
+@every_estimator
+def test_variance_that_overflows(cls):
+    with pytest.raises(ValueError, match=r"variance of X must be finite .*StandardScaler"):
+        cls().fit(X * 1e200)
+
+
+# After fitting
+
+
+@pytest.fixture
+def fitted(request, monkeypatch, no_training):
+    monkeypatch.undo()
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    return request.param(2, max_epochs=1).fit(frame)
+
+
+every_fitted = pytest.mark.parametrize("fitted", ESTIMATORS, indirect=True)
+
+
+@every_fitted
+@pytest.mark.parametrize("verb", ["transform", "reconstruct", "score_samples", "score"])
+def test_other_features(fitted, verb):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    method, name = getattr(fitted, verb), type(fitted).__name__
+    with (
+        pytest.raises(ValueError, match=f"X has 3 features, but {name} is expecting 4 features"),
+        pytest.warns(UserWarning, match="X does not have valid feature names"),
+    ):
+        method(X[:, :3])
+    with pytest.raises(ValueError, match=r"feature names should match(.|\n)*- z\n(.|\n)*- d"):
+        method(frame.rename(columns={"d": "z"}))
+    with pytest.raises(ValueError, match=r"names must be in the same order"):
+        method(frame[list("dcba")])
+    with pytest.raises(ValueError, match="NaN"):
+        method(frame.assign(a=np.nan))
+    with pytest.raises(ValueError, match="0 sample"):
+        method(frame[:0])
+
+
+@every_fitted
+def test_codes_of_the_wrong_width(fitted):
+    message = r"Z must have latent_dim_=2 columns, however: Z has 3"
+    with pytest.raises(ValueError, match=message):
+        fitted.inverse_transform(np.zeros((5, 3)))
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        fitted.inverse_transform(np.zeros(2))
+    with pytest.raises(ValueError, match="Input Z contains NaN"):
+        fitted.inverse_transform(np.full((1, 2), np.nan))
+
+
+@every_fitted
+@pytest.mark.parametrize("n_samples", [0, -1, 2.5, None, True])
+def test_bad_number_of_samples(fitted, n_samples):
+    message = rf"n_samples must be a positive int, however: n_samples={n_samples}"
+    with pytest.raises(ValueError, match=message):
+        fitted.sample(n_samples)
+
+
+def test_likelihood_of_rows_outside_0_1(monkeypatch, no_training):
+    monkeypatch.undo()
+    with pytest.warns(match="latents have collapsed"):
+        vae = VAETransformer(2, likelihood="bernoulli", max_epochs=1).fit(np.abs(X) / 5)
+    with pytest.raises(ValueError, match=r"needs values in \[0, 1\]"):
+        vae.score_samples(X)
+    assert np.isfinite(vae.transform(X)).all()

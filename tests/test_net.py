@@ -1,0 +1,434 @@
+"""Epochs: which one is kept, when training stops, and what a user sees of it."""
+
+import io
+import os
+import signal
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from sklearn.exceptions import ConvergenceWarning
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+
+
+class FakeModule(torch.nn.Module):
+    """Per-row losses that a script says, by the number of steps taken."""
+
+    stochastic = False
+
+    def __init__(self, script):
+        super().__init__()
+        self.script = script
+        self.steps = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, target, generator):
+        if self.training:
+            return torch.zeros(len(x)) - self.steps
+        return torch.as_tensor(self.script[round(float(self.steps.detach()))])[: len(x)]
+
+
+def run(script, **options):
+    """Train on a script of held-out losses, one step an epoch, each adding 1 to `steps`."""
+    from skae._batches import Rows
+    from skae._net import AutoencoderNet, Split
+    from skae._random import Streams
+
+    n_valid = len(script[0])
+    x = torch.zeros(n_valid + 10, 1)
+    split = Split(
+        Rows(x, x, torch.arange(n_valid, n_valid + 10)), Rows(x, x, torch.arange(n_valid))
+    )
+    options = {"early_stopping": False, "n_iter_no_change": 3, **options}
+    net = AutoencoderNet(
+        lambda: FakeModule(script),
+        streams=Streams(0),
+        optimizer=torch.optim.SGD,
+        lr=1.0,
+        max_epochs=len(script) - 1,
+        batch_size=10,
+        verbose=0,
+        callbacks=[LRScheduler(policy="LambdaLR", lr_lambda=lambda epoch: 1.0)],
+        optimizer__momentum=0.0,
+        **options,
+    )
+    net.initialize()
+    net.optimizer_ = torch.optim.SGD(net.module_.parameters(), lr=1.0)
+    net.partial_fit(split)
+    assert net.module_.steps.item() == pytest.approx(net.best_epoch_)
+    return net
+
+
+ROWS = np.random.default_rng(0).uniform(1, 2, 40)
+NOISE = np.random.default_rng(1).standard_normal(40)
+NOISE -= NOISE.mean()
+
+
+def test_lowest_epoch_is_kept():
+    net = run([ROWS, ROWS - 0.2, ROWS - 0.4, ROWS - 0.3])
+    assert net.best_epoch_ == 2
+    assert net.validation_curve_ == pytest.approx(
+        [ROWS.mean() - d for d in (0, 0.2, 0.4, 0.3)], rel=1e-6
+    )
+
+
+def test_start_is_kept_when_nothing_is_better():
+    assert run([ROWS, ROWS, ROWS + 0.1]).best_epoch_ == 0
+
+
+@pytest.mark.parametrize(("factor", "epoch"), [(1.9, 0), (2.1, 1)])
+def test_improvement_has_to_be_clear_of_its_noise(factor, epoch):
+    standard_error = NOISE.std(ddof=1) / np.sqrt(40)
+    assert run([ROWS, ROWS + NOISE - factor * standard_error]).best_epoch_ == epoch
+
+
+def test_one_held_out_row_decides_nothing():
+    assert run([np.array([2.0]), np.array([1.0])]).best_epoch_ == 0
+
+
+def test_rounding_is_no_improvement():
+    assert run([ROWS, ROWS - 5e-6]).best_epoch_ == 0
+
+
+def test_early_stopping_waits_for_the_mean():
+    script = [ROWS, ROWS - 0.1, ROWS, ROWS, ROWS, ROWS - 1]
+    stopped = run(script, early_stopping=True)
+    assert (stopped.best_epoch_, len(stopped.history)) == (1, 4)
+    patient = run(script, early_stopping=True, n_iter_no_change=4)
+    assert (patient.best_epoch_, len(patient.history)) == (5, 5)
+    assert run(script).best_epoch_ == 5
+
+
+def test_early_stopping_of_an_estimator(iris):
+    model = AutoencoderTransformer(2, lr=1e-12, n_iter_no_change=4, random_state=0).fit(iris)
+    assert model.n_iter_ < 10
+    model = AutoencoderTransformer(
+        2, lr=1e-12, n_iter_no_change=4, random_state=0, early_stopping=False, max_epochs=30
+    ).fit(iris)
+    assert model.n_iter_ == 30
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 10, 100, 130, 1000])
+def test_number_of_rows_held_out(n_samples):
+    X = np.random.default_rng(0).standard_normal((n_samples, 3))
+    sizes = []
+
+    class Watch(Callback):
+        def on_train_begin(self, net, X=None, **kwargs):
+            sizes.append((len(X.train), len(X.valid)))
+            assert len(set(X.train.index.tolist()) | set(X.valid.index.tolist())) == n_samples
+
+    AutoencoderTransformer(1, max_epochs=1, callbacks=[Watch()]).fit(X)
+    expected = {2: 1, 3: 1, 10: 2, 100: 25, 130: 30, 1000: 100}[n_samples]
+    assert sizes == [(n_samples - expected, expected)]
+
+
+def test_no_rows_held_out(bent):
+    model = AutoencoderTransformer(2, max_epochs=5, validation_fraction=None, random_state=0)
+    model.fit(bent)
+    assert model.best_epoch_ == model.n_iter_ == 5
+    assert model.validation_curve_.shape == (0,)
+
+
+def test_curves_are_squared_errors_in_the_units_of_x(bent):
+    X = 1000 * bent + 7
+    held_out = []
+
+    class Watch(Callback):
+        def on_train_begin(self, net, X=None, **kwargs):
+            held_out.extend(X.valid.index.tolist())
+
+    model = AutoencoderTransformer(2, random_state=0, max_epochs=30, callbacks=[Watch()]).fit(X)
+    error = np.square(X - model.reconstruct(X)).sum(axis=1)[held_out].mean()
+    assert model.best_epoch_ > 0
+    assert model.validation_curve_[model.best_epoch_] == pytest.approx(error, rel=1e-4)
+    whole = AutoencoderTransformer(
+        2, lr=1e-12, max_epochs=1, validation_fraction=None, random_state=0
+    ).fit(X)
+    start = np.square(X - whole.reconstruct(X)).sum(axis=1).mean()
+    assert whole.loss_curve_[0] == pytest.approx(start, rel=1e-4)
+
+
+def test_bernoulli_curve_is_cross_entropy(digits):
+    X = digits[0]
+    model = AutoencoderTransformer(
+        5, likelihood="bernoulli", lr=1e-12, max_epochs=1, validation_fraction=None
+    ).fit(X)
+    p = np.clip(model.reconstruct(X), 1e-12, 1 - 1e-12)
+    loss = -(X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1).mean()
+    assert model.loss_curve_[0] == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("n_samples", [17, 33, 5])
+def test_last_batch_of_one_row_and_fewer_rows_than_a_batch(n_samples):
+    X = np.random.default_rng(0).standard_normal((n_samples, 3))
+    for cls in (AutoencoderTransformer, DenoisingAutoencoder, VAETransformer):
+        options = {"batch_size": 16, "validation_fraction": None, "random_state": 0}
+        model = cls(1, max_epochs=2, **options).fit(X)
+        assert model.n_iter_ == 2
+        start = cls(1, max_epochs=0, **options).fit(X)
+        assert not np.array_equal(model.transform(X), start.transform(X))
+
+
+def test_every_row_is_seen_once_an_epoch(bent):
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, batch, training, **kwargs):
+            seen.append(batch[0].clone())
+
+    AutoencoderTransformer(
+        2, batch_size=64, max_epochs=2, validation_fraction=None, callbacks=[Watch()]
+    ).fit(bent)
+    assert [len(x) for x in seen] == [64] * 6 + [16] + [64] * 6 + [16]
+    epochs = [torch.cat(seen[:7]), torch.cat(seen[7:])]
+    assert not torch.equal(*epochs)
+    ordered = [np.sort(x.numpy(), axis=0) for x in epochs]
+    np.testing.assert_array_equal(*ordered)
+
+
+# Divergence, interrupts, errors
+
+
+@pytest.mark.parametrize("validation_fraction", [0.1, None])
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
+def test_divergence_keeps_the_best_finite_state(cls, validation_fraction, bent):
+    model = cls(2, lr=1e18, optimizer="sgd", random_state=0)
+    model.set_params(validation_fraction=validation_fraction)
+    with pytest.warns(ConvergenceWarning, match=r"no longer finite.*lower than lr=1e\+18"):
+        model.fit(bent)
+    assert model.n_iter_ < 5
+    assert np.isfinite(model.transform(bent)).all()
+    assert np.isfinite(model.score(bent))
+
+
+class Interrupt(Callback):
+    """Ctrl-C at the end of an epoch, or in the middle of one."""
+
+    def __init__(self, epoch, how):
+        self.epoch = epoch
+        self.how = how
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            if self.how == "raise":
+                raise KeyboardInterrupt
+            if self.how == "error":
+                raise RuntimeError("a callback's own")
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("how", ["raise", "signal"])
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer])
+def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
+    model = cls(2, random_state=0, callbacks=[Interrupt(6, how)])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(bent)
+    assert 0 < model.best_epoch_ <= model.n_iter_ <= 7
+    assert model.n_iter_ >= 6
+    # The weights are those of the same epoch in a fit that no one interrupted.
+    class Keep(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == model.best_epoch_:
+                self.weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
+
+    keep = Keep()
+    cls(2, random_state=0, callbacks=[keep]).fit(bent)
+    for name, value in model.net_.module_.state_dict().items():
+        assert torch.equal(value, keep.weights[name])
+    assert np.isfinite(model.score(bent))
+
+
+def test_a_failed_fit_leaves_the_fitted_estimator_as_it_was(bent, iris):
+    model = AutoencoderTransformer(2, random_state=0, max_epochs=3).fit(bent)
+    before, codes = vars(model).copy(), model.transform(bent)
+    model.set_params(callbacks=[Interrupt(2, "error")])
+    before["callbacks"] = model.callbacks
+    with pytest.raises(RuntimeError, match="a callback's own"):
+        model.fit(iris)
+    bad = iris.copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(bad)
+    assert vars(model) == before
+    np.testing.assert_array_equal(model.transform(bent), codes)
+
+
+def test_a_failed_first_fit_leaves_nothing(iris):
+    model = AutoencoderTransformer(2, callbacks=[Interrupt(1, "error")])
+    before = vars(model).copy()
+    with pytest.raises(RuntimeError):
+        model.fit(iris)
+    assert vars(model) == before
+
+
+# warm_start
+
+
+def test_warm_start_goes_on(bent):
+    options = {"max_epochs": 10, "random_state": 0, "validation_fraction": None}
+    model = AutoencoderTransformer(2, warm_start=True, **options).fit(bent)
+    first, codes = model.net_, model.transform(bent)
+    losses = [model.loss_curve_[-1]]
+    for _ in range(3):
+        model.fit(bent)
+        losses.append(model.loss_curve_[-1])
+    assert losses == sorted(losses, reverse=True)
+    again = AutoencoderTransformer(2, **options).fit(bent)
+    np.testing.assert_array_equal(again.transform(bent), codes)
+    assert again.loss_curve_[-1] == losses[0]
+    kept = first.inference_module(np.float32)[0]
+    assert kept is not model.net_.module_
+
+
+def test_warm_start_begins_where_the_last_fit_ended(bent):
+    model = VAETransformer(2, random_state=0, warm_start=True, max_epochs=30).fit(bent)
+    level = model.validation_curve_[model.best_epoch_]
+    model.set_params(max_epochs=0).fit(bent)
+    assert model.validation_curve_[0] == pytest.approx(level, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change", [{"latent_dim": 3}, {"hidden_layer_sizes": (5,)}, {"activation": "relu"}]
+)
+def test_warm_start_needs_the_same_network(change, bent):
+    model = AutoencoderTransformer(2, warm_start=True, max_epochs=1).fit(bent)
+    with pytest.raises(ValueError, match=f"{next(iter(change))} was .* and is .*warm_start=False"):
+        model.set_params(**change).fit(bent)
+    with pytest.raises(ValueError, match="4 features"):
+        model.set_params(**{name: getattr(AutoencoderTransformer(), name) for name in change}).fit(
+            bent[:, :4]
+        )
+
+
+# skorch callbacks
+
+
+def test_batch_hooks_are_called_and_change_nothing(bent):
+    counts = dict.fromkeys(["on_batch_begin", "on_batch_end", "on_grad_computed"], 0)
+
+    class Count(Callback):
+        def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+            counts["on_batch_begin"] += 1
+
+        def on_batch_end(self, net, batch=None, training=False, **kwargs):
+            counts["on_batch_end"] += 1
+            assert kwargs["loss"].isfinite()
+
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            counts["on_grad_computed"] += 1
+            assert all(value.grad is not None for _, value in named_parameters)
+
+    options = {"max_epochs": 3, "batch_size": 100, "random_state": 0, "validation_fraction": None}
+    hooked = AutoencoderTransformer(2, callbacks=[Count()], **options).fit(bent)
+    assert set(counts.values()) == {12}
+    assert len(hooked.net_.history[0]["batches"]) == 4
+    plain = AutoencoderTransformer(2, **options).fit(bent)
+    assert plain.net_.history[0]["batches"] == []
+    np.testing.assert_array_equal(hooked.transform(bent), plain.transform(bent))
+    np.testing.assert_allclose(hooked.loss_curve_, plain.loss_curve_)
+
+
+def test_gradient_clipping_clips(bent):
+    options = {"optimizer": "sgd", "max_epochs": 2, "random_state": 0, "validation_fraction": None}
+    still = AutoencoderTransformer(
+        2, callbacks=[GradientNormClipping(1e-12)], weight_decay=0.0, **options
+    ).fit(bent)
+    start = AutoencoderTransformer(2, **options).set_params(max_epochs=0).fit(bent)
+    np.testing.assert_allclose(still.transform(bent), start.transform(bent), atol=1e-8)
+
+
+def test_learning_rate_rises_then_falls_to_nothing(bent):
+    rates = []
+
+    class Watch(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            rates.append([group["lr"] for group in net.optimizer_.param_groups])
+
+    options = {"max_epochs": 10, "batch_size": 20, "validation_fraction": None}
+    AutoencoderTransformer(2, lr=0.01, callbacks=[Watch()], **options).fit(bent)
+    rates = np.array(rates)
+    assert rates.shape[0] == 200
+    assert (rates == rates[:, :1]).all()
+    assert 8 <= rates[:, 0].argmax() <= 11
+    assert 0.009 < rates.max() <= 0.01
+    assert rates[0, 0] < 0.001
+    assert rates[-1, 0] < 1e-5
+
+
+def test_a_scheduler_of_the_users_replaces_the_schedule(bent):
+    scheduler = LRScheduler(policy="StepLR", step_size=1, gamma=0.5, step_every="epoch")
+    rates = []
+
+    class Watch(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    AutoencoderTransformer(2, lr=0.01, max_epochs=3, callbacks=[scheduler, Watch()]).fit(bent)
+    assert rates == [0.01, 0.005, 0.0025]
+
+
+def test_skorch_early_stopping_is_no_interrupt(bent):
+    stop = EarlyStopping(monitor="valid_loss", patience=2, threshold=1e9, threshold_mode="abs")
+    model = AutoencoderTransformer(2, callbacks=[stop], random_state=0).fit(bent)
+    assert model.n_iter_ == 3
+
+
+def test_an_optimizer_class(bent):
+    for optimizer in (torch.optim.RMSprop, torch.optim.LBFGS):
+        model = AutoencoderTransformer(
+            2, optimizer=optimizer, lr=0.005, max_epochs=2, batch_size=400, random_state=0
+        ).fit(bent)
+        assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+def test_weight_decay_spares_the_noise(bent):
+    vae = VAETransformer(2, weight_decay=0.3, max_epochs=1, random_state=0).fit(bent)
+    groups = vae.net_.optimizer_.param_groups
+    assert sorted(group["weight_decay"] for group in groups) == [0.0, 0.3]
+    spared = next(group for group in groups if group["weight_decay"] == 0.0)
+    assert [tuple(p.shape) for p in spared["params"]] == [(6,)]
+
+
+# Progress
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer])
+def test_silence(cls, bent, capfd):
+    cls(2, max_epochs=2).fit(bent).sample(3)
+    out, err = capfd.readouterr()
+    assert out == err == ""
+
+
+def test_one_progress_bar_with_epoch_and_losses(bent):
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        model = AutoencoderTransformer(2, max_epochs=4, verbose=1, random_state=0).fit(bent)
+    last = err.getvalue().split("\r")[-1]
+    assert "4/4" in last
+    assert f"train_loss={model.loss_curve_[-1]:.3g}"[:15] in last
+    assert "valid_loss=" in last
+    assert err.getvalue().count("\n") == 1
+    assert out.getvalue() == ""
+
+
+# Threads
+
+
+def test_threads_are_left_as_they_were(bent):
+    inside = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            inside.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    AutoencoderTransformer(2, max_epochs=1, callbacks=[Watch()]).fit(bent)
+    assert inside == [1]
+    assert torch.get_num_threads() == before
+    AutoencoderTransformer(
+        2, max_epochs=1, hidden_layer_sizes=(4096, 8), batch_size=400, callbacks=[Watch()]
+    ).fit(bent)
+    assert inside[1] == before
