@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -114,8 +114,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         from .likelihoods import BernoulliHead, GaussianHead
 
         start = spec["start"]
+        encoder, decoder = self._make_networks(spec, start.latent_dim)
         head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
-        return AutoencoderModule(start, *self._make_networks(spec, start.latent_dim), head)
+        return AutoencoderModule(start, encoder, decoder, head)
 
     def _loss_units(self, start):
         """Factor and offset that turn the module's loss into the one to report."""
@@ -166,8 +167,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         try:
             interrupt = self._fit_unguarded(X, X_clean)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         if interrupt is not None:
             raise interrupt
@@ -197,6 +198,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         try:
             net.partial_fit(split)
         except KeyboardInterrupt as error:
+            if net.best_epoch_ is None:  # before there was anything to keep
+                raise
             interrupt = error
         net.module_.corruption = None
 
@@ -283,7 +286,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "units": self._loss_units(start),
             "lr": self.lr,
             "max_epochs": self.max_epochs,
-            "batch_size": _auto_batch_size(n_train) if self.batch_size == "auto" else self.batch_size,
+            "batch_size": _auto_batch_size(n_train)
+            if self.batch_size == "auto"
+            else self.batch_size,
             "optimizer": self.optimizer,
             "weight_decay": self.weight_decay,
             "early_stopping": self.early_stopping,
@@ -395,8 +400,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
         if Z.shape[1] != self.latent_dim_:
             raise ValueError(
-                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has "
-                f"{Z.shape[1]}."
+                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
             )
         return self._decode(Z)
 
@@ -570,8 +574,7 @@ def _find_device(device):
         return "cuda" if _is_available("cuda") else "cpu"
     if re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None:
         raise ValueError(
-            "device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', however: "
-            f"device={device!r}."
+            f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', however: device={device!r}."
         )
     if not _is_available(device):
         raise ValueError(

@@ -22,6 +22,9 @@ class LinearPath(nn.Module):
     Shape: (..., n_in) -> (..., n_out).
     """
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, weight, bias):
         super().__init__()
         for name, value in (("weight", weight.T), ("bias", bias)):
@@ -48,6 +51,8 @@ class AutoencoderModule(nn.Module):
     `corruption`, a callable ``(x, generator) -> x`` or None, is what the input of the
     encoder goes through in ``forward``; it is only there while training.
     """
+
+    start_log_std: torch.Tensor
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
@@ -137,7 +142,7 @@ class VAEModule(AutoencoderModule):
         return torch.logsumexp(self.log_importance_weights(x, draws), 0) - math.log(len(draws))
 
     def log_importance_weights(self, x, draws):
-        """log p(x, z) - log q(z | x) at the posterior's images of fixed draws.
+        """Log p(x, z) - log q(z | x) at the posterior's images of fixed draws.
 
         Shape: (batch, d), (n_draws, k) -> (n_draws, batch).
         """

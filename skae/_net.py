@@ -3,7 +3,7 @@
 import inspect
 import math
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -101,6 +101,7 @@ class AutoencoderNet(NeuralNet):
     def initialize_module(self):
         self.module_ = self.module().float()
         self.inference_modules_ = {}
+        self.best_epoch_: Any = None
         return self
 
     def get_split_datasets(self, X, y=None, **fit_params):
@@ -167,9 +168,7 @@ class AutoencoderNet(NeuralNet):
         except KeyboardInterrupt:
             # This is how skorch's EarlyStopping asks to end; anyone else's is Ctrl-C.
             callbacks = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
-            if method_name == "on_epoch_end" and any(
-                cb.misses_ == cb.patience for cb in callbacks
-            ):
+            if method_name == "on_epoch_end" and any(cb.misses_ == cb.patience for cb in callbacks):
                 raise _Stop from None
             raise
 
@@ -236,7 +235,7 @@ class AutoencoderNet(NeuralNet):
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
         self.start_losses_ = None
-        self.best_state_ = {k: v.clone() for k, v in self.module_.state_dict().items()}
+        self.best_state_ = self._copy_of_state()
         if split.valid is not None:
             self.start_losses_ = self._held_out_losses(self.get_iterator(split.valid))
             self.resolution_ = _RESOLUTION * split.valid.x.shape[1]
@@ -308,9 +307,12 @@ class AutoencoderNet(NeuralNet):
             self.stopping_ = True
 
     def _keep(self):
+        # A copy first, so that an interrupt never finds it half made.
+        self.best_state_ = self._copy_of_state()
         self.best_epoch_ = len(self.history)
-        for name, value in self.module_.state_dict().items():
-            self.best_state_[name].copy_(value)
+
+    def _copy_of_state(self):
+        return {name: value.clone() for name, value in self.module_.state_dict().items()}
 
     def _keep_while_finite(self):
         if all(bool(value.isfinite().all()) for value in self.module_.state_dict().values()):
@@ -342,7 +344,7 @@ class AutoencoderNet(NeuralNet):
 
 
 def _optimizer_arguments(optimizer, weight_decay):
-    """skorch's parameters for an optimiser given by name or class."""
+    """Skorch's parameters for an optimiser given by name or class."""
     named = isinstance(optimizer, str)
     optimizer = OPTIMIZERS[optimizer] if named else optimizer
     if not issubclass(optimizer, torch.optim.Optimizer):

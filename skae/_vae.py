@@ -280,12 +280,12 @@ class VAETransformer(BaseAutoencoder):
         from .likelihoods import BernoulliHead, GaussianHead
 
         start = spec["start"]
+        encoder, decoder = self._make_networks(spec, 2 * start.latent_dim)
         if spec["likelihood"] == "bernoulli":
-            head = BernoulliHead(start)
-        else:
-            # n rows cannot show that a feature varies less than one part in n.
-            head = GaussianHead(start, floor=1.0 / spec["n_samples"])
-        return VAEModule(start, *self._make_networks(spec, 2 * start.latent_dim), head)
+            return VAEModule(start, encoder, decoder, BernoulliHead(start))
+        # n rows cannot show that a feature's noise is less than one part in n of the start's.
+        head = GaussianHead(start, floor=1.0 / spec["n_samples"])
+        return VAEModule(start, encoder, decoder, head)
 
     def _loss_units(self, start):
         return 1.0, self._log_volume(start)

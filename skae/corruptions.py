@@ -26,10 +26,12 @@ class Gaussian:
         self.level = level
 
     def __call__(self, x, generator):
+        """Corrupt a batch."""
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return x + self.level * noise
 
     def moments(self, table):
+        """Mean, cross-covariance and covariance of corrupted rows."""
         covariance = table.covariance()
         noise = self.level**2 * np.eye(len(covariance))
         return np.zeros(len(covariance)), covariance, covariance + noise
@@ -46,11 +48,21 @@ class _Replacement:
             )
         self.level = level
 
+    def _values(self, x, generator):
+        """What entries are replaced by, in the shape of x."""
+        raise NotImplementedError
+
+    def _value_moments(self, variance):
+        """Mean and mean square of these, (d,), given the variance of the features."""
+        raise NotImplementedError
+
     def __call__(self, x, generator):
+        """Corrupt a batch."""
         chance = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return torch.where(chance < self.level, self._values(x, generator), x)
 
     def moments(self, table):
+        """Mean, cross-covariance and covariance of corrupted rows."""
         covariance = table.covariance()
         mean, square = self._value_moments(np.diag(covariance))
         kept = 1.0 - self.level
@@ -128,12 +140,14 @@ class Custom:
         return corrupted
 
     def __call__(self, x, generator):
+        """Corrupt a batch."""
         seed = torch.randint(2**31, (1,), generator=generator, device=generator.device)
         X = x.double().cpu().numpy() * self.scale + self.mean
         corrupted = self._corrupt(X, np.random.default_rng(int(seed)))
         return torch.as_tensor(corrupted, dtype=x.dtype, device=x.device)
 
     def moments(self, table):
+        """Mean, cross-covariance and covariance of corrupted rows."""
         pairs = (
             (rows, self._corrupt(rows * self.scale + self.mean, self._rng))
             for _ in range(self._copies)

@@ -32,6 +32,7 @@ class Gaussian:
 
     @property
     def std(self):
+        """Standard deviations."""
         return self.log_std.exp()
 
     def error(self, x):
@@ -71,6 +72,7 @@ class Bernoulli:
 
     @property
     def mean(self):
+        """Probabilities."""
         return torch.sigmoid(self.logits)
 
     def error(self, x):
@@ -112,6 +114,7 @@ class GaussianHead(nn.Module):
             self.log_ratio = nn.Parameter(log_ratio)
 
     def forward(self, linear, residual):
+        """The distribution of rows, from the two paths of a decoder, each (..., d)."""
         mean = torch.add(linear, residual, alpha=math.exp(self.start_log_std))
         return Gaussian(mean, self.log_std())
 
@@ -123,6 +126,7 @@ class GaussianHead(nn.Module):
         return self.start_log_std + 0.5 * torch.log(ratio)
 
     def target(self, x):
+        """What the distribution is of, given standardised rows."""
         return x
 
 
@@ -135,6 +139,8 @@ class BernoulliHead(nn.Module):
         Its mean and scale turn standardised rows back into what they were.
     """
 
+    mean: torch.Tensor
+
     def __init__(self, start):
         super().__init__()
         mean = torch.as_tensor(start.mean, dtype=torch.float64)
@@ -142,7 +148,9 @@ class BernoulliHead(nn.Module):
         self.scale = start.scale
 
     def forward(self, linear, residual):
+        """The distribution of rows, from the two paths of a decoder, each (..., d)."""
         return Bernoulli(linear + residual)
 
     def target(self, x):
+        """What the distribution is of, given standardised rows."""
         return (x * self.scale + self.mean).clamp(0.0, 1.0)

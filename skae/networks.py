@@ -7,11 +7,12 @@ trained, which is what leaves the classical start untouched.
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
     "gelu": lambda: nn.GELU(approximate="tanh"),
     "identity": nn.Identity,

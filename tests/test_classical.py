@@ -137,8 +137,11 @@ def independent_bernoullis(X):
 @pytest.mark.parametrize("k", [1, 5, 20])
 def test_bernoulli_starts_are_no_worse_than_independent_bernoullis(digits, k, binary):
     X = (digits[0] > 0.5).astype(float) if binary else digits[0]
-    p = np.clip(AutoencoderTransformer(k, likelihood="bernoulli", max_epochs=0).fit(X).reconstruct(X),
-                1e-12, 1 - 1e-12)
+    p = np.clip(
+        AutoencoderTransformer(k, likelihood="bernoulli", max_epochs=0).fit(X).reconstruct(X),
+        1e-12,
+        1 - 1e-12,
+    )
     loss = -(X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1).mean()
     assert loss < 0.95 * independent_bernoullis(X)
     vae = VAETransformer(k, likelihood="bernoulli", max_epochs=0, random_state=0).fit(X)
@@ -255,5 +258,3 @@ def test_denoiser_in_logit_space(digits, paired):
 
     assert loss(model) < loss(AutoencoderTransformer(10, **options).fit(X))
     assert loss(model) < 0.9 * independent_bernoullis(X)
-
-

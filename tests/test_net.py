@@ -8,8 +8,8 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
 
@@ -228,6 +228,7 @@ def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
         model.fit(bent)
     assert 0 < model.best_epoch_ <= model.n_iter_ <= 7
     assert model.n_iter_ >= 6
+
     # The weights are those of the same epoch in a fit that no one interrupted.
     class Keep(Callback):
         def on_epoch_end(self, net, **kwargs):

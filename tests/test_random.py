@@ -9,12 +9,12 @@ import threading
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_backend
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from joblib import parallel_backend
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
 from skae._random import Streams
 
@@ -96,7 +96,7 @@ def test_search_is_the_same_serial_with_processes_and_with_threads(cls, digits):
 @every_estimator
 def test_no_global_state_is_read_or_written(cls, bent):
     def state():
-        name, keys, *rest = np.random.get_state()
+        _, keys, *rest = np.random.get_state()
         return digest(torch.get_rng_state().numpy(), keys), rest, random.getstate()
 
     before = state()

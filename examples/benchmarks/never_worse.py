@@ -22,11 +22,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, VAETransformer
 
-FIELDS = (
-    "table n_train n_features latents seed error_ratio autoencoder_epoch autoencoder_seconds "
-    "pca_nats gain_nats vae_epoch vae_seconds"
-).split()
-
 
 def run_cell(name, X, latents, seed, options):
     train, test = split(X, seed)
@@ -135,7 +130,7 @@ def main():
     print_summary(rows)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with open(arguments.out / "never_worse.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
+        writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     plot(rows, arguments.out / "never_worse.png")
