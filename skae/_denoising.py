@@ -21,8 +21,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     latent_dim : int or float in (0, 1), default=2
         Number of codes. A float is the share of variance that the classical start is
         to keep, as in PCA.
-    corruption : {"gaussian", "masking", "salt_and_pepper", "swap"} or callable, \
-            default="gaussian"
+    corruption : str or callable, default="gaussian"
         What happens to the entries of a row: "gaussian" adds noise; "masking" puts in
         the feature's mean, as for a missing value; "salt_and_pepper" puts in the
         feature's smallest or largest value; "swap" puts in the feature's value in
@@ -34,9 +33,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
         of the features. The others: probability that an entry is replaced.
     hidden_layer_sizes : int or array-like of int, default=(128, 64)
         Widths of the encoder's hidden layers; the decoder mirrors them.
-    activation : {"elu", "gelu", "identity", "leaky_relu", "logistic", "relu", "selu", \
-            "silu", "softplus", "tanh"}, default="gelu"
-        Of the hidden layers.
+    activation : str, default="gelu"
+        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
+        "relu", "selu", "silu", "softplus" or "tanh".
     init : {"pca", "random"}, default="pca"
         Whether training begins at the classical start or at random weights.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"
@@ -49,8 +48,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         With 0 the estimator is its classical start.
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a 32nd of the rows, from 16 to 256.
-    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer subclass, \
-            default="adamw"
+    optimizer : str or torch.optim.Optimizer subclass, default="adamw"
+        "adam", "adamw" or "sgd" (with momentum 0.9), or a class.
     weight_decay : float, default=0.01
         Handed to optimisers that know it.
     early_stopping : bool, default=True

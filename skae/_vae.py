@@ -40,9 +40,9 @@ class VAETransformer(BaseAutoencoder):
         start needs none; it helps against collapsed latents with ``init="random"``.
     hidden_layer_sizes : int or array-like of int, default=(128, 64)
         Widths of the encoder's hidden layers; the decoder mirrors them.
-    activation : {"elu", "gelu", "identity", "leaky_relu", "logistic", "relu", "selu", \
-            "silu", "softplus", "tanh"}, default="gelu"
-        Of the hidden layers.
+    activation : str, default="gelu"
+        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
+        "relu", "selu", "silu", "softplus" or "tanh".
     init : {"pca", "random"}, default="pca"
         Whether training begins at the classical start or at random weights.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"
@@ -55,8 +55,8 @@ class VAETransformer(BaseAutoencoder):
         With 0 the estimator is its classical start.
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a 32nd of the rows, from 16 to 256.
-    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer subclass, \
-            default="adamw"
+    optimizer : str or torch.optim.Optimizer subclass, default="adamw"
+        "adam", "adamw" or "sgd" (with momentum 0.9), or a class.
     weight_decay : float, default=0.01
         Handed to optimisers that know it.
     early_stopping : bool, default=True
