@@ -4,8 +4,10 @@ import functools
 import math
 import re
 import warnings
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, asdict, dataclass
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -23,16 +25,90 @@ _MIN_HELD_OUT = 30  # fewer rows than this judge badly
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 
+_SHARED_PARAMETERS = """\
+    latent_dim : int or float in (0, 1), default=2
+        Number of codes. A float is the share of variance that the classical start is
+        to keep, as in PCA.
+    hidden_layer_sizes : int or array-like of int, default=(128, 64)
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    activation : str, default="gelu"
+        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
+        "relu", "selu", "silu", "softplus" or "tanh".
+    init : {"pca", "random"}, default="pca"
+        Whether training begins at the classical start or at random weights.
+    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
+        What a decoded value means: the mean of a normal distribution (squared error)
+        or a probability (cross-entropy, for values in [0, 1]).
+    lr : float, default=2e-3
+        Highest learning rate. It rises over the first steps, then falls along a cosine
+        to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.
+    max_epochs : int, default=100
+        With 0 the estimator is its classical start.
+    batch_size : int or "auto", default="auto"
+        "auto" is a power of two near a 32nd of the rows, from 16 to 256.
+    optimizer : str or torch.optim.Optimizer subclass, default="adamw"
+        "adam", "adamw" or "sgd" (with momentum 0.9), or a class.
+    weight_decay : float, default=0.01
+        Handed to optimisers that know it.
+    early_stopping : bool, default=True
+        Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
+        epochs. The best epoch is kept either way.
+    validation_fraction : float in (0, 1) or None, default=0.1
+        Share of the rows that are held out to choose the epoch, and never fewer than
+        30 of them, or a quarter of a small table. None trains on all rows and keeps
+        the last epoch, good or bad.
+    n_iter_no_change : int, default=20
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
+    callbacks : list of skorch callbacks or None, default=None
+    warm_start : bool, default=False
+        Whether a further `fit` goes on from the fitted weights.
+    random_state : int, RandomState or None, default=None
+        An int gives the same result in every fit. None draws a seed from numpy's
+        global state.
+    verbose : int, default=0
+        1 shows a progress bar with both losses.
+"""
 
+_SHARED_ATTRIBUTES = """\
+    net_ : skorch.NeuralNet
+        The fitted net; its torch module is ``net_.module_``.
+    latent_dim_ : int
+        Number of codes.
+    mean_ : ndarray of shape (n_features_in_,)
+        Mean of the training rows.
+    n_samples_ : int
+        Number of rows given to `fit`.
+    n_iter_ : int
+        Number of epochs run.
+    best_epoch_ : int
+        The epoch that was kept; 0 is the classical start.
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Mean training loss of a row per epoch: squared error in units of X squared,
+        cross-entropy in nats, or for a VAE minus the ELBO in nats in the units of X.
+    validation_curve_ : ndarray of shape (n_iter_ + 1,)
+        The same of the held-out rows, with the classical start in front; empty where
+        no rows were held out.
+    device_ : str
+        Where it was trained.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had string names.
+"""
+
+
+@dataclass(eq=False, repr=False)
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Validation, fitting, the verbs and pickling, for all autoencoders.
 
-    A variant says what differs: its parameters and their constraints,
+    Parameters are the fields of a dataclass, whose constructor only assigns. A variant
+    says what differs: its own parameters and their constraints,
     ``_classical_start`` and ``_make_module``, and where needed ``_loss_units``,
     ``_corruption`` and ``_after_training``.
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "latent_dim": [
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),
@@ -61,46 +137,32 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "verbose": ["verbose"],
     }
 
-    def __init__(
-        self,
-        latent_dim=2,
-        *,
-        hidden_layer_sizes=(128, 64),
-        activation="gelu",
-        init="pca",
-        likelihood="gaussian",
-        lr=2e-3,
-        max_epochs=100,
-        batch_size="auto",
-        optimizer="adamw",
-        weight_decay=0.01,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        device="auto",
-        callbacks=None,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
-        self.latent_dim = latent_dim
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.init = init
-        self.likelihood = likelihood
-        self.lr = lr
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.device = device
-        self.callbacks = callbacks
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+    latent_dim: int | float = 2
+    _: KW_ONLY
+    hidden_layer_sizes: int | Sequence[int] = (128, 64)
+    activation: str = "gelu"
+    init: str = "pca"
+    likelihood: str = "gaussian"
+    lr: float = 2e-3
+    max_epochs: int = 100
+    batch_size: int | str = "auto"
+    optimizer: str | type = "adamw"
+    weight_decay: float = 0.01
+    early_stopping: bool = True
+    validation_fraction: float | None = 0.1
+    n_iter_no_change: int = 20
+    device: str = "auto"
+    callbacks: list | None = None
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    verbose: int = 0
+
+    def __init_subclass__(cls, **kwargs):
+        """Write out the parameters and attributes that every docstring shares."""
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__:
+            doc = cls.__doc__.replace("    {shared_parameters}\n", _SHARED_PARAMETERS)
+            cls.__doc__ = doc.replace("    {shared_attributes}\n", _SHARED_ATTRIBUTES)
 
     # What a variant says
 
@@ -221,7 +283,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _describe(self, table, X, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
         spec = {
-            "hidden_layer_sizes": tuple(int(size) for size in self._hidden_layer_sizes()),
+            "hidden_layer_sizes": self._hidden_layer_sizes(),
+            "latent_dim": self.latent_dim,
             "activation": self.activation,
             "likelihood": self.likelihood,
             "random": self.init == "random",
@@ -234,24 +297,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                         f"{name} was {self._spec[name]!r} and is {value!r}. Use "
                         "warm_start=False to begin anew."
                     )
-            if self.latent_dim not in (self._spec["latent_dim"], self.latent_dim_):
-                raise ValueError(
-                    "warm_start=True goes on with a network of the same kind, however: "
-                    f"latent_dim was {self._spec['latent_dim']} and is {self.latent_dim}. "
-                    "Use warm_start=False to begin anew."
-                )
             return self._spec
         if spec["random"]:
             start = no_start(table, self.latent_dim, self.likelihood)
         else:
             start = self._classical_start(table, X, streams)
-        spec.update(
-            start=start,
-            latent_dim=self.latent_dim,
-            n_samples=len(X),
-            seed=streams.integer("init"),
-        )
-        return spec
+        return {**spec, "start": start, "n_samples": len(X), "seed": streams.integer("init")}
 
     def _split(self, X, X_clean, start, device, streams):
         """Rows on the device, some of them held out."""
@@ -347,8 +398,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
 
     def _hidden_layer_sizes(self):
-        sizes = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+        sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
         if not all(_is_int(size) and size > 0 for size in sizes):
             raise ValueError(
                 "hidden_layer_sizes must be positive ints, however: "

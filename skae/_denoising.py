@@ -1,7 +1,9 @@
 """The denoising autoencoder, which starts as the best linear denoiser."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from numbers import Real
+from typing import ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -9,6 +11,7 @@ from . import _classical
 from ._base import BaseAutoencoder
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DenoisingAutoencoder(BaseAutoencoder):
     """Denoising autoencoder that starts as the best linear denoiser.
 
@@ -18,9 +21,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     Parameters
     ----------
-    latent_dim : int or float in (0, 1), default=2
-        Number of codes. A float is the share of variance that the classical start is
-        to keep, as in PCA.
+    {shared_parameters}
     corruption : str or callable, default="gaussian"
         What happens to the entries of a row: "gaussian" adds noise; "masking" puts in
         the feature's mean, as for a missing value; "salt_and_pepper" puts in the
@@ -31,75 +32,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption_level : float, default=0.3
         "gaussian": standard deviation of the noise, in units of the root mean variance
         of the features. The others: probability that an entry is replaced.
-    hidden_layer_sizes : int or array-like of int, default=(128, 64)
-        Widths of the encoder's hidden layers; the decoder mirrors them.
-    activation : str, default="gelu"
-        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
-        "relu", "selu", "silu", "softplus" or "tanh".
-    init : {"pca", "random"}, default="pca"
-        Whether training begins at the classical start or at random weights.
-    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
-        What a decoded value means: the mean of a normal distribution (squared error)
-        or a probability (cross-entropy, for values in [0, 1]).
-    lr : float, default=2e-3
-        Highest learning rate. It rises over the first steps, then falls along a cosine
-        to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.
-    max_epochs : int, default=100
-        With 0 the estimator is its classical start.
-    batch_size : int or "auto", default="auto"
-        "auto" is a power of two near a 32nd of the rows, from 16 to 256.
-    optimizer : str or torch.optim.Optimizer subclass, default="adamw"
-        "adam", "adamw" or "sgd" (with momentum 0.9), or a class.
-    weight_decay : float, default=0.01
-        Handed to optimisers that know it.
-    early_stopping : bool, default=True
-        Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
-        epochs. The best epoch is kept either way.
-    validation_fraction : float in (0, 1) or None, default=0.1
-        Share of the rows that are held out to choose the epoch, and never fewer than
-        30 of them, or a quarter of a small table. None trains on all rows and keeps
-        the last epoch, good or bad.
-    n_iter_no_change : int, default=20
-    device : str, default="auto"
-        "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
-    callbacks : list of skorch callbacks or None, default=None
-    warm_start : bool, default=False
-        Whether a further `fit` goes on from the fitted weights.
-    random_state : int, RandomState or None, default=None
-        An int gives the same result in every fit. None draws a seed from numpy's
-        global state.
-    verbose : int, default=0
-        1 shows a progress bar with both losses.
 
     Attributes
     ----------
-    net_ : skorch.NeuralNet
-        The fitted net; its torch module is ``net_.module_``.
-    latent_dim_ : int
-        Number of codes.
-    mean_ : ndarray of shape (n_features_in_,)
-        Mean of the training rows.
     noise_variance_ : float
         Mean squared error of a denoised feature (absent with
         ``likelihood="bernoulli"``).
-    n_samples_ : int
-        Number of rows given to `fit`.
-    n_iter_ : int
-        Number of epochs run.
-    best_epoch_ : int
-        The epoch that was kept; 0 is the classical start.
-    loss_curve_ : ndarray of shape (n_iter_,)
-        Mean training loss per epoch: squared error per row,
-        in units of X squared, or cross-entropy in nats.
-    validation_curve_ : ndarray of shape (n_iter_ + 1,)
-        The same of the held-out rows, with the classical start in front; empty where
-        no rows were held out.
-    device_ : str
-        Where it was trained.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had string names.
+    {shared_attributes}
 
     See Also
     --------
@@ -125,58 +64,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict] = {
         **BaseAutoencoder._parameter_constraints,
         "corruption": [StrOptions({"gaussian", "masking", "salt_and_pepper", "swap"}), callable],
         "corruption_level": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
-        self,
-        latent_dim=2,
-        *,
-        corruption="gaussian",
-        corruption_level=0.3,
-        hidden_layer_sizes=(128, 64),
-        activation="gelu",
-        init="pca",
-        likelihood="gaussian",
-        lr=2e-3,
-        max_epochs=100,
-        batch_size="auto",
-        optimizer="adamw",
-        weight_decay=0.01,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        device="auto",
-        callbacks=None,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
-        super().__init__(
-            latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            init=init,
-            likelihood=likelihood,
-            lr=lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            device=device,
-            callbacks=callbacks,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.corruption = corruption
-        self.corruption_level = corruption_level
+    corruption: str | Callable = "gaussian"
+    corruption_level: float = 0.3
 
     def fit(self, X, y=None, X_clean=None):
         """Compute the linear denoiser, then train, keeping the best epoch.

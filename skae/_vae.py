@@ -3,7 +3,9 @@
 import functools
 import math
 import warnings
+from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +20,7 @@ _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class VAETransformer(BaseAutoencoder):
     r"""Variational autoencoder that starts as probabilistic PCA.
 
@@ -30,62 +33,15 @@ class VAETransformer(BaseAutoencoder):
 
     Parameters
     ----------
-    latent_dim : int or float in (0, 1), default=2
-        Number of codes. A float is the share of variance that the classical start is
-        to keep, as in PCA.
+    {shared_parameters}
     beta : float, default=1.0
         Weight of the KL term in training [3]_. `score` does not depend on it.
     beta_warmup : int, default=0
         Epochs over which the weight of the KL term rises to `beta`. The classical
         start needs none; it helps against collapsed latents with ``init="random"``.
-    hidden_layer_sizes : int or array-like of int, default=(128, 64)
-        Widths of the encoder's hidden layers; the decoder mirrors them.
-    activation : str, default="gelu"
-        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
-        "relu", "selu", "silu", "softplus" or "tanh".
-    init : {"pca", "random"}, default="pca"
-        Whether training begins at the classical start or at random weights.
-    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
-        What a decoded value means: the mean of a normal distribution (squared error)
-        or a probability (cross-entropy, for values in [0, 1]).
-    lr : float, default=2e-3
-        Highest learning rate. It rises over the first steps, then falls along a cosine
-        to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.
-    max_epochs : int, default=100
-        With 0 the estimator is its classical start.
-    batch_size : int or "auto", default="auto"
-        "auto" is a power of two near a 32nd of the rows, from 16 to 256.
-    optimizer : str or torch.optim.Optimizer subclass, default="adamw"
-        "adam", "adamw" or "sgd" (with momentum 0.9), or a class.
-    weight_decay : float, default=0.01
-        Handed to optimisers that know it.
-    early_stopping : bool, default=True
-        Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
-        epochs. The best epoch is kept either way.
-    validation_fraction : float in (0, 1) or None, default=0.1
-        Share of the rows that are held out to choose the epoch, and never fewer than
-        30 of them, or a quarter of a small table. None trains on all rows and keeps
-        the last epoch, good or bad.
-    n_iter_no_change : int, default=20
-    device : str, default="auto"
-        "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
-    callbacks : list of skorch callbacks or None, default=None
-    warm_start : bool, default=False
-        Whether a further `fit` goes on from the fitted weights.
-    random_state : int, RandomState or None, default=None
-        An int gives the same result in every fit. None draws a seed from numpy's
-        global state.
-    verbose : int, default=0
-        1 shows a progress bar with both losses.
 
     Attributes
     ----------
-    net_ : skorch.NeuralNet
-        The fitted net; its torch module is ``net_.module_``.
-    latent_dim_ : int
-        Number of codes.
-    mean_ : ndarray of shape (n_features_in_,)
-        Mean of the training rows.
     noise_variance_ : ndarray of shape (n_features_in_,)
         Learned variance of the decoder's noise, in units of X squared (absent with
         ``likelihood="bernoulli"``).
@@ -94,24 +50,7 @@ class VAETransformer(BaseAutoencoder):
         10,000 training rows.
     n_active_latents_ : int
         Number of latents with a KL above 0.01 nats; the others have collapsed.
-    n_samples_ : int
-        Number of rows given to `fit`.
-    n_iter_ : int
-        Number of epochs run.
-    best_epoch_ : int
-        The epoch that was kept; 0 is the classical start.
-    loss_curve_ : ndarray of shape (n_iter_,)
-        Mean training loss per epoch: minus the ELBO per row, in
-        nats in the units of X.
-    validation_curve_ : ndarray of shape (n_iter_ + 1,)
-        The same of the held-out rows, with the classical start in front; empty where
-        no rows were held out.
-    device_ : str
-        Where it was trained.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had string names.
+    {shared_attributes}
 
     See Also
     --------
@@ -148,58 +87,14 @@ class VAETransformer(BaseAutoencoder):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict] = {
         **BaseAutoencoder._parameter_constraints,
         "beta": [Interval(Real, 0, None, closed="neither")],
         "beta_warmup": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(
-        self,
-        latent_dim=2,
-        *,
-        beta=1.0,
-        beta_warmup=0,
-        hidden_layer_sizes=(128, 64),
-        activation="gelu",
-        init="pca",
-        likelihood="gaussian",
-        lr=2e-3,
-        max_epochs=100,
-        batch_size="auto",
-        optimizer="adamw",
-        weight_decay=0.01,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        device="auto",
-        callbacks=None,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
-        super().__init__(
-            latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            init=init,
-            likelihood=likelihood,
-            lr=lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            device=device,
-            callbacks=callbacks,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.beta = beta
-        self.beta_warmup = beta_warmup
+    beta: float = 1.0
+    beta_warmup: int = 0
 
     def posterior(self, X):
         """The Gaussian posterior of each row's code.
