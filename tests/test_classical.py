@@ -258,3 +258,34 @@ def test_denoiser_in_logit_space(digits, paired):
 
     assert loss(model) < loss(AutoencoderTransformer(10, **options).fit(X))
     assert loss(model) < 0.9 * independent_bernoullis(X)
+
+
+def test_bernoulli_vae_start_is_its_closed_form():
+    """Around independent Bernoullis the ELBO is probabilistic PCA's, with unit noise."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((5_000, 1)) @ [[0.8, -0.6, 0.7, 0.5, 0.9]] + [
+        0.4,
+        0.1,
+        -1.0,
+        0,
+        1,
+    ]
+    X = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(float)
+    vae = VAETransformer(1, likelihood="bernoulli", max_epochs=0, random_state=0).fit(X)
+
+    p = X.mean(axis=0)
+    spread = np.sqrt(p * (1 - p))
+    pca = PCA(1).fit((X - p) / spread)
+    value, axis = pca.explained_variance_, pca.components_
+    logits_of_one = np.log(np.divide(*(q := vae.inverse_transform([[1.0]]), 1 - q)))
+    slope = logits_of_one - np.log(p / (1 - p))
+    share = slope / (np.sqrt(value - 1) * axis / spread)  # how far the line search went
+    np.testing.assert_allclose(share, share[0, 0], rtol=5e-3)
+    assert 0.85 < share[0, 0] < 1.01
+    weight = share[0, 0] * np.sqrt(value - 1)
+    mean, std = vae.posterior(X)
+    np.testing.assert_allclose(std**2, np.full((len(X), 1), 1 / (1 + weight**2)), rtol=1e-3)
+    expected = pca.transform((X - p) / spread) * weight / (1 + weight**2)
+    np.testing.assert_allclose(mean, expected, atol=1e-3)
+    # With that posterior the ELBO is close to the evidence.
+    assert -vae.validation_curve_[0] == pytest.approx(vae.score(X[:500]), abs=0.1)
