@@ -289,3 +289,18 @@ def test_bernoulli_vae_start_is_its_closed_form():
     np.testing.assert_allclose(mean, expected, atol=1e-3)
     # With that posterior the ELBO is close to the evidence.
     assert -vae.validation_curve_[0] == pytest.approx(vae.score(X[:500]), abs=0.1)
+
+
+def test_denoiser_in_logit_space_is_centred(digits):
+    """Corruption that shifts the mean of a row does not shift what is made of it."""
+    X = digits[0][:, 10:30]
+    rng = np.random.default_rng(0)
+    clean = np.tile(X, (50, 1))
+    ends = np.where(rng.random(clean.shape) < 0.5, X.min(axis=0), X.max(axis=0))
+    corrupted = np.where(rng.random(clean.shape) < 0.4, ends, clean)
+    assert np.abs(corrupted.mean(axis=0) - X.mean(axis=0)).max() > 0.1
+    options = {"corruption": "salt_and_pepper", "corruption_level": 0.4, "max_epochs": 0}
+    q = DenoisingAutoencoder(5, likelihood="bernoulli", **options).fit(X).denoise(corrupted)
+    p = (X.sum(axis=0) + 0.5) / (len(X) + 1)
+    shift = (np.log(q / (1 - q)) - np.log(p / (1 - p))).mean(axis=0)
+    np.testing.assert_allclose(shift, 0.0, atol=0.02)
