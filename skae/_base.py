@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -523,6 +522,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._decode(self._draw_codes(n_samples, rng))
 
     def _draw_codes(self, n_samples, rng):
+        from sklearn.mixture import GaussianMixture
+
         mean, spread = self._codes.mean(axis=0), self._codes.std(axis=0)
         spread[spread == 0] = 1.0
         mixture = GaussianMixture(min(10, 1 + len(self._codes) // 20), random_state=0)

@@ -11,7 +11,6 @@ their meaning::
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import logit
 
 # Smallest noise variance, relative to the mean variance of a feature: as a density, and
@@ -269,6 +268,8 @@ def _in_logits(start, table, p, spread, clean, inputs):
 
     def loss(step):
         return _bernoulli_loss(clean, logit(p) + step * direction).mean()
+
+    from scipy.optimize import minimize_scalar
 
     step = minimize_scalar(loss, bounds=(0.0, 10.0), method="bounded").x
     return replace(

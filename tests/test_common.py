@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -240,3 +242,11 @@ def test_sample(cls, bent):
 def test_version_and_public_names():
     assert skae.__version__
     assert set(skae.__all__) == {cls.__name__ for cls in ESTIMATORS} | {"__version__"}
+
+
+def test_import_brings_neither_torch_nor_skorch():
+    program = "import sys, skae; print([m for m in ('torch', 'skorch') if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
