@@ -304,3 +304,19 @@ def test_denoiser_in_logit_space_is_centred(digits):
     p = (X.sum(axis=0) + 0.5) / (len(X) + 1)
     shift = (np.log(q / (1 - q)) - np.log(p / (1 - p))).mean(axis=0)
     np.testing.assert_allclose(shift, 0.0, atol=0.02)
+
+
+@pytest.mark.parametrize("k", [2, 10])
+def test_logit_pca_goes_as_far_as_helps(digits, k):
+    X = digits[0]
+    q = AutoencoderTransformer(k, likelihood="bernoulli", max_epochs=0).fit(X).reconstruct(X)
+    p = (X.sum(axis=0) + 0.5) / (len(X) + 1)
+    origin = np.log(p / (1 - p))
+    direction = np.log(q / (1 - q)) - origin
+
+    def loss(step):
+        logits = origin + step * direction
+        return (np.logaddexp(0, logits) - X * logits).sum(axis=1).mean()
+
+    assert loss(1.0) < min(loss(0.95), loss(1.05))
+    assert loss(1.0) == pytest.approx(min(map(loss, np.linspace(0, 4, 401))), rel=1e-5)
