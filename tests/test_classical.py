@@ -312,6 +312,7 @@ def test_logit_pca_goes_as_far_as_helps(digits, k):
     q = AutoencoderTransformer(k, likelihood="bernoulli", max_epochs=0).fit(X).reconstruct(X)
     p = (X.sum(axis=0) + 0.5) / (len(X) + 1)
     origin = np.log(p / (1 - p))
+    q = np.clip(q, 1e-15, 1 - 1e-15)
     direction = np.log(q / (1 - q)) - origin
 
     def loss(step):
