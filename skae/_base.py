@@ -1,11 +1,12 @@
 """The scikit-learn contract of every autoencoder, once."""
 
 import functools
+import inspect
 import math
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -14,9 +15,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from ._classical import Start, Table, no_start
+from ._classical import Start, Table, no_start, some_rows
 from ._random import Streams
 
 _FLOATS = [np.float64, np.float32]
@@ -103,8 +104,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Parameters are the fields of a dataclass, whose constructor only assigns. A variant
     says what differs: its own parameters and their constraints,
-    ``_classical_start`` and ``_make_module``, and where needed ``_loss_units``,
-    ``_corruption`` and ``_after_training``.
+    ``_classical_start``, and where needed ``_make_module``, ``_loss_units``,
+    ``_corruption_of`` and ``_after_training``.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -160,14 +161,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Write out the parameters and attributes that every docstring shares."""
         super().__init_subclass__(**kwargs)
         if cls.__doc__:
-            doc = cls.__doc__.replace("    {shared_parameters}\n", _SHARED_PARAMETERS)
-            cls.__doc__ = doc.replace("    {shared_attributes}\n", _SHARED_ATTRIBUTES)
+            doc = inspect.cleandoc(cls.__doc__)
+            doc = doc.replace("{shared_parameters}", inspect.cleandoc(_SHARED_PARAMETERS))
+            cls.__doc__ = doc.replace("{shared_attributes}", inspect.cleandoc(_SHARED_ATTRIBUTES))
 
     # What a variant says
 
-    def _classical_start(self, table, X, streams):
-        """The :class:`~skae._classical.Start` of this method for a table."""
+    def _classical_start(self, table, X, corruption, streams):
+        """The :class:`~skae._classical.Start` of this method for a table.
+
+        X are the rows that the encoder will see, `table` those it should answer.
+        """
         raise NotImplementedError
+
+    def _corruption_of(self, table, streams):
+        """What the encoder's input goes through in training, or None."""
+        return None
 
     def _make_module(self, spec):
         """The torch module that `spec` describes."""
@@ -179,22 +188,23 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
         return AutoencoderModule(start, encoder, decoder, head)
 
-    def _loss_units(self, start):
+    def _loss_units(self, spec):
         """Factor and offset that turn the module's loss into the one to report."""
-        if self.likelihood == "bernoulli":
+        if spec["likelihood"] == "bernoulli":
             return 1.0, 0.0
-        return 2.0 * start.noise_variance * start.scale**2, 0.0
+        return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
 
-    def _before_training(self, module, table, X, streams):
-        """Tell the module what only training needs."""
-
-    def _after_training(self, X):
+    def _after_training(self, X, X_clean):
         """Set the variant's own fitted attributes, and what `sample` needs."""
-        self._codes = self._encode(X[:: math.ceil(len(X) / _MAX_CODES)])
+        self._codes = self._encode(some_rows(X, _MAX_CODES)).astype(np.float64)
         if self._spec["likelihood"] == "gaussian":
-            start, curve = self._spec["start"], self.validation_curve_
-            improvement = curve[self.best_epoch_] / curve[0] if len(curve) and curve[0] > 0 else 1.0
-            self.noise_variance_ = float(start.noise_variance * start.scale**2 * improvement)
+            # As in PCA: per dimension that the codes leave.
+            remaining = (min(X.shape) - self.latent_dim_) * (len(X) - 1)
+            error = np.square(X_clean - self._decode(self._encode(X)), dtype=np.float64).sum()
+            self.noise_variance_ = float(error / remaining) if remaining else 0.0
+
+    def _announce(self):
+        """Warn of what a fit turned out to be."""
 
     # Fitting
 
@@ -225,6 +235,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _fit(self, X, X_clean=None):
         before = vars(self).copy()
+        self.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         try:
             interrupt = self._fit_unguarded(X, X_clean)
         except BaseException:
@@ -233,6 +244,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise
         if interrupt is not None:
             raise interrupt
+        self._announce()
         return self
 
     def _fit_unguarded(self, X, X_clean):
@@ -242,19 +254,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         previous = vars(self).get("net_") if self.warm_start else None
         X = self._validate_rows(X, ensure_min_samples=2, reset=previous is None)
         self._check_latent_dim(X)
-        X_clean = X if X_clean is None else self._validate_clean(X, X_clean)
-        self._check_range(X_clean)
+        paired = X_clean is not None
+        X_clean = self._validate_clean(X, X_clean) if paired else X
+        if self.likelihood == "bernoulli":
+            _check_range(X_clean)
         streams = Streams(self.random_state)
         table = Table.of(X_clean)
-        spec = self._describe(table, X, streams, previous)
+        if previous is not None:  # rows go on being standardised as they were
+            start = self._spec["start"]
+            table = replace(table, mean=start.mean, scale=start.scale)
+        corruption = None if paired else self._corruption_of(table, streams)
+        spec = self._describe(table, X, corruption, streams, previous)
 
         start = spec["start"]
-        split = self._split(X, X_clean, start, device, streams)
-        options = self._training_options(start, streams, len(split.train))
+        split = self._split(X, X_clean, spec, corruption, device, streams)
+        options = self._training_options(spec, streams, len(split.train))
         net = self._make_net(spec, device, **options).initialize()
         if previous is not None:
             net.module_.load_state_dict(previous.module_.state_dict())
-        self._before_training(net.module_, table, X, streams)
+        net.module_.corruption = corruption
         interrupt = None
         try:
             net.partial_fit(split)
@@ -265,28 +283,32 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         net.module_.corruption = None
 
         self.net_ = net
-        self._spec = spec
+        self._spec: dict = spec
         self.device_ = device
-        self.latent_dim_ = start.latent_dim
+        self.latent_dim_: int = start.latent_dim
         self.mean_ = start.mean
         self.n_samples_ = len(X)
+        self._dtype = X.dtype.name
         self.n_iter_ = len(net.loss_curve_)
         self.best_epoch_ = net.best_epoch_
         self.loss_curve_ = np.array(net.loss_curve_)
         self.validation_curve_ = np.array(net.validation_curve_)
+        if len(self.validation_curve_):  # an epoch that broke off has no held-out loss
+            missing = self.n_iter_ + 1 - len(self.validation_curve_)
+            self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         total = table.variance.sum() * (len(X) - 1) / len(X)
         self._total_variance = total if total > 0 else 1.0
-        self._after_training(X)
+        self._after_training(X, X_clean)
         return interrupt
 
-    def _describe(self, table, X, streams, previous):
+    def _describe(self, table, X, corruption, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
         spec = {
             "hidden_layer_sizes": self._hidden_layer_sizes(),
             "latent_dim": self.latent_dim,
             "activation": self.activation,
             "likelihood": self.likelihood,
-            "random": self.init == "random",
+            "init": self.init,
         }
         if previous is not None:
             for name, value in spec.items():
@@ -297,23 +319,27 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                         "warm_start=False to begin anew."
                     )
             return self._spec
-        if spec["random"]:
+        if self.init == "random":
             start = no_start(table, self.latent_dim, self.likelihood)
         else:
-            start = self._classical_start(table, X, streams)
+            start = self._classical_start(table, X, corruption, streams)
         return {**spec, "start": start, "n_samples": len(X), "seed": streams.integer("init")}
 
-    def _split(self, X, X_clean, start, device, streams):
+    def _split(self, X, X_clean, spec, corruption, device, streams):
         """Rows on the device, some of them held out."""
         import torch
 
         from ._batches import Rows
         from ._net import Split
 
-        target = Rows.tensor(X_clean, start, device)
-        x = target if X is X_clean else Rows.tensor(X, start, device)
-        order = torch.from_numpy(streams.numpy("split").permutation(len(X))).to(device)
-        n_held_out = self._n_held_out(len(X))
+        start = spec["start"]
+        x = target = Rows.tensor(X_clean, start.mean, start.scale, device)
+        if X is not X_clean:
+            x = Rows.tensor(X, start.input_mean, start.input_scale, device)
+        elif corruption is not None and corruption.takes_raw_rows:
+            x = torch.tensor(X, device=device)
+        order, n_held_out = _hold_out(X, self._n_held_out(len(X)), streams.numpy("split"))
+        order = torch.from_numpy(order).to(device)
         train = Rows(x, target, order[n_held_out:])
         return Split(train, Rows(x, target, order[:n_held_out]) if n_held_out else None)
 
@@ -329,11 +355,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         return AutoencoderNet(functools.partial(self._make_module, spec), device=device, **training)
 
-    def _training_options(self, start, streams, n_train):
+    def _training_options(self, spec, streams, n_train):
         """What the net is told about training."""
+        start = spec["start"]
+        # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
+        resolution = 1e-5 + 1e-13 / start.noise_variance
         return {
             "streams": streams,
-            "units": self._loss_units(start),
+            "units": self._loss_units(spec),
+            "resolution": len(start.mean) * resolution,
             "lr": self.lr,
             "max_epochs": self.max_epochs,
             "batch_size": _auto_batch_size(n_train)
@@ -356,7 +386,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         start, hidden = spec["start"], spec["hidden_layer_sizes"]
         n_features = len(start.mean)
         generator = torch.Generator().manual_seed(spec["seed"])
-        rest = (spec["activation"], generator, not spec["random"])
+        rest = (spec["activation"], generator, spec["init"] != "random")
         encoder = mlp(n_features, n_outputs, hidden, *rest)
         return encoder, mlp(start.latent_dim, n_features, hidden[::-1], *rest)
 
@@ -364,17 +394,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _validate_rows(self, X, *, ensure_min_samples=1, reset=False):
         """X as a float array."""
-        kind = getattr(getattr(X, "dtype", None), "kind", "")
-        if kind in ("U", "S"):
-            raise ValueError(
-                f"X must hold numbers, however: it holds strings (dtype {X.dtype}). "
-                "Convert it with X.astype(float), or encode it with OrdinalEncoder."
-            )
+        _check_numbers(X, "X")
         return validate_data(
             self, X, dtype=_FLOATS, reset=reset, ensure_min_samples=ensure_min_samples
         )
 
     def _validate_clean(self, X, X_clean):
+        _check_numbers(X_clean, "X_clean")
+        _check_feature_names(self, X_clean, reset=False)
         X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
         if X_clean.shape != X.shape:
             raise ValueError(
@@ -385,11 +412,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _check_latent_dim(self, X):
         n_samples, n_features = X.shape
-        if isinstance(self.latent_dim, bool):
-            raise ValueError(
-                "latent_dim must be an int or a float in (0, 1), however: "
-                f"latent_dim={self.latent_dim}."
-            )
+        for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
+            if isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
         if self.latent_dim > min(n_samples, n_features):
             raise ValueError(
                 f"latent_dim must be at most min(n_samples, n_features), however: "
@@ -398,23 +423,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _hidden_layer_sizes(self):
         sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
-        if not all(_is_int(size) and size > 0 for size in sizes):
+        if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(
                 "hidden_layer_sizes must be positive ints, however: "
                 f"hidden_layer_sizes={self.hidden_layer_sizes}."
             )
         return sizes
-
-    def _check_range(self, X):
-        if self.likelihood != "bernoulli":
-            return
-        low, high = X.min(), X.max()
-        if low < -_ROUNDING or high > 1 + _ROUNDING:
-            raise ValueError(
-                "likelihood='bernoulli' needs values in [0, 1], however: X has values from "
-                f"{low:.6g} to {high:.6g}. Scale X with MinMaxScaler(clip=True), or use "
-                "likelihood='gaussian'."
-            )
 
     # The verbs
 
@@ -532,10 +546,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             mixture.fit((self._codes - mean) / spread)
         mixture.set_params(random_state=int(rng.integers(2**31)))
         codes, _ = mixture.sample(n_samples)
-        return rng.permutation(codes) * spread + mean
+        return (rng.permutation(codes) * spread + mean).astype(self._dtype)
 
     def _sampling_streams(self, n_samples, random_state):
-        if not _is_int(n_samples) or n_samples < 1:
+        if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples}.")
         return Streams(self.random_state if random_state is None else random_state)
 
@@ -545,13 +559,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
-        codes = self._apply("embed", X, len(self.mean_))
+        codes = self._apply("embed", X)
         return codes * self._spec["start"].code_scale.astype(X.dtype)
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
         Z = Z / self._spec["start"].code_scale.astype(Z.dtype)
-        return self._to_units(self._apply("expect", Z, len(self.mean_), standardise=False))
+        return self._to_units(self._apply("expect", Z, standardise=False))
 
     def _to_units(self, x):
         """Decoder output, standardised or not, in units of X."""
@@ -560,8 +574,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return x
         return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
 
-    def _apply(self, method, rows, width, *arguments, standardise=True):
-        """A method of the module on blocks of rows, in their dtype; arrays in and out."""
+    def _apply(self, method, rows, *arguments, copies=1, standardise=True):
+        """A method of the module on blocks of rows, in their dtype; arrays in and out.
+
+        `copies` is how many of each row are in memory at once.
+        """
         import torch
 
         from ._batches import in_blocks, standardised
@@ -570,12 +587,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         start = self._spec["start"]
 
         def function(block):
-            block = standardised(block, start, rows.dtype) if standardise else block
+            if standardise:
+                block = standardised(block, start.input_mean, start.input_scale, rows.dtype)
             with torch.no_grad():
                 block = torch.from_numpy(block).to(device)
                 return getattr(module, method)(block, *arguments).cpu().numpy()
 
-        return in_blocks(function, rows, width)
+        widest = max(len(start.mean), *self._spec["hidden_layer_sizes"], 2 * self.latent_dim_)
+        return in_blocks(function, rows, copies * widest)
 
     @property
     def _n_features_out(self):
@@ -592,7 +611,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
     def __getstate__(self):
-        """Plain arrays and values only, so that no torch object is ever pickled."""
+        """What was fitted as plain arrays and values, with no torch object among them."""
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
@@ -610,8 +629,43 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
 
 
-def _is_int(value):
-    return isinstance(value, Integral) and not isinstance(value, bool)
+def _check_numbers(X, name):
+    dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", "") in ("U", "S"):
+        raise ValueError(
+            f"{name} must hold numbers, however: it holds strings (dtype {dtype}). "
+            f"Convert it with {name}.astype(float), or encode it with OrdinalEncoder."
+        )
+
+
+def _check_range(X):
+    low, high = X.min(), X.max()
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            "likelihood='bernoulli' needs values in [0, 1], however: X has values from "
+            f"{low:.6g} to {high:.6g}. Scale X with MinMaxScaler(clip=True), or use "
+            "likelihood='gaussian'."
+        )
+
+
+def _hold_out(X, n_held_out, rng):
+    """An order of the rows, and how many of the first to hold out.
+
+    Rows that are the same, as in a bootstrap, are on the same side: a row that was
+    trained on says nothing about rows that were not.
+    """
+    weights = np.random.default_rng(0).standard_normal(X.shape[1])
+    step = max(1, 2**22 // X.shape[1])
+    keys = [(X[low : low + step] * weights).sum(axis=1) for low in range(0, len(X), step)]
+    distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
+    if len(distinct) == len(X) or len(distinct) < len(X) / 10:  # few values make few rows
+        return rng.permutation(len(X)), n_held_out
+    rank = rng.permutation(len(distinct))[group]
+    order = np.argsort(rank, kind="stable")
+    ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
+    if n_held_out and len(ends):
+        n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
+    return order, n_held_out
 
 
 def _auto_batch_size(n_samples):

@@ -6,9 +6,9 @@ import torch
 _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
 
 
-def standardised(X, start, dtype):
+def standardised(X, mean, scale, dtype):
     """``(X - mean) / scale``, computed in float64 and rounded once, as `dtype`."""
-    return ((X - start.mean) / start.scale).astype(dtype, copy=False)
+    return ((X - mean) / scale).astype(dtype, copy=False)
 
 
 def in_blocks(function, X, width):
@@ -52,12 +52,12 @@ class Rows:
         self.index = index
 
     @staticmethod
-    def tensor(X, start, device):
+    def tensor(X, mean, scale, device):
         """The table as one float32 tensor on the device."""
         out = torch.empty(X.shape, dtype=torch.float32)
         step = max(1, _BLOCK // X.shape[1])
         for low in range(0, len(X), step):
-            block = standardised(X[low : low + step], start, np.float32)
+            block = standardised(X[low : low + step], mean, scale, np.float32)
             out[low : low + step] = torch.from_numpy(block)
         return out.to(device)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import logit
 
-# Smallest noise variance, relative to the mean variance of a feature: as a density, and
-# as the unit of an error that float32 can still tell from rounding.
-_DENSITY_FLOOR = 1e-12
+# Smallest noise variance, relative to the mean variance of a feature: of a density, which
+# is scored in float64, and as the unit of an error, which is trained in float32.
+_DENSITY_FLOOR = 1e-20
 _ERROR_FLOOR = 1e-9
 _CHUNK = 2**22  # elements of X held in float64 at a time
 _SEARCH_ROWS = 5000  # rows that a line search looks at
@@ -25,8 +25,10 @@ _SEARCH_ROWS = 5000  # rows that a line search looks at
 class Start:
     """A linear autoencoder of standardised rows, k codes for d features."""
 
-    mean: np.ndarray  # (d,), in units of X
+    mean: np.ndarray  # (d,), of decoded rows, in units of X
     scale: float  # in units of X
+    input_mean: np.ndarray  # (d,), of the encoder's rows: the same but for paired rows
+    input_scale: float
     encoder: np.ndarray  # (d, k)
     encoder_bias: np.ndarray  # (k,)
     decoder: np.ndarray  # (k, d)
@@ -65,12 +67,17 @@ class Table:
                 "The variance of X must be finite in float64, however: it is "
                 f"{scale**2}. Scale X down first, for example with StandardScaler."
             )
-        rounding = 10 * np.finfo(np.float64).eps * np.abs(mean).max()
-        return cls(X, mean, variance, float(scale) if scale > rounding else 1.0)
+        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean).max():
+            variance, scale = np.zeros(n_features), 1.0  # nothing but rounding
+        return cls(X, mean, variance, float(scale))
+
+    def rows(self):
+        """Chunks of X in float64."""
+        return _chunks(self.X)
 
     def standardised(self):
         """Chunks of ``(X - mean) / scale`` in float64."""
-        for rows in _chunks(self.X):
+        for rows in self.rows():
             yield (rows - self.mean) / self.scale
 
     def covariance(self):
@@ -185,7 +192,7 @@ def logit_probabilistic_pca(table, latent_dim):
     )
 
 
-def linear_denoiser(table, latent_dim, moments):
+def linear_denoiser(table, latent_dim, moments, n_pairs=None):
     """The rank-k linear map from corrupted rows to clean ones of least squared error.
 
     Reduced-rank regression (Izenman 1975) on the moments of the corruption, as in the
@@ -200,20 +207,23 @@ def linear_denoiser(table, latent_dim, moments):
     moments : tuple of ndarrays of shapes (d,), (d, d) and (d, d)
         Of standardised rows: the mean of a corrupted row, its covariance with the
         clean row (clean first), and its covariance.
+    n_pairs : int or None
+        The number of pairs of rows that the moments are estimated from, which
+        calls for a ridge where it is small; None for moments that are exact.
     """
     shift, cross, corrupted = moments
-    regression = cross @ np.linalg.pinv(corrupted, hermitian=True)
+    total = (table.variance / table.scale**2).sum()
+    regression = cross @ _inverse(cross, corrupted, total, n_pairs)
     values, axes = _eigh(regression @ cross.T)
     values, axes = np.maximum(values, 0.0), _fix_signs(axes)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], values[:k]
-    total = (table.variance / table.scale**2).sum()
     noise = max(total - values.sum(), 0.0) / len(axes)
     start = _linear(table, regression.T @ axes, axes, values, noise)
     return replace(start, encoder_bias=-shift @ start.encoder)
 
 
-def logit_denoiser(table, latent_dim, moments, clean, corrupted):
+def logit_denoiser(table, latent_dim, moments, clean, corrupted, n_pairs=None):
     """As `linear_denoiser`, of the standardised score in logit space (see `logit_pca`).
 
     `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
@@ -224,7 +234,7 @@ def logit_denoiser(table, latent_dim, moments, clean, corrupted):
     shift, cross, covariance = moments
     outer = np.outer(ratio, ratio)
     scaled = (shift * ratio, cross * outer, covariance * outer)
-    start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled)
+    start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled, n_pairs)
     return _in_logits(start, table, p, spread, clean, corrupted)
 
 
@@ -250,6 +260,8 @@ def _linear(table, reader, axes, values, noise):
     return Start(
         mean=table.mean,
         scale=table.scale,
+        input_mean=table.mean,
+        input_scale=table.scale,
         encoder=reader / spread,
         encoder_bias=np.zeros(k),
         decoder=(axes * spread).T,
@@ -275,12 +287,37 @@ def _in_logits(start, table, p, spread, clean, inputs):
     return replace(
         start,
         scale=table.scale,
+        input_scale=table.scale,
         encoder=encoder,
         decoder=decoder * (step if loss(step) < loss(0.0) else 0.0),
         decoder_bias=logit(p),
         code_scale=np.linalg.norm(start.decoder, axis=1),
         log_variance=np.zeros(start.latent_dim),
     )
+
+
+def _inverse(cross, corrupted, total, n_pairs):
+    """Inverse covariance of corrupted rows, with a ridge where few pairs ask for one.
+
+    The ridge is the smallest whose generalised cross-validation error (Golub, Heath &
+    Wahba 1979) is within one per cent of the least.
+    """
+    if n_pairs is None:
+        return np.linalg.pinv(corrupted, hermitian=True)
+    values, axes = _eigh(corrupted)
+    known = values > 1e-12 * values.max(initial=1e-300)
+    values, axes = values[known], axes[:, known]
+    explained = np.square(cross @ axes).sum(axis=0)
+
+    def error(ridge):
+        left = total - (explained * (2.0 / (values + ridge) - values / (values + ridge) ** 2)).sum()
+        freedom = 1.0 - (1.0 + (values / (values + ridge)).sum()) / n_pairs
+        return left / freedom**2 if freedom > 1e-9 else np.inf
+
+    ridges = np.append(0.0, np.logspace(-6, 3, 37) * corrupted.trace() / len(corrupted))
+    errors = np.array([error(ridge) for ridge in ridges])
+    ridge = ridges[np.argmax(errors <= 1.01 * errors.min())]
+    return axes / (values + ridge) @ axes.T
 
 
 def _noise(values, k):
@@ -305,9 +342,11 @@ def _bernoulli_loss(x, logits):
     return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
 
 
-def some_rows(X):
-    """At most _SEARCH_ROWS rows of X, evenly spread, in float64."""
-    return np.asarray(X[:: -(-len(X) // _SEARCH_ROWS)], dtype=np.float64)
+def some_rows(X, n_rows=_SEARCH_ROWS):
+    """At most `n_rows` rows of X, any of them equally likely, the same in every call."""
+    if len(X) <= n_rows:
+        return X
+    return X[np.sort(np.random.default_rng(0).choice(len(X), n_rows, replace=False))]
 
 
 def _chunks(X):

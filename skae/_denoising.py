@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from . import _classical
 from ._base import BaseAutoencoder
+from ._classical import Table, linear_denoiser, logit_denoiser, some_rows
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -36,8 +36,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     Attributes
     ----------
     noise_variance_ : float
-        Mean squared error of a denoised feature (absent with
-        ``likelihood="bernoulli"``).
+        Mean squared error of ``denoise(X)`` on the training rows, per remaining
+        dimension, as in PCA (absent with ``likelihood="bernoulli"``).
     {shared_attributes}
 
     See Also
@@ -118,34 +118,32 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         return self.reconstruct(X)
 
-    def _classical_start(self, table, X, streams):
-        corruption = self._corruption_of(table, X, streams)
-        if corruption is None:
-            from .corruptions import paired_moments
-
-            pairs = zip(table.standardised(), replace(table, X=X).standardised(), strict=True)
-            moments = paired_moments(pairs, len(table.mean))
-        else:
-            moments = corruption.moments(table)
-        if self.likelihood == "gaussian":
-            return _classical.linear_denoiser(table, self.latent_dim, moments)
+    def _classical_start(self, table, X, corruption, streams):
         import torch
 
-        rows = (_classical.some_rows(X) - table.mean) / table.scale
+        from .corruptions import paired_moments
+
         if corruption is not None:
-            rows = corruption(torch.from_numpy(rows), streams.torch("start")).numpy()
-        clean = _classical.some_rows(table.X)
-        return _classical.logit_denoiser(table, self.latent_dim, moments, clean, rows)
+            moments, n_pairs, inputs = corruption.moments(table), None, table
+        else:
+            inputs = Table.of(X)
+            pairs = zip(table.standardised(), inputs.standardised(), strict=True)
+            moments, n_pairs = paired_moments(pairs, len(table.mean)), len(X)
+        if self.likelihood == "gaussian":
+            start = linear_denoiser(table, self.latent_dim, moments, n_pairs)
+        else:
+            rows = some_rows(X)
+            raw = corruption is not None and corruption.takes_raw_rows
+            rows = rows if raw else (rows - inputs.mean) / inputs.scale
+            if corruption is not None:
+                rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
+            clean = some_rows(table.X)
+            start = logit_denoiser(table, self.latent_dim, moments, clean, rows, n_pairs)
+        return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 
-    def _before_training(self, module, table, X, streams):
-        module.corruption = self._corruption_of(table, X, streams)
-
-    def _corruption_of(self, table, X, streams):
-        """The corruption to train with; None where X comes corrupted."""
+    def _corruption_of(self, table, streams):
         from .corruptions import BUILT_IN, Custom
 
-        if X is not table.X:
-            return None
         if callable(self.corruption):
             return Custom(self.corruption, self.corruption_level, table, streams.numpy("start"))
         return BUILT_IN[self.corruption](self.corruption_level, table)

@@ -147,7 +147,7 @@ class VAEModule(AutoencoderModule):
         Shape: (batch, d), (n_draws, k) -> (n_draws, batch).
         """
         posterior = self.encode(x)
-        draws = draws[:, None, :]
+        draws = draws.to(x)[:, None, :]
         z = posterior.shifted(draws)
         log_joint = self.decode(z).log_prob(self.head.target(x)) - 0.5 * z.square().sum(-1)
         return log_joint + (0.5 * draws.square() + posterior.log_std).sum(-1)

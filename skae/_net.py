@@ -20,7 +20,6 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
-_RESOLUTION = 1e-5  # improvements per feature that float32 cannot tell from rounding
 _VALIDATION_BATCH = 1024
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
 
@@ -52,12 +51,16 @@ class AutoencoderNet(NeuralNet):
         Where shuffling and noise come from.
     units : tuple of two floats
         Factor and offset that turn the module's losses into those to report.
+    resolution : float
+        The least improvement of a row's loss that is not rounding.
     optimizer : str or torch.optim.Optimizer subclass
     weight_decay : float
         Handed to optimisers that know it; the parameters of a head are spared.
     early_stopping : bool
         Whether to stop after `n_iter_no_change` epochs without a lower held-out loss.
     n_iter_no_change : int
+    beta : float
+        The module's weight of the KL term, where it has one.
     beta_warmup : int
         Epochs over which the module's `warmup` rises to 1.
     **kwargs
@@ -78,17 +81,21 @@ class AutoencoderNet(NeuralNet):
         *,
         streams=None,
         units=(1.0, 0.0),
+        resolution=0.0,
         optimizer="adamw",
         weight_decay=0.0,
         early_stopping=True,
         n_iter_no_change=20,
+        beta=1.0,
         beta_warmup=0,
         **kwargs,
     ):
         self.streams = streams
         self.units = units
+        self.resolution = resolution
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
+        self.beta = beta
         self.beta_warmup = beta_warmup
         kwargs.update(_optimizer_arguments(optimizer, weight_decay))
         super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
@@ -102,6 +109,7 @@ class AutoencoderNet(NeuralNet):
         self.module_ = self.module().float()
         self.inference_modules_ = {}
         self.best_epoch_: Any = None
+        self.module_.beta = self.beta
         return self
 
     def get_split_datasets(self, X, y=None, **fit_params):
@@ -197,7 +205,7 @@ class AutoencoderNet(NeuralNet):
                 module = self.module().double()
                 module.load_state_dict(self.module_.state_dict())
                 device = "cpu" if device == "mps" else device
-            self.inference_modules_[dtype] = module.to(device).eval().requires_grad_(False), device
+            self.inference_modules_[dtype] = module.to(device).eval(), device
         return self.inference_modules_[dtype]
 
     def to_arrays(self):
@@ -238,7 +246,6 @@ class AutoencoderNet(NeuralNet):
         self.best_state_ = self._copy_of_state()
         if split.valid is not None:
             self.start_losses_ = self._held_out_losses(self.get_iterator(split.valid))
-            self.resolution_ = _RESOLUTION * split.valid.x.shape[1]
             self.validation_curve_.append(self._in_units(self.start_losses_.mean()))
 
     def _schedule(self):
@@ -260,10 +267,11 @@ class AutoencoderNet(NeuralNet):
             losses.append(step["loss"].detach())
             sizes.append(len(batch[0]))
             if self.hooked_:
-                self.history.record_batch("train_loss", self._in_units(losses[-1].item()))
-                self.history.record_batch("train_batch_size", sizes[-1])
+                self._record_batch("train", losses[-1].item(), sizes[-1], new=False)
                 self.notify("on_batch_end", batch=batch, training=True, **step)
         mean = np.average(torch.stack(losses).double().cpu().numpy(), weights=sizes)
+        if not self.hooked_:
+            self._record_batch("train", mean, sum(sizes))
         self.loss_curve_.append(self._record("train_loss", mean))
         if not math.isfinite(mean):
             self._diverge()
@@ -272,6 +280,7 @@ class AutoencoderNet(NeuralNet):
 
     def _validate(self, iterator):
         losses = self._held_out_losses(iterator)
+        self._record_batch("valid", losses.mean(), len(losses), new=False)
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
         if math.isfinite(losses.mean()):
             self._judge(losses)
@@ -298,7 +307,7 @@ class AutoencoderNet(NeuralNet):
         curve = self.validation_curve_
         improvement = self.start_losses_ - losses
         noise = improvement.std(ddof=1) / math.sqrt(len(losses)) if len(losses) > 1 else math.inf
-        clear = improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution_)
+        clear = improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution)
         if clear and curve[-1] < curve[self.best_epoch_]:
             self._keep()
         if curve[-1] < curve[self.lowest_epoch_]:
@@ -338,6 +347,13 @@ class AutoencoderNet(NeuralNet):
         self.history.record(f"{name}_best", all(value < other for other in previous))
         return value
 
+    def _record_batch(self, prefix, loss, size, *, new=True):
+        """Put a batch, or a whole epoch as if it were one, where callbacks look for it."""
+        if new:
+            self.history.new_batch()
+        self.history.record_batch(f"{prefix}_loss", self._in_units(loss))
+        self.history.record_batch(f"{prefix}_batch_size", size)
+
     def _in_units(self, loss):
         factor, offset = self.units
         return float(loss * factor + offset)
@@ -359,6 +375,6 @@ def _optimizer_arguments(optimizer, weight_decay):
         arguments["optimizer__param_groups"] = [("head.*", {"weight_decay": 0.0})]
     if named:
         arguments["optimizer__fused"] = True
-    if optimizer is torch.optim.SGD:
-        arguments["optimizer__momentum"] = 0.9
+        if "momentum" in known:
+            arguments["optimizer__momentum"] = 0.9
     return arguments

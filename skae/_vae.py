@@ -13,7 +13,8 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import BaseAutoencoder
+from ._base import BaseAutoencoder, _check_range
+from ._classical import some_rows
 
 _N_DRAWS = 256  # importance-weighted draws per row
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
@@ -60,7 +61,9 @@ class VAETransformer(BaseAutoencoder):
     Notes
     -----
     A feature's noise cannot fall below the start's divided by the number of rows, so
-    constant and duplicated columns have a finite density.
+    constant and duplicated columns have a finite density. It can become small, though:
+    on features with heavy tails a single row far out may cost many nats, more than PCA's
+    one large noise lets it; transform such features first (`QuantileTransformer`).
 
     References
     ----------
@@ -110,7 +113,7 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        moments = self._apply("moments", X, len(self.mean_))
+        moments = self._apply("moments", X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
 
     def score_samples(self, X):
@@ -132,12 +135,12 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        self._check_range(X)
-        widest = max(len(self.mean_), *self._spec["hidden_layer_sizes"], self.latent_dim_)
+        if self._spec["likelihood"] == "bernoulli":
+            _check_range(X)
         draws = _normal_points(_N_DRAWS, self.latent_dim_)
         # In float64 always: a density with little noise magnifies rounding.
-        bound = self._apply("log_evidence", X.astype(np.float64), _N_DRAWS * widest, draws)
-        return (bound - self._log_volume(self._spec["start"])).astype(X.dtype, copy=False)
+        bound = self._apply("log_evidence", X.astype(np.float64), draws, copies=_N_DRAWS)
+        return (bound - _log_volume(self._spec)).astype(X.dtype, copy=False)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):
         """Draw new rows: a code from the prior, then a row given the code.
@@ -158,14 +161,16 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
-        X = self._decode(rng.standard_normal((n_samples, self.latent_dim_)))
+        codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
+        X = self._decode(codes)
         if not add_noise:
             return X
         if self._spec["likelihood"] == "bernoulli":
             return (rng.random(X.shape) < X).astype(X.dtype)
-        return X + np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
+        noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
+        return X + noise.astype(X.dtype)
 
-    def _classical_start(self, table, X, streams):
+    def _classical_start(self, table, X, corruption, streams):
         if self.likelihood == "bernoulli":
             return _classical.logit_probabilistic_pca(table, self.latent_dim)
         return _classical.probabilistic_pca(table, self.latent_dim)
@@ -182,28 +187,22 @@ class VAETransformer(BaseAutoencoder):
         head = GaussianHead(start, floor=1.0 / spec["n_samples"])
         return VAEModule(start, encoder, decoder, head)
 
-    def _loss_units(self, start):
-        return 1.0, self._log_volume(start)
+    def _loss_units(self, spec):
+        return 1.0, _log_volume(spec)
 
-    def _log_volume(self, start):
-        """Log of the volume of X that a unit of volume of standardised rows takes."""
-        return 0.0 if self.likelihood == "bernoulli" else len(start.mean) * math.log(start.scale)
+    def _training_options(self, spec, streams, n_train):
+        options = super()._training_options(spec, streams, n_train)
+        return {**options, "beta": self.beta, "beta_warmup": self.beta_warmup}
 
-    def _training_options(self, start, streams, n_train):
-        options = super()._training_options(start, streams, n_train)
-        return {**options, "beta_warmup": self.beta_warmup}
-
-    def _before_training(self, module, table, X, streams):
-        module.beta = self.beta
-
-    def _after_training(self, X):
+    def _after_training(self, X, X_clean):
         if self._spec["likelihood"] == "gaussian":
             module, _ = self.net_.inference_module(np.float64)
-            noise = module.head.log_std().exp().cpu().numpy() * self._spec["start"].scale
-            self.noise_variance_ = np.square(noise)
-        rows = X[:: math.ceil(len(X) / _KL_ROWS)]
-        self.kl_per_latent_ = self._apply("kl", rows, len(self.mean_)).mean(axis=0)
+            noise = module.head.log_std().detach().exp().cpu().numpy()
+            self.noise_variance_ = np.square(noise * self._spec["start"].scale)
+        self.kl_per_latent_ = self._apply("kl", some_rows(X, _KL_ROWS)).mean(axis=0)
         self.n_active_latents_ = int((self.kl_per_latent_ > _ACTIVE).sum())
+
+    def _announce(self):
         n_collapsed = self.latent_dim_ - self.n_active_latents_
         if n_collapsed:
             warnings.warn(
@@ -211,8 +210,14 @@ class VAETransformer(BaseAutoencoder):
                 f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
                 "latent_dim, a smaller beta or a longer beta_warmup.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
+
+
+def _log_volume(spec):
+    """Log of the volume of X that a unit of volume of standardised rows takes."""
+    start = spec["start"]
+    return 0.0 if spec["likelihood"] == "bernoulli" else len(start.mean) * math.log(start.scale)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """Corruptions of rows, each with the moments that make its linear denoiser exact.
 
-A corruption works on standardised rows. It is called with a batch ``x`` of shape
+A corruption works on standardised rows (:class:`Custom` on rows as they were given).
+It is called with a batch ``x`` of shape
 (batch, d) and a `torch.Generator`, and answers the corrupted batch. ``moments(table)``
 says what corruption makes of the table's rows on average: the mean (d,) of a corrupted
 row, its covariance with the clean row (d, d; clean first) and its covariance (d, d).
@@ -22,6 +23,8 @@ class Gaussian:
         The table whose rows are corrupted.
     """
 
+    takes_raw_rows = False
+
     def __init__(self, level, table):
         self.level = level
 
@@ -39,6 +42,8 @@ class Gaussian:
 
 class _Replacement:
     """Replaces each entry, with probability `level`, by a value drawn for it."""
+
+    takes_raw_rows = False
 
     def __init__(self, level, table):
         if not 0 < level < 1:
@@ -112,12 +117,14 @@ class Swap(_Replacement):
 
 
 class Custom:
-    """Calls ``function(X, level, rng)`` on rows in the units of X, as numpy arrays.
+    """Calls ``function(X, level, rng)`` on rows as they were given, as numpy arrays.
 
     `rng` is a `numpy.random.Generator`; the answer has the shape of X. Moments are
-    averages over corrupted copies of the table.
+    averages over corrupted copies of the table. Unlike the others it is called with
+    rows in the units of X; what it answers is standardised all the same.
     """
 
+    takes_raw_rows = True
     _copies = 5
 
     def __init__(self, function, level, table, rng):
@@ -140,18 +147,17 @@ class Custom:
         return corrupted
 
     def __call__(self, x, generator):
-        """Corrupt a batch."""
+        """Corrupt a batch of rows in the units of X."""
         seed = torch.randint(2**31, (1,), generator=generator, device=generator.device)
-        X = x.double().cpu().numpy() * self.scale + self.mean
-        corrupted = self._corrupt(X, np.random.default_rng(int(seed)))
-        return torch.as_tensor(corrupted, dtype=x.dtype, device=x.device)
+        corrupted = self._corrupt(x.cpu().numpy(), np.random.default_rng(int(seed)))
+        return torch.as_tensor(corrupted, dtype=torch.float32, device=x.device)
 
     def moments(self, table):
         """Mean, cross-covariance and covariance of corrupted rows."""
         pairs = (
-            (rows, self._corrupt(rows * self.scale + self.mean, self._rng))
+            ((rows - self.mean) / self.scale, self._corrupt(rows, self._rng))
             for _ in range(self._copies)
-            for rows in table.standardised()
+            for rows in table.rows()
         )
         return paired_moments(pairs, len(self.mean))
 

@@ -84,12 +84,6 @@ class Bernoulli:
         """Log-probability, summed over features, in nats."""
         return -self.error(x)
 
-    def sample(self, generator):
-        """Zeros and ones."""
-        mean = self.mean
-        chance = torch.rand(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return (chance < mean).to(mean.dtype)
-
 
 class GaussianHead(nn.Module):
     """Standardised rows with Gaussian noise.

@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skae
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae._base import _hold_out
 
 ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 VARIANTS = [
@@ -70,16 +71,69 @@ def test_docstring_names_every_parameter_and_attribute(cls, iris):
     assert fitted == {p.name for p in doc["Attributes"]} - {"feature_names_in_"}
 
 
-def test_shared_parameters_are_documented_alike():
-    docs = [{p.name: (p.type, p.desc) for p in ClassDoc(cls)["Parameters"]} for cls in ESTIMATORS]
-    for name, text in docs[0].items():
-        assert all(doc[name] == text for doc in docs), name
+@every_estimator
+def test_docstring_is_whole(cls):
+    assert "{shared" not in cls.__doc__
+    assert cls.__doc__.startswith(inspect.cleandoc(cls.__doc__)[:20])
+    defaults = {p.name: p.type for p in ClassDoc(cls)["Parameters"]}
+    for name, value in cls().get_params().items():
+        written = defaults[name].split("default=")[1].strip('"')
+        assert written == str(value) or float(written) == value, name
+
+
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
+def test_scores_need_only_what_the_fit_used(bent):
+    """Parameters set after a fit wait for the next one."""
+    X = (bent - bent.min()) / np.ptp(bent)
+    for likelihood, other in (("gaussian", "bernoulli"), ("bernoulli", "gaussian")):
+        vae = VAETransformer(2, likelihood=likelihood, max_epochs=2, random_state=0).fit(X)
+        before = vae.score_samples(X)
+        vae.set_params(likelihood=other, latent_dim=4, hidden_layer_sizes=())
+        np.testing.assert_array_equal(vae.score_samples(X), before)
+        assert vae.sample(3).shape == (3, 6)
 
 
 @every_estimator
-def test_defaults_are_shared(cls):
-    shared = AutoencoderTransformer().get_params()
-    assert {name: cls().get_params()[name] for name in shared} == shared
+def test_sample_in_the_dtype_of_the_fit(cls, bent):
+    X = np.repeat(bent[:3], 200, axis=0).astype(np.float32)
+    assert cls(1, max_epochs=1, random_state=0).fit(X).sample(5).dtype == np.float32
+    assert cls(1, max_epochs=1, random_state=0).fit(bent).sample(5).dtype == np.float64
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"validation_fraction": None}, {"init": "random"}, {"max_epochs": 0}],
+)
+def test_noise_variance_is_what_is_left(cls, parameters, bent):
+    model = cls(2, random_state=0, warm_start=True, **{"max_epochs": 20, **parameters}).fit(bent)
+    for _ in range(2):
+        left = np.square(bent - model.reconstruct(bent)).sum() / (399 * 4)
+        assert model.noise_variance_ == pytest.approx(left)
+        model.fit(bent)
+    model.set_params(likelihood="bernoulli", warm_start=False).fit(bent > 0)
+    assert not hasattr(model, "noise_variance_")
+
+
+def test_sample_of_an_interleaved_table():
+    """Every second row is a group of its own: a stride would see one of the two."""
+    X = np.random.default_rng(0).standard_normal((4000, 3))
+    X[::2] += 20
+    drawn = AutoencoderTransformer(2, max_epochs=0, random_state=0).fit(X).sample(2000)
+    np.testing.assert_allclose(drawn.mean(axis=0), 10, atol=1.0)
+
+
+def test_rows_that_repeat_are_on_one_side(bent):
+    """A bootstrap of noise has nothing to learn, though its rows are known by heart."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.standard_normal((100, 10)), 4, axis=0)
+    assert AutoencoderTransformer(2, random_state=0).fit(X).best_epoch_ == 0
+    bootstrap = bent[rng.integers(400, size=400)]
+    order, n_held_out = _hold_out(bootstrap, 40, np.random.default_rng(0))
+    assert sorted(order) == list(range(400))
+    assert 35 <= n_held_out <= 45
+    held_out, trained = bootstrap[order[:n_held_out]], bootstrap[order[n_held_out:]]
+    assert not (held_out[:, None] == trained[None]).all(axis=2).any()
 
 
 @every_estimator

@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from skae import DenoisingAutoencoder
 from skae._classical import Table
 from skae.corruptions import BUILT_IN, Custom
 
 
 def corrupt(corruption, table, copies, seed=0):
-    x = torch.tensor(np.tile(np.concatenate(list(table.standardised())), (copies, 1)))
-    return x.numpy(), corruption(x, torch.Generator().manual_seed(seed)).numpy()
+    clean = np.tile(np.concatenate(list(table.standardised())), (copies, 1))
+    x = np.tile(table.X, (copies, 1)) if corruption.takes_raw_rows else clean
+    return clean, corruption(torch.tensor(x), torch.Generator().manual_seed(seed)).numpy()
 
 
 def custom(level, table):
-    function = lambda X, level, rng: X * rng.choice([1.0, 1.0 - level], X.shape)  # noqa: E731
+    function = lambda X, level, rng: X * rng.choice([1.0, 1.0 - level], X.shape) + 1  # noqa: E731
     corruption = Custom(function, level, table, np.random.default_rng(0))
     corruption._copies = 2000
     return corruption
@@ -85,7 +87,34 @@ def test_a_callable_sees_rows_in_their_own_units(iris):
         return X + level
 
     corruption = Custom(function, 2.0, table, np.random.default_rng(0))
-    x = torch.tensor(np.concatenate(list(table.standardised())))
-    out = corruption(x, torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(seen[0], 1000 * iris + 1e6)
-    np.testing.assert_allclose((out - x).numpy(), 2.0 / table.scale, rtol=1e-6)
+    out = corruption(torch.tensor(table.X), torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(seen[0], table.X)
+    clean = np.concatenate(list(table.standardised()))
+    np.testing.assert_allclose(out.numpy() - clean, 2.0 / table.scale, rtol=1e-3)
+
+
+def test_a_callable_is_given_the_very_rows(digits):
+    """Counts and exact zeros come as they are, in the start and in training."""
+    X = digits[0][:200] * 16
+    zeros = []
+
+    def function(X, level, rng):
+        zeros.append((X == 0).mean())
+        return rng.poisson(X)
+
+    DenoisingAutoencoder(2, corruption=function, max_epochs=1, batch_size=200).fit(X)
+    assert len(zeros) > 5
+    assert min(zeros) > 0.4
+
+
+def test_warm_start_corrupts_in_the_same_units(bent):
+    means = []
+
+    def function(X, level, rng):
+        means.append(X.mean())
+        return X
+
+    model = DenoisingAutoencoder(2, corruption=function, max_epochs=1, warm_start=True).fit(bent)
+    means.clear()
+    model.fit(100 * bent + 5000)
+    assert np.mean(means) == pytest.approx(5000, rel=0.05)

@@ -61,7 +61,8 @@ def test_bad_rows(cls, bad, message):
     [
         ({"latent_dim": 0}, r"'latent_dim' parameter .* int in the range \[1, inf\) .* Got 0"),
         ({"latent_dim": -3}, r"'latent_dim' parameter .* Got -3"),
-        ({"latent_dim": True}, r"latent_dim must be an int or a float in \(0, 1\), .*=True"),
+        ({"latent_dim": True}, r"latent_dim must be a number, however: latent_dim=True"),
+        ({"batch_size": True}, r"batch_size must be a number, however: batch_size=True"),
         ({"latent_dim": 0.0}, r"'latent_dim' parameter .* float in the range \(0.*1.*\)"),
         ({"latent_dim": 1.0}, r"'latent_dim' parameter .* Got 1.0"),
         ({"latent_dim": 1.5}, r"'latent_dim' parameter .* Got 1.5"),
@@ -161,6 +162,11 @@ def test_bad_clean_rows():
         DenoisingAutoencoder().fit(X, X_clean=X[:19])
     with pytest.raises(ValueError, match="Input X_clean contains NaN"):
         DenoisingAutoencoder().fit(X, X_clean=put(np.nan))
+    with pytest.raises(ValueError, match="X_clean must hold numbers, however: it holds strings"):
+        DenoisingAutoencoder().fit(X, X_clean=X.astype(str))
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    with pytest.raises(ValueError, match="names must be in the same order"):
+        DenoisingAutoencoder().fit(frame, X_clean=frame[list("dcba")])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn import set_config
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -56,5 +55,4 @@ def test_html_diagram(iris):
     model = VAETransformer(3, max_epochs=1)
     assert "VAETransformer" in estimator_html_repr(make_pipeline(StandardScaler(), model))
     assert "latent_dim" in estimator_html_repr(model.fit(iris))
-    set_config(print_changed_only=True)
     assert repr(model) == "VAETransformer(latent_dim=3, max_epochs=1)"

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import integrate, special, stats
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 
 from skae import VAETransformer
 from skae._vae import _normal_points
@@ -123,8 +125,6 @@ def test_larger_beta_means_less_kl(bent):
 
 @ignore_collapse
 def test_beta_warmup_rises_to_beta(bent):
-    from skorch.callbacks import Callback
-
     class Watch(Callback):
         seen = []
 
@@ -210,3 +210,23 @@ def test_draws_are_standard_normal():
     np.testing.assert_allclose(points.mean(axis=0), 0.0, atol=1e-12)
     np.testing.assert_allclose(np.cov(points.T), np.eye(3), atol=0.12)
     np.testing.assert_array_equal(points, _normal_points(128, 3).numpy())
+
+
+def test_scores_on_any_device(bent):
+    """The draws follow the rows; the meta device stands in for a GPU."""
+    module, _ = VAETransformer(2, max_epochs=1).fit(bent).net_.inference_module(np.float64)
+    rows = torch.empty(5, 6, dtype=torch.float64, device="meta")
+    assert module.to("meta").log_evidence(rows, _normal_points(16, 2)).shape == (5,)
+
+
+def test_interrupt_comes_before_the_warning_of_collapse():
+    class Interrupt(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    X = np.random.default_rng(0).standard_normal((500, 1)) @ np.ones((1, 6))
+    X += 0.5 * np.random.default_rng(1).standard_normal((500, 6))
+    vae = VAETransformer(3, beta=10.0, callbacks=[Interrupt()], init="random")
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(X)
+    assert vae.n_iter_ == 1

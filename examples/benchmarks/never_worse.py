@@ -134,6 +134,8 @@ def main():
         writer.writeheader()
         writer.writerows(rows)
     plot(rows, arguments.out / "never_worse.png")
+    if any(row["error_ratio"] > 1.01 or row["gain_nats"] < -0.05 for row in rows):
+        raise SystemExit("a cell is worse than PCA")
     print(f"written: {arguments.out / 'never_worse.csv'}, {arguments.out / 'never_worse.png'}")
 
 
