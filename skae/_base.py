@@ -21,7 +21,7 @@ from ._classical import Start, Table, no_start, some_rows
 from ._random import Streams
 
 _FLOATS = [np.float64, np.float32]
-_MIN_HELD_OUT = 30  # fewer rows than this judge badly
+_MIN_HELD_OUT = 60  # fewer rows than this judge badly
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 
@@ -55,7 +55,7 @@ _SHARED_PARAMETERS = """\
         epochs. The best epoch is kept either way.
     validation_fraction : float in (0, 1) or None, default=0.1
         Share of the rows that are held out to choose the epoch, and never fewer than
-        30 of them, or a quarter of a small table. None trains on all rows and keeps
+        60 of them, or a quarter of a small table. None trains on all rows and keeps
         the last epoch, good or bad.
     n_iter_no_change : int, default=20
     device : str, default="auto"

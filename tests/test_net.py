@@ -121,7 +121,7 @@ def test_number_of_rows_held_out(n_samples):
             assert len(set(X.train.index.tolist()) | set(X.valid.index.tolist())) == n_samples
 
     AutoencoderTransformer(1, max_epochs=1, callbacks=[Watch()]).fit(X)
-    expected = {2: 1, 3: 1, 10: 2, 100: 25, 130: 30, 1000: 100}[n_samples]
+    expected = {2: 1, 3: 1, 10: 2, 100: 25, 130: 32, 1000: 100}[n_samples]
     assert sizes == [(n_samples - expected, expected)]
 
 
