@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .likelihoods import Gaussian
+from .likelihoods import Gaussian, GaussianHead
 
 
 class LinearPath(nn.Module):
@@ -137,17 +137,40 @@ class VAEModule(AutoencoderModule):
         """KL of the posterior from the prior for every latent, (batch, k)."""
         return self.encode(x).kl_from_standard_normal()
 
-    def log_evidence(self, x, draws):
-        """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,)."""
-        return torch.logsumexp(self.log_importance_weights(x, draws), 0) - math.log(len(draws))
+    @property
+    def posterior_is_exact(self):
+        """Whether this is probabilistic PCA still: Gaussian, and nothing was learned."""
+        last = [*self.encoder[-1].parameters(), *self.decoder[-1].parameters()]
+        learned = [*last, *self.head.parameters()]
+        return isinstance(self.head, GaussianHead) and not any(bool(p.any()) for p in learned)
 
-    def log_importance_weights(self, x, draws):
-        """Log p(x, z) - log q(z | x) at the posterior's images of fixed draws.
+    def log_evidence(self, x, draws, prior_draws):
+        """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,).
 
-        Shape: (batch, d), (n_draws, k) -> (n_draws, batch).
+        Draws from the posterior have the company of draws from the prior, each weighed
+        by the density of all of them (the balance heuristic, Veach & Guibas 1995), so
+        that a mode that the encoder misses is not lost. An exact posterior needs no such
+        defence: with `prior_draws` None the bound is log p(x) itself.
         """
         posterior = self.encode(x)
-        draws = draws.to(x)[:, None, :]
-        z = posterior.shifted(draws)
-        log_joint = self.decode(z).log_prob(self.head.target(x)) - 0.5 * z.square().sum(-1)
-        return log_joint + (0.5 * draws.square() + posterior.log_std).sum(-1)
+        draws, target = draws.to(x), self.head.target(x)
+        z = posterior.shifted(draws[:, None, :])
+        joint = self.decode(z).log_prob(target) + _log_standard_normal(z)
+        proposal = _log_standard_normal(draws)[:, None] - posterior.log_std.sum(-1)
+        if prior_draws is None:
+            return torch.logsumexp(joint - proposal, 0) - math.log(len(draws))
+        prior_draws = prior_draws.to(x)
+        log_prior = _log_standard_normal(prior_draws)
+        total = len(draws) + len(prior_draws)
+        shares = math.log(len(draws) / total), math.log(len(prior_draws) / total)
+        mixed = torch.logaddexp(proposal + shares[0], _log_standard_normal(z) + shares[1])
+        # (n_prior, batch): every prior draw under every row's posterior and decoded.
+        under = posterior.cross_log_prob(prior_draws)
+        mixed_prior = torch.logaddexp(under + shares[0], log_prior[:, None] + shares[1])
+        joint_prior = self.decode(prior_draws).cross_log_prob(target).T + log_prior[:, None]
+        weights = torch.cat([joint - mixed, joint_prior - mixed_prior])
+        return torch.logsumexp(weights, 0) - math.log(total)
+
+
+def _log_standard_normal(z):
+    return -0.5 * (z.square() + math.log(2.0 * math.pi)).sum(-1)

@@ -17,6 +17,7 @@ from ._base import BaseAutoencoder, _check_range
 from ._classical import some_rows
 
 _N_DRAWS = 256  # importance-weighted draws per row
+_N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
@@ -119,9 +120,9 @@ class VAETransformer(BaseAutoencoder):
     def score_samples(self, X):
         """Log-likelihood of each row, as an importance-weighted lower bound.
 
-        The bound (Burda et al. 2016) averages over a fixed set of 256 low-discrepancy
-        draws from the posterior, so it is the same in every call. Before any training
-        it is the exact log-likelihood of probabilistic PCA.
+        The bound [4]_ averages over fixed low-discrepancy draws, 256 from the posterior
+        and 2,048 from the prior, so it is the same in every call. Before any training it
+        is the exact log-likelihood of probabilistic PCA.
 
         Parameters
         ----------
@@ -138,8 +139,11 @@ class VAETransformer(BaseAutoencoder):
         if self._spec["likelihood"] == "bernoulli":
             _check_range(X)
         draws = _normal_points(_N_DRAWS, self.latent_dim_)
+        exact = self.net_.module_.posterior_is_exact
+        prior_draws = None if exact else _normal_points(_N_PRIOR_DRAWS, self.latent_dim_)
         # In float64 always: a density with little noise magnifies rounding.
-        bound = self._apply("log_evidence", X.astype(np.float64), draws, copies=_N_DRAWS)
+        X64 = X.astype(np.float64)
+        bound = self._apply("log_evidence", X64, draws, prior_draws, copies=_N_DRAWS)
         return (bound - _log_volume(self._spec)).astype(X.dtype, copy=False)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):

@@ -44,6 +44,13 @@ class Gaussian:
         constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
         return -self.error(x) - constant
 
+    def cross_log_prob(self, x):
+        """Log-density of every row under every distribution, (n, d) -> (n, m)."""
+        scale = torch.exp(-self.log_std).expand_as(self.mean)
+        constant = (self.log_std.expand_as(self.mean) + _HALF_LOG_2PI).sum(-1)
+        squares = x.square() @ scale.square().T - 2.0 * x @ (self.mean * scale.square()).T
+        return -0.5 * (squares + (self.mean * scale).square().sum(-1)) - constant
+
     def shifted(self, draw):
         """The value that standard normal numbers `draw` map to."""
         return self.mean + self.std * draw
@@ -83,6 +90,10 @@ class Bernoulli:
     def log_prob(self, x):
         """Log-probability, summed over features, in nats."""
         return -self.error(x)
+
+    def cross_log_prob(self, x):
+        """Log-probability of every row under every distribution, (n, d) -> (n, m)."""
+        return x @ self.logits.T - F.softplus(self.logits).sum(-1)
 
 
 class GaussianHead(nn.Module):

@@ -73,3 +73,13 @@ def test_sampling_leaves_the_global_generator_alone(generator):
     before = torch.get_rng_state()
     likelihoods.Gaussian(torch.zeros(2, 2), torch.zeros(2)).sample(generator)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_every_row_under_every_distribution(per_row):
+    x, mean = draw(5, 3), draw(7, 3, seed=1)
+    gaussian = likelihoods.Gaussian(mean, draw(7, 3, seed=2) if per_row else draw(3, seed=2))
+    for ours in (gaussian, likelihoods.Bernoulli(mean)):
+        crossed = ours.cross_log_prob(x.abs().clamp(max=1.0))
+        expected = [ours.log_prob(row.abs().clamp(max=1.0).expand(7, 3)) for row in x]
+        torch.testing.assert_close(crossed, torch.stack(expected))
