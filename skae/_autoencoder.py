@@ -52,7 +52,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     True
     """
 
-    def _classical_start(self, table, X, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams):
         if self.likelihood == "bernoulli":
             return _classical.logit_pca(table, self.latent_dim)
         return _classical.pca(table, self.latent_dim)

@@ -19,11 +19,13 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from ._classical import Start, Table, no_start, some_rows
 from ._random import Streams
+from ._sources import Stream, is_small, is_stream
 
 _FLOATS = [np.float64, np.float32]
 _MIN_HELD_OUT = 60  # fewer rows than this judge badly
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
+_KEPT = 2**23  # numbers of the rows that are held out of a large table
 
 _SHARED_PARAMETERS = """\
     latent_dim : int or float in (0, 1), default=2
@@ -167,10 +169,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # What a variant says
 
-    def _classical_start(self, table, X, corruption, streams):
-        """The :class:`~skae._classical.Start` of this method for a table.
+    def _classical_start(self, table, inputs, corruption, streams):
+        """The :class:`~skae._classical.Start` of this method.
 
-        X are the rows that the encoder will see, `table` those it should answer.
+        `inputs` is the table that the encoder will see, `table` the one it should answer.
         """
         raise NotImplementedError
 
@@ -194,13 +196,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return 1.0, 0.0
         return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
 
-    def _after_training(self, X, X_clean):
-        """Set the variant's own fitted attributes, and what `sample` needs."""
+    def _after_training(self, X, X_clean, rank):
+        """Set the variant's own fitted attributes, and what `sample` needs.
+
+        X are training rows (of a large table a sample), X_clean what they should be, and
+        `rank` is the most components that PCA would find in the whole table.
+        """
         self._codes = self._encode(some_rows(X, _MAX_CODES)).astype(np.float64)
         if self._spec["likelihood"] == "gaussian":
             # As in PCA: per dimension that the codes leave.
-            remaining = (min(X.shape) - self.latent_dim_) * (len(X) - 1)
-            error = np.square(X_clean - self._decode(self._encode(X)), dtype=np.float64).sum()
+            remaining = (rank - self.latent_dim_) * (len(X) - 1)
+            error = self._squared_errors(X, None if X is X_clean else X_clean).sum()
             self.noise_variance_ = float(error / remaining) if remaining else 0.0
 
     def _announce(self):
@@ -214,7 +220,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Finite numbers; at least 2 rows.
+            Finite numbers; at least 2 rows. A large memory map, zarr, h5py or dask
+            array, or data frame of several types or of Arrow's, is read by blocks and
+            never loaded whole.
         y : Ignored
             Present because a Pipeline passes labels.
 
@@ -256,18 +264,20 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._check_latent_dim(X)
         paired = X_clean is not None
         X_clean = self._validate_clean(X, X_clean) if paired else X
-        if self.likelihood == "bernoulli":
-            _check_range(X_clean)
         streams = Streams(self.random_state)
-        table = Table.of(X_clean)
+        kept = self._rows_to_keep(X_clean, streams)
+        table = Table.of(X_clean, kept)
+        if self.likelihood == "bernoulli":
+            _check_range(table.low.min(), table.high.max())
         if previous is not None:  # rows go on being standardised as they were
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
+        inputs = Table.of(X, kept) if paired else table
         corruption = None if paired else self._corruption_of(table, streams)
-        spec = self._describe(table, X, corruption, streams, previous)
+        spec = self._describe(table, inputs, corruption, streams, previous)
 
         start = spec["start"]
-        split = self._split(X, X_clean, spec, corruption, device, streams)
+        split = self._split(table, inputs, kept, spec, corruption, device, streams)
         options = self._training_options(spec, streams, len(split.train))
         net = self._make_net(spec, device, **options).initialize()
         if previous is not None:
@@ -298,10 +308,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         total = table.variance.sum() * (len(X) - 1) / len(X)
         self._total_variance = total if total > 0 else 1.0
-        self._after_training(X, X_clean)
+        self._after_training(inputs.sample, table.sample, min(X.shape))
         return interrupt
 
-    def _describe(self, table, X, corruption, streams, previous):
+    def _describe(self, table, inputs, corruption, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
         spec = {
             "hidden_layer_sizes": self._hidden_layer_sizes(),
@@ -322,26 +332,52 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.init == "random":
             start = no_start(table, self.latent_dim, self.likelihood)
         else:
-            start = self._classical_start(table, X, corruption, streams)
-        return {**spec, "start": start, "n_samples": len(X), "seed": streams.integer("init")}
+            start = self._classical_start(table, inputs, corruption, streams)
+        return {**spec, "start": start, "n_samples": len(table.X), "seed": streams.integer("init")}
 
-    def _split(self, X, X_clean, spec, corruption, device, streams):
-        """Rows on the device, some of them held out."""
+    def _rows_to_keep(self, X, streams):
+        """Of a large table, the sorted numbers of the rows to hold out; None of a small one.
+
+        In a table this large rows are held out one by one: see `_hold_out`.
+        """
+        n_samples, n_features = X.shape
+        if is_small(X):
+            return None
+        # Also what stands for the table where all of its rows would be too many.
+        most = max(_MIN_HELD_OUT, _KEPT // n_features)
+        wanted = min(self._n_held_out(n_samples) or most, most)
+        return np.sort(streams.numpy("split").choice(n_samples, wanted, replace=False))
+
+    def _split(self, table, inputs, kept, spec, corruption, device, streams):
+        """Rows on the device, or streamed to it, some of them held out."""
         import torch
 
-        from ._batches import Rows
+        from ._batches import Reader, Rows, StreamedRows
         from ._net import Split
 
         start = spec["start"]
-        x = target = Rows.tensor(X_clean, start.mean, start.scale, device)
-        if X is not X_clean:
-            x = Rows.tensor(X, start.input_mean, start.input_scale, device)
+        x = target = Reader(table.X, start.mean, start.scale)
+        if inputs is not table:
+            x = Reader(inputs.X, start.input_mean, start.input_scale)
         elif corruption is not None and corruption.takes_raw_rows:
-            x = torch.tensor(X, device=device)
-        order, n_held_out = _hold_out(X, self._n_held_out(len(X)), streams.numpy("split"))
-        order = torch.from_numpy(order).to(device)
-        train = Rows(x, target, order[n_held_out:])
-        return Split(train, Rows(x, target, order[:n_held_out]) if n_held_out else None)
+            x = Reader(inputs.X)
+        n_samples = len(table.X)
+        if kept is None:
+            n_held_out = self._n_held_out(n_samples)
+            order, n_held_out = _hold_out(table.X, n_held_out, streams.numpy("split"))
+            order = torch.from_numpy(order).to(device)
+            tensor = x.tensor(device=device)
+            pair = tensor, tensor if target is x else target.tensor(device=device)
+            train, valid = Rows(*pair, order[n_held_out:]), Rows(*pair, order[:n_held_out])
+        else:
+            if self.validation_fraction is None:
+                kept = kept[:0]
+            train = StreamedRows(x, target, kept, device)
+            tensor = x.tensor(inputs.sample[: len(kept)], device)
+            same = target is x
+            pair = tensor, tensor if same else target.tensor(table.sample[: len(kept)], device)
+            valid = Rows(*pair, torch.arange(len(kept), device=device))
+        return Split(train, valid if len(valid) else None)
 
     def _n_held_out(self, n_samples):
         if self.validation_fraction is None:
@@ -393,8 +429,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     # Validation
 
     def _validate_rows(self, X, *, ensure_min_samples=1, reset=False):
-        """X as a float array."""
+        """X as a float array, or a Stream of a table too large to be one."""
         _check_numbers(X, "X")
+        if is_stream(X):
+            return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
         return validate_data(
             self, X, dtype=_FLOATS, reset=reset, ensure_min_samples=ensure_min_samples
         )
@@ -402,7 +440,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _validate_clean(self, X, X_clean):
         _check_numbers(X_clean, "X_clean")
         _check_feature_names(self, X_clean, reset=False)
-        X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
+        if is_stream(X_clean):
+            X_clean = Stream(X_clean, "X_clean")
+        else:
+            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="
@@ -444,7 +485,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Z : ndarray of shape (n_samples, latent_dim_)
             The codes, in the dtype of X. For a VAE they are posterior means.
         """
-        return self._encode_checked(X)
+        check_is_fitted(self, "net_")
+        return self._encode(self._validate_rows(X))
 
     def inverse_transform(self, Z):
         """Decode codes into rows.
@@ -479,7 +521,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X_reconstructed : ndarray of shape (n_samples, n_features)
             ``inverse_transform(transform(X))``, in the dtype of X.
         """
-        return self._decode(self._encode_checked(X))
+        check_is_fitted(self, "net_")
+        return self._by_blocks(self._reconstruct, self._validate_rows(X))
 
     def score_samples(self, X):
         """How well each row is reconstructed.
@@ -497,8 +540,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        error = np.square(X - self._decode(self._encode(X)), dtype=np.float64).sum(axis=1)
-        return (1.0 - error / self._total_variance).astype(X.dtype, copy=False)
+        return (1.0 - self._squared_errors(X) / self._total_variance).astype(X.dtype, copy=False)
 
     def score(self, X, y=None):
         """Mean of `score_samples`; higher is better.
@@ -553,48 +595,61 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples}.")
         return Streams(self.random_state if random_state is None else random_state)
 
-    def _encode_checked(self, X):
-        check_is_fitted(self, "net_")
-        return self._encode(self._validate_rows(X))
-
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
-        codes = self._apply("embed", X)
-        return codes * self._spec["start"].code_scale.astype(X.dtype)
+        code_scale = self._spec["start"].code_scale.astype(X.dtype)
+        return self._by_blocks(lambda rows: self._apply("embed", rows) * code_scale, X)
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
-        Z = Z / self._spec["start"].code_scale.astype(Z.dtype)
-        return self._to_units(self._apply("expect", Z, standardise=False))
-
-    def _to_units(self, x):
-        """Decoder output, standardised or not, in units of X."""
         start = self._spec["start"]
-        if self._spec["likelihood"] == "bernoulli":
-            return x
-        return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+        code_scale = start.code_scale.astype(Z.dtype)
 
-    def _apply(self, method, rows, *arguments, copies=1, standardise=True):
-        """A method of the module on blocks of rows, in their dtype; arrays in and out.
+        def function(codes):
+            x = self._apply("expect", codes / code_scale, standardise=False)
+            if self._spec["likelihood"] == "bernoulli":
+                return x
+            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+
+        return self._by_blocks(function, Z)
+
+    def _reconstruct(self, X):
+        return self._decode(self._encode(X))
+
+    def _squared_errors(self, X, X_clean=None):
+        """Of the reconstruction of each row, in float64."""
+
+        def errors(rows, clean):
+            return np.square(clean - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+
+        if X_clean is None:
+            return self._by_blocks(lambda rows: errors(rows, rows), X)
+        return errors(X, X_clean)
+
+    def _by_blocks(self, function, rows, copies=1):
+        """A function of rows on blocks of an array or a Stream; one array comes out.
 
         `copies` is how many of each row are in memory at once.
         """
+        from ._batches import in_blocks
+
+        hidden = self._spec["hidden_layer_sizes"]
+        widest = max(self.n_features_in_, *hidden, 2 * self.latent_dim_)
+        return in_blocks(function, rows, copies * widest)
+
+    def _apply(self, method, rows, *arguments, standardise=True):
+        """A method of the module on a block of rows, in their dtype; arrays in and out."""
         import torch
 
-        from ._batches import in_blocks, standardised
+        from ._batches import standardised
 
         module, device = self.net_.inference_module(rows.dtype)
         start = self._spec["start"]
-
-        def function(block):
-            if standardise:
-                block = standardised(block, start.input_mean, start.input_scale, rows.dtype)
-            with torch.no_grad():
-                block = torch.from_numpy(block).to(device)
-                return getattr(module, method)(block, *arguments).cpu().numpy()
-
-        widest = max(len(start.mean), *self._spec["hidden_layer_sizes"], 2 * self.latent_dim_)
-        return in_blocks(function, rows, copies * widest)
+        if standardise:
+            rows = standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+        with torch.no_grad():
+            rows = torch.from_numpy(rows).to(device)
+            return getattr(module, method)(rows, *arguments).cpu().numpy()
 
     @property
     def _n_features_out(self):
@@ -638,8 +693,7 @@ def _check_numbers(X, name):
         )
 
 
-def _check_range(X):
-    low, high = X.min(), X.max()
+def _check_range(low, high):
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
             "likelihood='bernoulli' needs values in [0, 1], however: X has values from "

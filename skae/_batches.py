@@ -1,9 +1,12 @@
-"""Arrays into device batches, for training and for inference."""
+"""Arrays of any kind into device batches, for training and for inference."""
 
 import numpy as np
 import torch
 
+from ._sources import blocks, step_of
+
 _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
+_GROUP = 2**23  # numbers of a group of rows that are read and shuffled together
 
 
 def standardised(X, mean, scale, dtype):
@@ -18,23 +21,56 @@ def in_blocks(function, X, width):
     ----------
     function : callable
         ndarray of shape (n, ...) -> ndarray of shape (n, ...) or (n,).
-    X : ndarray of shape (n_rows, ...)
+    X : ndarray or Stream of shape (n_rows, n_columns)
     width : int
         Numbers that the widest array inside `function` holds per row.
     """
-    step = max(1, _BLOCK // max(width, 1))
-    if len(X) <= step:
-        return function(X)
-    first = function(X[:step])
-    out = np.empty((len(X), *first.shape[1:]), dtype=first.dtype)
-    out[:step] = first
-    for low in range(step, len(X), step):
-        out[low : low + step] = function(X[low : low + step])
+    size = max(1, _BLOCK // max(width, X.shape[1])) * X.shape[1]
+    out = None
+    for first, block in blocks(X, size):
+        part = function(block)
+        if len(part) == len(X):
+            return part
+        if out is None:
+            out = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
+        out[first : first + len(part)] = part
     return out
 
 
+class Reader:
+    """A table as training reads it: rows standardised (or as they are) in float32.
+
+    Parameters
+    ----------
+    X : ndarray or Stream of shape (n, d)
+    mean : ndarray of shape (d,) or None
+        None leaves rows as they are.
+    scale : float
+    """
+
+    def __init__(self, X, mean=None, scale=1.0):
+        self.X = X
+        self.mean = mean
+        self.scale = scale
+
+    def read(self, block):
+        """A block of rows of X, an ndarray, as it goes into a batch."""
+        if self.mean is None:
+            return block
+        return standardised(block, self.mean, self.scale, np.float32)
+
+    def tensor(self, X=None, device="cpu"):
+        """Rows of a table (all of `X`, by default its own) as one tensor on the device."""
+        X = self.X if X is None else X
+        dtype = X.dtype if self.mean is None else np.float32
+        out = np.empty(X.shape, dtype=dtype)
+        for first, block in blocks(X):
+            out[first : first + len(block)] = self.read(block)
+        return torch.from_numpy(out).to(device)
+
+
 class Rows:
-    """Standardised rows on a device, read in shuffled or plain batches.
+    """Rows on a device, read in shuffled or plain batches.
 
     Parameters
     ----------
@@ -51,16 +87,6 @@ class Rows:
         self.target = target
         self.index = index
 
-    @staticmethod
-    def tensor(X, mean, scale, device):
-        """The table as one float32 tensor on the device."""
-        out = torch.empty(X.shape, dtype=torch.float32)
-        step = max(1, _BLOCK // X.shape[1])
-        for low in range(0, len(X), step):
-            block = standardised(X[low : low + step], mean, scale, np.float32)
-            out[low : low + step] = torch.from_numpy(block)
-        return out.to(device)
-
     def __len__(self):
         return len(self.index)
 
@@ -72,6 +98,88 @@ class Rows:
         """
         return _Batches(self, batch_size, generator, times)
 
+    def pass_over(self, batch_size, generator, times):
+        """The batches of one pass."""
+        index = self.index.repeat(times)
+        if generator is not None:
+            order = torch.randperm(len(index), generator=generator)
+            index = index[order.to(index.device)]
+        for chosen in index.split(batch_size):
+            x = self.x.index_select(0, chosen)
+            same = self.target is self.x
+            yield x, x if same else self.target.index_select(0, chosen)
+
+
+class StreamedRows(Rows):
+    """Rows of a table too large to copy, read group by group.
+
+    A group is made of short runs of rows from all over the table, read one by one and
+    shuffled together, so that a pass over the disk is a pass over its blocks and the
+    order of rows is nearly free.
+
+    Parameters
+    ----------
+    x, target : Reader
+    held_out : ndarray of int
+        Sorted numbers of the rows that are not in this set.
+    device : str
+    """
+
+    def __init__(self, x, target, held_out, device):
+        self.x = x
+        self.target = target
+        self.held_out = held_out
+        self.device = device
+
+    def __len__(self):
+        return len(self.x.X) - len(self.held_out)
+
+    def pass_over(self, batch_size, generator, times):
+        """The batches of one shuffled pass."""
+        left: tuple[
+            torch.Tensor, ...
+        ] = ()  # fewer rows than a batch, which wait for the next group
+        for pair in self._groups(batch_size, generator):
+            if left:
+                pair = tuple(torch.cat(both) for both in zip(left, pair, strict=True))
+            whole = len(pair[0]) // batch_size * batch_size
+            for low in range(0, whole, batch_size):
+                yield tuple(rows[low : low + batch_size] for rows in pair)
+            left = tuple(rows[whole:] for rows in pair)
+        if len(left[0]):
+            yield left
+
+    def _groups(self, batch_size, generator):
+        n_samples, n_features = self.x.X.shape
+        step = step_of(self.x.X)
+        n_blocks = -(-n_samples // step)
+        order = torch.randperm(n_blocks, generator=generator).numpy() * step
+        rows = max(batch_size, _GROUP // n_features)
+        for some in np.array_split(order, max(1, round(n_samples / rows))):
+            ends = np.minimum(some + step, n_samples)
+            taken = [self._not_held_out(*ends_of) for ends_of in zip(some, ends, strict=True)]
+            places = torch.randperm(sum(map(len, taken)), generator=generator).numpy()
+            x = self._gather(self.x, some, taken, places)
+            same = self.target is self.x
+            yield x, x if same else self._gather(self.target, some, taken, places)
+
+    def _not_held_out(self, low, high):
+        """Numbers of the training rows from `low` to `high`, counted from `low`."""
+        first, last = np.searchsorted(self.held_out, [low, high])
+        return np.delete(np.arange(high - low), self.held_out[first:last] - low)
+
+    def _gather(self, reader, lows, taken, places):
+        """Rows of several blocks as one tensor on the device, each at its place."""
+        dtype = np.float32 if reader.mean is not None else reader.X.dtype
+        out = np.empty((len(places), reader.X.shape[1]), dtype=dtype)
+        done = 0
+        for low, chosen in zip(lows, taken, strict=True):
+            if len(chosen):
+                block = reader.X[low : low + chosen[-1] + 1]
+                out[places[done : done + len(chosen)]] = reader.read(block[chosen])
+                done += len(chosen)
+        return torch.from_numpy(out).to(self.device)
+
 
 class _Batches:
     def __init__(self, rows, batch_size, generator, times):
@@ -81,12 +189,4 @@ class _Batches:
         self.generator = generator
 
     def __iter__(self):
-        rows = self.rows
-        index = rows.index.repeat(self.times)
-        if self.generator is not None:
-            order = torch.randperm(len(index), generator=self.generator)
-            index = index[order.to(index.device)]
-        for chosen in index.split(self.batch_size):
-            x = rows.x.index_select(0, chosen)
-            same = rows.target is rows.x
-            yield x, x if same else rows.target.index_select(0, chosen)
+        return self.rows.pass_over(self.batch_size, self.generator, self.times)

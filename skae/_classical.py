@@ -8,16 +8,21 @@ their meaning::
     x_hat = codes @ decoder + decoder_bias
 """
 
+import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.special import logit
+
+from ._sources import Stream, blocks, is_small
 
 # Smallest noise variance, relative to the mean variance of a feature: of a density, which
 # is scored in float64, and as the unit of an error, which is trained in float32.
 _DENSITY_FLOOR = 1e-20
 _ERROR_FLOOR = 1e-9
-_CHUNK = 2**22  # elements of X held in float64 at a time
+_EXACT_WIDTH = 2048  # features up to which a covariance is formed
+_SKETCH = 512  # axes beyond those asked for that a sketch of a large, wide table has
 _SEARCH_ROWS = 5000  # rows that a line search looks at
 
 
@@ -44,24 +49,64 @@ class Start:
 
 @dataclass(frozen=True)
 class Table:
-    """Mean, scale and principal axes of a table of shape (n, d)."""
+    """What one pass over a table of shape (n, d) says about it."""
 
-    X: np.ndarray
+    X: np.ndarray  # or a Stream
     mean: np.ndarray  # (d,)
     variance: np.ndarray  # (d,), unbiased, in units of X squared
     scale: float  # root of the mean variance, 1.0 where nothing varies
+    low: np.ndarray  # (d,), the smallest value of each feature
+    high: np.ndarray  # (d,), and the largest
+    products: np.ndarray | None  # (d, d), unbiased covariance in units of X; see `of`
+    sample: np.ndarray  # rows of X, all of them unless it is large
 
     @classmethod
-    def of(cls, X):
-        """Two passes over the rows, so that a large mean costs no precision."""
+    def of(cls, X, kept=None):
+        """Read the table once.
+
+        Parameters
+        ----------
+        X : ndarray or Stream of shape (n, d)
+        kept : ndarray of int or None
+            Sorted numbers of the rows to keep as the sample; None keeps X itself.
+
+        Notes
+        -----
+        Moments are taken around the mean of the first block, so a large mean costs no
+        precision. The covariance is there for moderate widths of tables that are not wider
+        than long; for others `principal_axes` reads the rows.
+        """
         n_samples, n_features = X.shape
-        mean = X.mean(axis=0, dtype=np.float64)
-        total = np.zeros(n_features)
-        with np.errstate(over="ignore"):
-            for rows in _chunks(X):
-                total += np.square(rows - mean).sum(axis=0)
-        variance = total / (n_samples - 1)
-        scale = np.sqrt(variance.mean())
+        total, squares = np.zeros(n_features), np.zeros(n_features)
+        low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
+        narrow = n_features <= min(n_samples, _EXACT_WIDTH)
+        products = np.zeros((n_features, n_features)) if narrow else None
+        sample = X if kept is None else np.empty((len(kept), n_features), dtype=X.dtype)
+        centre = None
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first, block in blocks(X):
+                low = np.minimum(low, block.min(axis=0))
+                high = np.maximum(high, block.max(axis=0))
+                if kept is not None:
+                    here = slice(*np.searchsorted(kept, [first, first + len(block)]))
+                    sample[here] = block[kept[here] - first]
+                if centre is None:
+                    centre = block.mean(axis=0, dtype=np.float64)
+                rows = block - centre
+                total += rows.sum(axis=0)
+                if narrow:
+                    products += rows.T @ rows
+                else:
+                    squares += np.square(rows, out=rows).sum(axis=0)
+            shift = total / n_samples
+            if narrow:
+                products -= n_samples * np.outer(shift, shift)
+                products /= n_samples - 1
+                variance = np.maximum(products.diagonal(), 0.0)
+            else:
+                variance = np.maximum(squares - n_samples * shift**2, 0.0) / (n_samples - 1)
+            scale = np.sqrt(variance.mean())
+        mean = centre + shift
         if not np.isfinite(scale):
             raise ValueError(
                 "The variance of X must be finite in float64, however: it is "
@@ -69,39 +114,78 @@ class Table:
             )
         if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean).max():
             variance, scale = np.zeros(n_features), 1.0  # nothing but rounding
-        return cls(X, mean, variance, float(scale))
+            products = None if products is None else np.zeros_like(products)
+        return cls(X, mean, variance, float(scale), low, high, products, sample)
 
     def rows(self):
-        """Chunks of X in float64."""
-        return _chunks(self.X)
+        """Blocks of X in float64."""
+        for _, block in blocks(self.X):
+            yield block.astype(np.float64, copy=False)
+
+    def standard(self, rows):
+        """``(rows - mean) / scale`` in float64."""
+        return (rows - self.mean) / self.scale
 
     def standardised(self):
-        """Chunks of ``(X - mean) / scale`` in float64."""
-        for rows in self.rows():
-            yield (rows - self.mean) / self.scale
+        """Blocks of X, standardised."""
+        for _, block in blocks(self.X):
+            yield self.standard(block)
 
     def covariance(self):
         """Unbiased covariance of the standardised rows, (d, d)."""
-        n_samples, n_features = self.X.shape
-        product = np.zeros((n_features, n_features))
-        for rows in self.standardised():
-            product += rows.T @ rows
-        return product / (n_samples - 1)
+        if self.products is not None:
+            scale = np.broadcast_to(self.scale, self.mean.shape)
+            return self.products / np.outer(scale, scale)
+        rows = np.concatenate(list(self.standardised()))
+        return rows.T @ rows / (len(rows) - 1)
 
-    def principal_axes(self):
+    def principal_axes(self, latent_dim):
         """Eigenvalues of the covariance, falling, and eigenvectors as columns.
 
-        As in scikit-learn's PCA there are min(n, d) of them, and the sign of an axis
-        makes its largest entry positive.
+        As in scikit-learn's PCA there are min(n, d) eigenvalues, and the sign of an axis
+        makes its largest entry positive. Of a table that is both wide and large only the
+        first axes are found, enough for `latent_dim`, and the eigenvalues after them are
+        given as their mean.
         """
-        n_samples, n_features = self.X.shape
-        if n_samples < n_features:
+        if self.products is not None:
+            values, axes = _eigh(self.covariance())
+        elif is_small(self.X):
             rows = np.concatenate(list(self.standardised()))
             _, singular, axes = np.linalg.svd(rows, full_matrices=False)
-            values, axes = singular**2 / (n_samples - 1), axes.T
+            values, axes = singular**2 / (len(rows) - 1), axes.T
         else:
-            values, axes = _eigh(self.covariance())
+            values, axes = self._leading_axes(latent_dim)
         return np.maximum(values, 0.0), _fix_signs(axes)
+
+    def _leading_axes(self, latent_dim):
+        """By Nystrom's approximation of the covariance (Tropp et al. 2017).
+
+        One pass over a stream; in memory, where a pass is cheap, four, each of which
+        makes the sketch look closer at the leading axes (Halko et al. 2011).
+        """
+        rank = min(self.X.shape)
+        wanted = latent_dim if isinstance(latent_dim, numbers.Integral) else 0
+        width = min(rank, wanted + _SKETCH)
+        basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
+        for _ in range(1 if isinstance(self.X, Stream) else 4):
+            basis = np.linalg.qr(basis)[0]
+            sketch = np.zeros_like(basis)
+            for rows in self.standardised():
+                sketch += rows.T @ (rows @ basis)
+            sketch /= len(self.X) - 1
+            basis, previous = sketch, basis
+        # A little of the identity keeps the Cholesky factor in existence.
+        nudge = 1e-12 * np.linalg.norm(sketch)
+        sketch += nudge * previous
+        core = previous.T @ sketch
+        factor = np.linalg.cholesky((core + core.T) / 2.0)
+        axes, singular, _ = np.linalg.svd(
+            solve_triangular(factor, sketch.T, lower=True).T, full_matrices=False
+        )
+        values = np.maximum(singular**2 - nudge, 0.0)
+        total = (self.variance / np.square(self.scale)).sum()
+        left = max(total - values.sum(), 0.0) / max(rank - width, 1)
+        return np.append(values, np.full(rank - width, min(left, values[-1]))), axes
 
 
 def choose_latent_dim(latent_dim, eigenvalues):
@@ -114,7 +198,7 @@ def choose_latent_dim(latent_dim, eigenvalues):
 
 def pca(table, latent_dim):
     """Principal component analysis: codes are scores, in the units of X."""
-    values, axes = table.principal_axes()
+    values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     return _linear(table, axes[:, :k], axes[:, :k], values[:k], _noise(values, k))
 
@@ -125,7 +209,7 @@ def probabilistic_pca(table, latent_dim):
     In the eigenbasis the posterior of a code is Gaussian with diagonal covariance
     ``noise / eigenvalue``, so an encoder with independent codes represents it exactly.
     """
-    values, axes = table.principal_axes()
+    values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     noise = max(_noise(values, k), _DENSITY_FLOOR)
     axes, values = axes[:, :k], np.maximum(values[:k], noise)
@@ -147,11 +231,11 @@ def logit_pca(table, latent_dim):
     Fisher information p (1 - p): PCA of the standardised score gives directions, and
     a line search how far to go along them, so the start is never worse than none.
     """
-    p, spread, values, axes = _standardised_score(table)
+    p, spread, values, axes = _standardised_score(table, latent_dim)
     k = choose_latent_dim(latent_dim, values)
     start = _linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)
-    clean = some_rows(table.X)
-    return _in_logits(start, table, p, spread, clean, (clean - table.mean) / table.scale)
+    clean = some_rows(table.sample)
+    return _in_logits(start, table, p, spread, clean, table.standard(clean))
 
 
 def logit_probabilistic_pca(table, latent_dim):
@@ -161,10 +245,10 @@ def logit_probabilistic_pca(table, latent_dim):
     of the standardised score with unit noise, whose optimum is known. Going only part
     of the way (down to none) is chosen where the exact ELBO says so.
     """
-    p, spread, values, axes = _standardised_score(table)
+    p, spread, values, axes = _standardised_score(table, latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
-    rows = some_rows(table.X)
+    rows = some_rows(table.sample)
     scores = ((rows - table.mean) / spread) @ axes
     draws = np.random.default_rng(0).standard_normal((8, 1, k))
 
@@ -241,7 +325,7 @@ def logit_denoiser(table, latent_dim, moments, clean, corrupted, n_pairs=None):
 def no_start(table, latent_dim, likelihood):
     """No linear path at all: what is left to a network that starts at random."""
     if isinstance(latent_dim, float):
-        latent_dim = choose_latent_dim(latent_dim, table.principal_axes()[0])
+        latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
     empty = np.zeros((n_features, latent_dim))
     start = _linear(table, empty, empty, np.ones(latent_dim), 1.0)
@@ -332,9 +416,9 @@ def _independent(table):
     return p, np.sqrt(p * (1.0 - p))
 
 
-def _standardised_score(table):
+def _standardised_score(table, latent_dim):
     p, spread = _independent(table)
-    return p, spread, *replace(table, scale=spread).principal_axes()
+    return p, spread, *replace(table, scale=spread).principal_axes(latent_dim)
 
 
 def _bernoulli_loss(x, logits):
@@ -347,13 +431,6 @@ def some_rows(X, n_rows=_SEARCH_ROWS):
     if len(X) <= n_rows:
         return X
     return X[np.sort(np.random.default_rng(0).choice(len(X), n_rows, replace=False))]
-
-
-def _chunks(X):
-    """X by blocks of rows, in float64."""
-    step = max(1, _CHUNK // max(X.shape[1], 1))
-    for first in range(0, len(X), step):
-        yield np.asarray(X[first : first + step], dtype=np.float64)
 
 
 def _eigh(symmetric):

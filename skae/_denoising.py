@@ -8,7 +8,8 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseAutoencoder
-from ._classical import Table, linear_denoiser, logit_denoiser, some_rows
+from ._classical import linear_denoiser, logit_denoiser, some_rows
+from ._sources import blocks
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -118,26 +119,28 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         return self.reconstruct(X)
 
-    def _classical_start(self, table, X, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams):
         import torch
 
         from .corruptions import paired_moments
 
         if corruption is not None:
-            moments, n_pairs, inputs = corruption.moments(table), None, table
+            moments, n_pairs = corruption.moments(table), None
         else:
-            inputs = Table.of(X)
-            pairs = zip(table.standardised(), inputs.standardised(), strict=True)
-            moments, n_pairs = paired_moments(pairs, len(table.mean)), len(X)
+            pairs = (
+                (table.standard(table.X[first : first + len(rows)]), inputs.standard(rows))
+                for first, rows in blocks(inputs.X)
+            )
+            moments, n_pairs = paired_moments(pairs, len(table.mean)), len(inputs.X)
         if self.likelihood == "gaussian":
             start = linear_denoiser(table, self.latent_dim, moments, n_pairs)
         else:
-            rows = some_rows(X)
+            rows = some_rows(inputs.sample)
             raw = corruption is not None and corruption.takes_raw_rows
-            rows = rows if raw else (rows - inputs.mean) / inputs.scale
+            rows = rows if raw else inputs.standard(rows)
             if corruption is not None:
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
-            clean = some_rows(table.X)
+            clean = some_rows(table.sample)
             start = logit_denoiser(table, self.latent_dim, moments, clean, rows, n_pairs)
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 

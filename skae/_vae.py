@@ -114,7 +114,7 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        moments = self._apply("moments", X)
+        moments = self._by_blocks(functools.partial(self._apply, "moments"), X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
 
     def score_samples(self, X):
@@ -136,14 +136,17 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        if self._spec["likelihood"] == "bernoulli":
-            _check_range(X)
         draws = _normal_points(_N_DRAWS, self.latent_dim_)
         exact = self.net_.module_.posterior_is_exact
         prior_draws = None if exact else _normal_points(_N_PRIOR_DRAWS, self.latent_dim_)
-        # In float64 always: a density with little noise magnifies rounding.
-        X64 = X.astype(np.float64)
-        bound = self._apply("log_evidence", X64, draws, prior_draws, copies=_N_DRAWS)
+
+        def bound(rows):
+            if self._spec["likelihood"] == "bernoulli":
+                _check_range(rows.min(), rows.max())
+            # In float64 always: a density with little noise magnifies rounding.
+            return self._apply("log_evidence", rows.astype(np.float64), draws, prior_draws)
+
+        bound = self._by_blocks(bound, X, copies=_N_DRAWS)
         return (bound - _log_volume(self._spec)).astype(X.dtype, copy=False)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):
@@ -174,7 +177,7 @@ class VAETransformer(BaseAutoencoder):
         noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
         return X + noise.astype(X.dtype)
 
-    def _classical_start(self, table, X, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams):
         if self.likelihood == "bernoulli":
             return _classical.logit_probabilistic_pca(table, self.latent_dim)
         return _classical.probabilistic_pca(table, self.latent_dim)
@@ -198,7 +201,7 @@ class VAETransformer(BaseAutoencoder):
         options = super()._training_options(spec, streams, n_train)
         return {**options, "beta": self.beta, "beta_warmup": self.beta_warmup}
 
-    def _after_training(self, X, X_clean):
+    def _after_training(self, X, X_clean, rank):
         if self._spec["likelihood"] == "gaussian":
             module, _ = self.net_.inference_module(np.float64)
             noise = module.head.log_std().detach().exp().cpu().numpy()

@@ -93,8 +93,7 @@ class SaltAndPepper(_Replacement):
 
     def __init__(self, level, table):
         super().__init__(level, table)
-        self._ends = np.stack([table.X.min(axis=0), table.X.max(axis=0)]).astype(np.float64)
-        self._ends = (self._ends - table.mean) / table.scale
+        self._ends = (np.stack([table.low, table.high]) - table.mean) / table.scale
 
     def _values(self, x, generator):
         low, high = torch.as_tensor(self._ends, dtype=x.dtype, device=x.device)

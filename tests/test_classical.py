@@ -51,7 +51,7 @@ def test_more_features_than_rows(digits):
 @pytest.mark.parametrize("share", [0.3, 0.72, 0.9, 0.999])
 def test_latent_dim_as_a_share_of_variance(table, share):
     reference = PCA(share, svd_solver="full").fit(table)
-    values, _ = Table.of(table).principal_axes()
+    values, _ = Table.of(table).principal_axes(2)
     assert choose_latent_dim(share, values) == reference.n_components_
 
 
@@ -117,7 +117,7 @@ def test_large_mean_costs_no_precision(iris):
 
 
 def test_streamed_moments_are_exact(table, monkeypatch):
-    monkeypatch.setattr("skae._classical._CHUNK", 100)
+    monkeypatch.setattr("skae._sources._BLOCK", 100)
     moments = Table.of(table)
     np.testing.assert_allclose(moments.mean, table.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(moments.variance, table.var(axis=0, ddof=1))

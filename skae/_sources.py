@@ -1,0 +1,129 @@
+"""Tables that are read block by block: on disk, compressed, or too large to copy.
+
+A table of at most :data:`RESIDENT` numbers is an ndarray, whatever it came as; a larger
+one stays where it is. :class:`Stream` gives what an ndarray cannot: it reads slices of
+a memory map, a zarr, h5py or dask array, or a data frame, checks them and forgets them.
+"""
+
+import mmap
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
+
+RESIDENT = 2**25  # numbers of a table that may be copied whole
+_BLOCK = 2**22  # numbers handed on at a time, and read at a time where nothing says otherwise
+_FINE = 2**17  # numbers read at a time in shuffled order from storage without chunks ...
+_FINEST = 2**12  # ... and from memory
+
+
+class Stream:
+    """A large table whose rows are read by slices, as float32 or float64.
+
+    Parameters
+    ----------
+    X : memory map, array with ``shape``, ``dtype`` and row slicing, or data frame
+    name : str
+        What messages call it.
+    """
+
+    def __init__(self, X, name="X"):
+        self.X = X
+        self.name = name
+        self.shape = tuple(X.shape)
+        if not all(isinstance(size, (int, np.integer)) for size in self.shape):
+            raise ValueError(
+                f"{name} must have a known shape, however: its shape is {self.shape}. Call its "
+                "compute_chunk_sizes() first."
+            )
+        single = _dtypes(X) == {np.dtype(np.float32)}
+        self.dtype = np.dtype(np.float32 if single else np.float64)
+        self._forget = _page_dropper(X)
+        chunks = getattr(X, "chunks", None)
+        self._chunk = int(np.max(chunks[0])) if chunks else None
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        """A slice of rows, or those of a sorted array of indices, as a new ndarray."""
+        if not isinstance(rows, slice):
+            return self._pick(rows)
+        block = np.array(self._read(*rows.indices(len(self))[:2]), dtype=self.dtype)
+        self._forget()
+        assert_all_finite(block, input_name=self.name)
+        return block
+
+    def _read(self, low, high):
+        if hasattr(self.X, "iloc"):
+            return self.X.iloc[low:high].to_numpy(dtype=self.dtype)
+        if hasattr(self.X, "dtype"):
+            return self.X[low:high]
+        return self.X.slice(low, high - low)
+
+    def _pick(self, rows):
+        out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        step = self.step(fine=True)
+        for block in np.unique(rows // step) * step:
+            first, last = np.searchsorted(rows, [block, block + step])
+            out[first:last] = self[block : block + step][rows[first:last] - block]
+        return out
+
+    def step(self, *, fine=False):
+        """Rows to read at a time, in order or (`fine`) in any."""
+        if self._chunk is not None:
+            return self._chunk
+        return max(1, (_FINE if fine else _BLOCK) // self.shape[1])
+
+
+def is_small(X):
+    """Whether a table may be copied whole."""
+    return X.shape[0] * X.shape[1] <= RESIDENT
+
+
+def step_of(X):
+    """Rows to read at a time when reading a table in random order."""
+    return X.step(fine=True) if isinstance(X, Stream) else max(1, _FINEST // X.shape[1])
+
+
+def blocks(X, size=None):
+    """Pairs of a row's number and the block of about `size` numbers that it begins."""
+    step = X.step() if isinstance(X, Stream) else max(1, len(X))
+    part = max(1, (size or _BLOCK) // max(X.shape[1], 1))
+    for low in range(0, len(X), step):
+        chunk = X[low : low + step]
+        for first in range(0, len(chunk), part):
+            yield low + first, chunk[first : first + part]
+
+
+def is_stream(X):
+    """Whether X is something to be read by slices that is too large to copy."""
+    if isinstance(X, Stream):
+        return True
+    shape: tuple = getattr(X, "shape", ())
+    if len(shape) != 2 or issparse(X) or is_small(X):
+        return False
+    if hasattr(X, "iloc"):  # of one numpy dtype it is an array already
+        dtypes = set(X.dtypes)
+        return len(dtypes) > 1 or not all(isinstance(dtype, np.dtype) for dtype in dtypes)
+    if not hasattr(X, "dtype"):
+        return hasattr(X, "slice")
+    kind = getattr(X.dtype, "kind", "")  # torch's, for one, have none
+    in_memory = isinstance(X, np.ndarray) and not isinstance(X, np.memmap)
+    return kind in tuple("biuf") and not (in_memory and X.dtype in (np.float32, np.float64))
+
+
+def _dtypes(X):
+    """The numpy dtypes of a table's numbers, as far as they are to be known."""
+    if hasattr(X, "dtype"):
+        return {np.dtype(X.dtype)}
+    return {getattr(dtype, "numpy_dtype", dtype) for dtype in getattr(X, "dtypes", ())}
+
+
+def _page_dropper(X):
+    """What makes a memory map forget the pages it has read, so that they do not add up."""
+    pages = getattr(X, "_mmap", None)
+    # Pages of a private map may hold what its owner wrote, and nothing else does.
+    if pages is None or X.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+        return lambda: None
+    return lambda: pages.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,286 @@
+"""Tables that are read by blocks: what they are, and that they teach what arrays teach."""
+
+import dask.array
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+import torch
+import zarr
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer, _sources
+from skae._batches import Reader, StreamedRows
+from skae._classical import Table
+from skae._sources import Stream, blocks, is_stream
+
+
+@pytest.fixture(autouse=True)
+def small_memory(monkeypatch):
+    """All but the smallest tables are too large to copy, and blocks are small."""
+    monkeypatch.setattr(_sources, "RESIDENT", 500)
+    monkeypatch.setattr(_sources, "_BLOCK", 600)
+    monkeypatch.setattr(_sources, "_FINE", 60)
+    monkeypatch.setattr(_sources, "_FINEST", 18)
+    monkeypatch.setattr("skae._batches._GROUP", 480)
+    monkeypatch.setattr("skae._base._KEPT", 360)
+
+
+class Slices:
+    """As little as a table on disk has, watching how much of it is read at a time."""
+
+    def __init__(self, X):
+        self._X = X
+        self.shape = X.shape
+        self.dtype = X.dtype
+        self.most = 0
+        self.read = 0
+
+    def __getitem__(self, rows):
+        assert isinstance(rows, slice)
+        block = self._X[rows]
+        self.most = max(self.most, len(block))
+        self.read += len(block)
+        return block
+
+
+def as_memmap(X, path, mode="r"):
+    np.save(path / "X.npy", X)
+    return np.load(path / "X.npy", mmap_mode=mode)
+
+
+def as_zarr(X, path):
+    return zarr.create_array(store=path / "X.zarr", data=X, chunks=(70, 4))
+
+
+def as_h5py(X, path):
+    return h5py.File(path / "X.h5", "w").create_dataset("X", data=X, chunks=(70, 2))
+
+
+def as_dask(X, path):
+    return dask.array.from_array(X, chunks=(70, 3))
+
+
+def as_arrow(X, path):
+    return pyarrow.table({f"x{column}": values for column, values in enumerate(X.T)})
+
+
+def as_arrow_frame(X, path):
+    return pd.DataFrame(X, columns=list("abcdef")).convert_dtypes(dtype_backend="pyarrow")
+
+
+def as_frame_of_two_types(X, path):
+    return pd.DataFrame(X, columns=list("abcdef")).astype({"a": np.float32})
+
+
+def as_slices(X, path):
+    return Slices(X)
+
+
+KINDS = [
+    as_memmap,
+    as_zarr,
+    as_h5py,
+    as_dask,
+    as_arrow,
+    as_arrow_frame,
+    as_frame_of_two_types,
+    as_slices,
+]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def streamed(request, bent, tmp_path):
+    return request.param(bent, tmp_path)
+
+
+def test_every_kind_is_read_by_blocks(streamed, bent, monkeypatch):
+    assert is_stream(streamed)
+    monkeypatch.setattr(_sources, "RESIDENT", 10_000)
+    assert not is_stream(streamed)
+
+
+def test_the_closed_form_is_the_same(streamed, bent, monkeypatch):
+    model = AutoencoderTransformer(2, max_epochs=0).fit(streamed)
+    codes, rows = model.transform(streamed), model.reconstruct(streamed)
+    score = model.score_samples(streamed)
+    monkeypatch.setattr(_sources, "RESIDENT", 10_000)
+    reference = AutoencoderTransformer(2, max_epochs=0).fit(bent)
+    tolerance = {"rtol": 0, "atol": 1e-6 if isinstance(streamed, pd.DataFrame) else 1e-12}
+    np.testing.assert_allclose(codes, reference.transform(bent), **tolerance)
+    np.testing.assert_allclose(rows, reference.reconstruct(bent), **tolerance)
+    np.testing.assert_allclose(score, reference.score_samples(bent), **tolerance)
+    np.testing.assert_allclose(model.mean_, reference.mean_, **tolerance)
+    assert model.n_samples_ == 400
+
+
+@pytest.mark.parametrize("kind", [as_memmap, as_zarr, as_slices])
+def test_training_learns_as_much_as_in_memory(kind, bent, tmp_path, monkeypatch):
+    streamed = kind(bent[:300], tmp_path)
+    options = {"max_epochs": 60, "random_state": 0}
+    models = [AutoencoderTransformer(2, **options).fit(streamed)]
+    models += [VAETransformer(2, **options).fit(streamed)]
+    monkeypatch.setattr(_sources, "RESIDENT", 10_000)
+    for model in models:
+        reference = type(model)(2, **options).fit(bent[:300])
+        start = type(model)(2, max_epochs=0).fit(bent[:300])
+        gain, expected = (m.score(bent[300:]) - start.score(bent[300:]) for m in (model, reference))
+        assert gain > 0.75 * expected > 0
+
+
+def test_nothing_is_read_whole(bent):
+    X = Slices(bent)
+    model = DenoisingAutoencoder(2, max_epochs=2, random_state=0).fit(X)
+    assert X.most <= 100  # the 600 numbers that a block may have
+    # The moments, and two epochs of the rows that are not held out.
+    assert X.read <= 3 * len(bent)
+    X.most = 0
+    model.transform(X), model.score(X), model.denoise(X)
+    assert X.most <= 100
+
+
+def test_a_large_array_in_memory_gives_the_same_as_a_stream(bent):
+    options = {"max_epochs": 3, "random_state": 0}
+    array = AutoencoderTransformer(2, **options).fit(bent)
+    stream = AutoencoderTransformer(2, max_epochs=0).fit(Slices(bent))
+    assert isinstance(array.net_, type(stream.net_))
+    np.testing.assert_allclose(array.mean_, stream.mean_, rtol=1e-13)
+    assert array.n_iter_ == 3
+    assert len(array.validation_curve_) == 4
+
+
+@pytest.mark.parametrize("integers", [np.int16, bool])
+def test_large_tables_of_integers_are_not_turned_into_floats_whole(integers, bent):
+    X = (10 * bent).astype(integers)
+    assert is_stream(X)
+    codes = AutoencoderTransformer(2, max_epochs=0).fit_transform(X)
+    reference = AutoencoderTransformer(2, max_epochs=0).fit_transform(X.astype(float))
+    np.testing.assert_allclose(codes, reference, atol=1e-12)
+
+
+def test_what_is_not_a_stream(bent):
+    import scipy.sparse
+
+    for X in (bent, bent.astype(np.float32), pd.DataFrame(bent), bent.tolist()):
+        assert not is_stream(X)
+    for X in (scipy.sparse.csr_array(bent), torch.tensor(bent), bent.astype(complex), bent[0]):
+        assert not is_stream(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.uint8])
+def test_dtypes(dtype, bent):
+    expected = np.float32 if dtype == np.float32 else np.float64
+    model = AutoencoderTransformer(2, max_epochs=0).fit(Slices(np.abs(bent).astype(dtype)))
+    assert model.transform(Slices(np.abs(bent).astype(dtype))).dtype == expected
+
+
+def test_names_of_features(bent, tmp_path):
+    frame = as_frame_of_two_types(bent, tmp_path)
+    model = AutoencoderTransformer(2, max_epochs=0).set_output(transform="pandas").fit(frame)
+    assert list(model.feature_names_in_) == list("abcdef")
+    assert list(model.transform(frame).columns) == [
+        "autoencodertransformer0",
+        "autoencodertransformer1",
+    ]
+    with pytest.raises(ValueError, match="feature names"):
+        model.transform(frame.rename(columns={"a": "z"}))
+
+
+def test_bad_values_are_found_wherever_they_are(bent):
+    X = bent.copy()
+    X[333, 4] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        AutoencoderTransformer(2).fit(Slices(X))
+    model = AutoencoderTransformer(2, max_epochs=0).fit(bent)
+    for method in (model.transform, model.score_samples, model.reconstruct):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            method(Slices(X))
+    with pytest.raises(ValueError, match="6 features"):
+        model.transform(Slices(bent[:, :5]))
+    with pytest.raises(ValueError, match=r"bernoulli' needs values in \[0, 1\]"):
+        VAETransformer(2, likelihood="bernoulli").fit(Slices(bent))
+
+
+def test_an_unknown_number_of_rows(bent):
+    X = dask.array.from_array(bent, chunks=(70, 6))
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        AutoencoderTransformer(2).fit(X[X[:, 0] > 0])
+
+
+def test_a_private_map_keeps_what_was_written_to_it(bent, tmp_path):
+    X = as_memmap(bent, tmp_path, mode="c")
+    X[:] = 7.0 + X
+    model = AutoencoderTransformer(2, max_epochs=0).fit(X)
+    np.testing.assert_allclose(model.mean_, 7.0 + bent.mean(axis=0))
+    np.testing.assert_array_equal(X, 7.0 + bent)
+
+
+def test_pairs(bent, tmp_path, monkeypatch):
+    noisy = bent + np.random.default_rng(0).normal(0, 0.3, bent.shape)
+    options = {"max_epochs": 0, "random_state": 0}
+    model = DenoisingAutoencoder(2, **options).fit(Slices(noisy), X_clean=as_zarr(bent, tmp_path))
+    denoised = model.denoise(Slices(noisy))
+    DenoisingAutoencoder(2, max_epochs=2).fit(Slices(noisy), X_clean=Slices(bent))
+    monkeypatch.setattr(_sources, "RESIDENT", 10_000)
+    reference = DenoisingAutoencoder(2, **options).fit(noisy, X_clean=bent)
+    np.testing.assert_allclose(denoised, reference.denoise(noisy), atol=1e-12)
+
+
+def test_no_rows_held_out(bent):
+    model = AutoencoderTransformer(2, max_epochs=2, validation_fraction=None).fit(Slices(bent))
+    assert len(model.validation_curve_) == 0
+    assert model.best_epoch_ == 2
+    assert model.sample(3).shape == (3, 6)
+
+
+@pytest.mark.parametrize("source", [Slices, np.asarray])
+@pytest.mark.parametrize("held_out", [[], [0, 7, 8, 9, 10, 11, 399], list(range(395))])
+def test_a_pass_has_every_training_row_once(source, held_out):
+    X = np.arange(2400.0).reshape(400, 6)
+    source = Stream(Slices(X)) if source is Slices else X
+    reader = Reader(source, np.zeros(6), 1.0)
+    rows = StreamedRows(reader, reader, np.array(held_out, dtype=int), "cpu")
+    assert len(rows) == 400 - len(held_out)
+    passes = rows.batches(16, torch.Generator().manual_seed(0))
+    seen = []
+    for _ in range(2):
+        batches = list(passes)
+        assert [len(x) for x, _ in batches[:-1]] == [16] * (len(batches) - 1)
+        seen.append(torch.cat([x for x, _ in batches])[:, 0].numpy() / 6)
+    for order in seen:
+        np.testing.assert_array_equal(np.sort(order), np.setdiff1d(np.arange(400), held_out))
+    if len(held_out) < 100:
+        assert (seen[0] != seen[1]).any()
+        # Neighbours in a batch come from all over the table.
+        assert np.median(np.abs(np.diff(seen[0]))) > 20
+
+
+def test_blocks_of_chunks(bent, tmp_path):
+    X = Stream(as_zarr(bent, tmp_path))
+    firsts, sizes = zip(*[(first, len(block)) for first, block in blocks(X, 300)], strict=True)
+    assert firsts[:4] == (0, 50, 70, 120)  # chunks of 70, in parts of 300 numbers
+    assert sum(sizes) == 400
+    chosen = np.array([3, 69, 70, 399])
+    np.testing.assert_array_equal(X[chosen], bent[chosen])
+
+
+def test_leading_axes_of_a_wide_table(monkeypatch):
+    """What is too wide and too long for exact methods loses next to nothing to PCA."""
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 20)) * np.linspace(3, 1, 20) @ rng.standard_normal((20, 200))
+    X += rng.standard_normal(X.shape) + 50.0
+    monkeypatch.setattr("skae._classical._SKETCH", 40)
+    monkeypatch.setattr("skae._classical._EXACT_WIDTH", 100)
+    pca = PCA(4, svd_solver="full").fit(X)
+    best = np.square(X - pca.inverse_transform(pca.transform(X))).sum()
+    for source, bound in ((X, 1.0001), (Slices(X), 1.01)):
+        model = AutoencoderTransformer(4, max_epochs=0).fit(source)
+        assert np.square(X - model.reconstruct(X)).sum() < bound * best
+    values, axes = Table.of(X).principal_axes(4)
+    assert len(values) == 150
+    np.testing.assert_allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-10)
+    scale = Table.of(X).scale
+    np.testing.assert_allclose(values[:4] * scale**2, pca.explained_variance_, rtol=1e-3)
+    assert values.sum() * scale**2 == pytest.approx(X.var(axis=0, ddof=1).sum())
