@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
+from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
@@ -25,7 +25,7 @@ _FLOATS = [np.float64, np.float32]
 _MIN_HELD_OUT = 60  # fewer rows than this judge badly
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
-_KEPT = 2**23  # numbers of the rows that are held out of a large table
+_KEPT = 2**22  # numbers of the rows that are held out of a large table
 
 _SHARED_PARAMETERS = """\
     latent_dim : int or float in (0, 1), default=2
@@ -49,7 +49,7 @@ _SHARED_PARAMETERS = """\
     batch_size : int or "auto", default="auto"
         "auto" is a power of two near a 32nd of the rows, from 16 to 256.
     optimizer : str or torch.optim.Optimizer subclass, default="adamw"
-        "adam", "adamw" or "sgd" (with momentum 0.9), or a class.
+        "adam" or "adamw" (with epsilon 1e-5), "sgd" (with momentum 0.9), or a class.
     weight_decay : float, default=0.01
         Handed to optimisers that know it.
     early_stopping : bool, default=True
@@ -260,7 +260,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._validate_params()
         device = _find_device(self.device)
         previous = vars(self).get("net_") if self.warm_start else None
-        X = self._validate_rows(X, ensure_min_samples=2, reset=previous is None)
+        X = self._validate_rows(X, fitting=True, reset=previous is None)
         self._check_latent_dim(X)
         paired = X_clean is not None
         X_clean = self._validate_clean(X, X_clean) if paired else X
@@ -428,13 +428,21 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # Validation
 
-    def _validate_rows(self, X, *, ensure_min_samples=1, reset=False):
-        """X as a float array, or a Stream of a table too large to be one."""
+    def _validate_rows(self, X, *, fitting=False, reset=False):
+        """X as a float array, or a Stream of a table too large to be one.
+
+        Outside of `fit`, `_apply` finds what is not finite.
+        """
         _check_numbers(X, "X")
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
         return validate_data(
-            self, X, dtype=_FLOATS, reset=reset, ensure_min_samples=ensure_min_samples
+            self,
+            X,
+            dtype=_FLOATS,
+            reset=reset,
+            ensure_min_samples=2 if fitting else 1,
+            ensure_all_finite=fitting,
         )
 
     def _validate_clean(self, X, X_clean):
@@ -598,7 +606,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
         code_scale = self._spec["start"].code_scale.astype(X.dtype)
-        return self._by_blocks(lambda rows: self._apply("embed", rows) * code_scale, X)
+        return self._by_blocks(lambda rows: self._apply_encoder("embed", rows) * code_scale, X)
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
@@ -606,7 +614,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         code_scale = start.code_scale.astype(Z.dtype)
 
         def function(codes):
-            x = self._apply("expect", codes / code_scale, standardise=False)
+            module, device = self.net_.inference_module(codes.dtype)
+            x = self._apply(module.expect, codes / code_scale, device)
             if self._spec["likelihood"] == "bernoulli":
                 return x
             return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
@@ -637,19 +646,35 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         widest = max(self.n_features_in_, *hidden, 2 * self.latent_dim_)
         return in_blocks(function, rows, copies * widest)
 
-    def _apply(self, method, rows, *arguments, standardise=True):
-        """A method of the module on a block of rows, in their dtype; arrays in and out."""
-        import torch
+    def _apply_encoder(self, method, rows):
+        """A method of the module that encodes, on a block of rows; an array in their dtype."""
+        start = self._spec["start"]
+        module, device, to_standardise = self.net_.encoding_module(
+            rows.dtype, start.input_mean, start.input_scale
+        )
+        x = self._standardise(rows) if to_standardise else rows
+        return self._apply(getattr(module, method), x, device, rows)
 
+    def _standardise(self, rows):
         from ._batches import standardised
 
-        module, device = self.net_.inference_module(rows.dtype)
         start = self._spec["start"]
-        if standardise:
-            rows = standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+        return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+
+    def _apply(self, function, x, device, rows=None):
+        """A function of a tensor on an array; what comes out is checked to be numbers.
+
+        What is not finite among the `rows` that x was made of shows in what comes out,
+        which is smaller.
+        """
+        import torch
+
         with torch.no_grad():
-            rows = torch.from_numpy(rows).to(device)
-            return getattr(module, method)(rows, *arguments).cpu().numpy()
+            x = np.require(x, requirements=["C", "W"])
+            out = function(torch.from_numpy(x).to(device)).cpu().numpy()
+        if rows is not None and not np.isfinite(out).all():
+            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+        return out
 
     @property
     def _n_features_out(self):

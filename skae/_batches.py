@@ -6,7 +6,7 @@ import torch
 from ._sources import blocks, step_of
 
 _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
-_GROUP = 2**23  # numbers of a group of rows that are read and shuffled together
+_GROUP = 2**22  # numbers of a group of rows that are read and shuffled together
 
 
 def standardised(X, mean, scale, dtype):

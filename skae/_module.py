@@ -7,8 +7,10 @@ a feature, and what that noise makes of a code, so that one learning rate serves
 that PCA fits badly and well. ``forward`` answers the loss of every row.
 """
 
+import copy
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -35,6 +37,14 @@ class LinearPath(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
+def _absorb(layer, mean, scale):
+    """A linear layer that standardises its input first."""
+    weight = layer.weight.detach().cpu().double().numpy() / scale
+    bias = layer.bias.detach().cpu().double().numpy() - weight @ mean
+    absorbed = LinearPath(weight.T, bias)
+    return absorbed.to(layer.weight)
+
+
 class AutoencoderModule(nn.Module):
     """A deterministic autoencoder of standardised rows.
 
@@ -53,6 +63,7 @@ class AutoencoderModule(nn.Module):
     """
 
     start_log_std: torch.Tensor
+    start_std: torch.Tensor
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
@@ -60,6 +71,7 @@ class AutoencoderModule(nn.Module):
         self.linear_decoder = LinearPath(start.decoder, start.decoder_bias)
         log_std = torch.tensor(0.5 * start.log_variance, dtype=torch.float64)
         self.register_buffer("start_log_std", log_std, persistent=False)
+        self.register_buffer("start_std", log_std.exp(), persistent=False)
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
@@ -70,7 +82,22 @@ class AutoencoderModule(nn.Module):
         return self._shifted(x, self.encoder(x))
 
     def _shifted(self, x, residual):
-        return torch.addcmul(self.linear_encoder(x), residual, self.start_log_std.exp())
+        return torch.addcmul(self.linear_encoder(x), residual, self.start_std)
+
+    def absorbing(self, mean, scale):
+        """The same encoder for rows that are not standardised, or None where that is inexact.
+
+        The affine map goes into the first layers, which saves a pass over the rows. Where
+        a mean is large it would cost digits, and other first layers have no room for it.
+        """
+        first = self.encoder[0]
+        if not isinstance(first, nn.Linear) or np.abs(mean).max() > 4.0 * scale:
+            return None
+        module = copy.copy(self)
+        module._modules = dict(self._modules)
+        module.encoder = nn.Sequential(_absorb(first, mean, scale), *self.encoder[1:])
+        module.linear_encoder = _absorb(self.linear_encoder, mean, scale)
+        return module
 
     def decode(self, z):
         """The distribution of a row given its code."""

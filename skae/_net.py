@@ -1,6 +1,5 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
-import inspect
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -14,9 +13,9 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from ._batches import Rows
+from ._optimizers import optimizer_arguments
 from ._threads import suitable_threads
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
@@ -97,7 +96,7 @@ class AutoencoderNet(NeuralNet):
         self.n_iter_no_change = n_iter_no_change
         self.beta = beta
         self.beta_warmup = beta_warmup
-        kwargs.update(_optimizer_arguments(optimizer, weight_decay))
+        kwargs.update(optimizer_arguments(optimizer, weight_decay))
         super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
 
     # What skorch leaves to be said
@@ -163,11 +162,11 @@ class AutoencoderNet(NeuralNet):
         except _Stop:
             self.notify("on_train_end", X=X, y=y)
         finally:
-            self.module_.load_state_dict(self.best_state_)
+            _copy(self.best_, self._weights())
             self._set_training(False)
             if self.progress_ is not None:
                 self.progress_.close()
-            for name in ("best_state_", "start_losses_", "progress_", "shuffle_", "noise_"):
+            for name in ("best_", "spare_", "start_losses_", "progress_", "shuffle_", "noise_"):
                 setattr(self, name, None)
 
     def notify(self, method_name, **cb_kwargs):
@@ -208,6 +207,15 @@ class AutoencoderNet(NeuralNet):
             self.inference_modules_[dtype] = module.to(device).eval(), device
         return self.inference_modules_[dtype]
 
+    def encoding_module(self, dtype, mean, scale):
+        """As `inference_module`, to encode rows with, and whether to standardise them."""
+        key = np.dtype(dtype), "encoding"
+        if key not in self.inference_modules_:
+            module, device = self.inference_module(dtype)
+            absorbing = module.absorbing(mean, scale)
+            self.inference_modules_[key] = absorbing or module, device, absorbing is None
+        return self.inference_modules_[key]
+
     def to_arrays(self):
         """What `from_arrays` needs to make this net again, without torch objects."""
         weights = {name: value.cpu().numpy() for name, value in self.module_.state_dict().items()}
@@ -243,7 +251,8 @@ class AutoencoderNet(NeuralNet):
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
         self.start_losses_ = None
-        self.best_state_ = self._copy_of_state()
+        self.best_ = [value.clone() for value in self._weights()]
+        self.spare_ = [value.clone() for value in self.best_]
         if split.valid is not None:
             self.start_losses_ = self._held_out_losses(self.get_iterator(split.valid))
             self.validation_curve_.append(self._in_units(self.start_losses_.mean()))
@@ -317,14 +326,17 @@ class AutoencoderNet(NeuralNet):
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.
-        self.best_state_ = self._copy_of_state()
+        _copy(self._weights(), self.spare_)
+        self.best_, self.spare_ = self.spare_, self.best_
         self.best_epoch_ = len(self.history)
 
-    def _copy_of_state(self):
-        return {name: value.clone() for name, value in self.module_.state_dict().items()}
+    def _weights(self):
+        """What training changes, as the state dict has it."""
+        return list(self.module_.state_dict().values())
 
     def _keep_while_finite(self):
-        if all(bool(value.isfinite().all()) for value in self.module_.state_dict().values()):
+        norms = torch._foreach_norm(self._weights(), math.inf)
+        if math.isfinite(torch.stack(norms).sum()):
             self._keep()
         else:
             self._diverge()
@@ -359,22 +371,7 @@ class AutoencoderNet(NeuralNet):
         return float(loss * factor + offset)
 
 
-def _optimizer_arguments(optimizer, weight_decay):
-    """Skorch's parameters for an optimiser given by name or class."""
-    named = isinstance(optimizer, str)
-    optimizer = OPTIMIZERS[optimizer] if named else optimizer
-    if not issubclass(optimizer, torch.optim.Optimizer):
-        raise ValueError(
-            "optimizer must be 'adam', 'adamw', 'sgd' or a torch.optim.Optimizer subclass, "
-            f"however: optimizer={optimizer!r}."
-        )
-    known = inspect.signature(optimizer).parameters
-    arguments = {"optimizer": optimizer}
-    if "weight_decay" in known:
-        arguments["optimizer__weight_decay"] = weight_decay
-        arguments["optimizer__param_groups"] = [("head.*", {"weight_decay": 0.0})]
-    if named:
-        arguments["optimizer__fused"] = True
-        if "momentum" in known:
-            arguments["optimizer__momentum"] = 0.9
-    return arguments
+def _copy(values, into):
+    """Copy tensors into others of the same shapes, in one go."""
+    with torch.no_grad():
+        torch._foreach_copy_(into, values)

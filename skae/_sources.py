@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
 RESIDENT = 2**25  # numbers of a table that may be copied whole
-_BLOCK = 2**22  # numbers handed on at a time, and read at a time where nothing says otherwise
+_BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
 _FINE = 2**17  # numbers read at a time in shuffled order from storage without chunks ...
 _FINEST = 2**12  # ... and from memory
 
@@ -49,7 +49,9 @@ class Stream:
         """A slice of rows, or those of a sorted array of indices, as a new ndarray."""
         if not isinstance(rows, slice):
             return self._pick(rows)
-        block = np.array(self._read(*rows.indices(len(self))[:2]), dtype=self.dtype)
+        block = np.asarray(self._read(*rows.indices(len(self))[:2]), dtype=self.dtype)
+        if isinstance(self.X, np.ndarray):
+            block = np.array(block)  # else the pages that it shows would be read again
         self._forget()
         assert_all_finite(block, input_name=self.name)
         return block

@@ -114,7 +114,7 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        moments = self._by_blocks(functools.partial(self._apply, "moments"), X)
+        moments = self._by_blocks(functools.partial(self._apply_encoder, "moments"), X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
 
     def score_samples(self, X):
@@ -144,7 +144,11 @@ class VAETransformer(BaseAutoencoder):
             if self._spec["likelihood"] == "bernoulli":
                 _check_range(rows.min(), rows.max())
             # In float64 always: a density with little noise magnifies rounding.
-            return self._apply("log_evidence", rows.astype(np.float64), draws, prior_draws)
+            x = self._standardise(rows.astype(np.float64))
+            module, device = self.net_.inference_module(np.float64)
+            return self._apply(
+                lambda x: module.log_evidence(x, draws, prior_draws), x, device, rows
+            )
 
         bound = self._by_blocks(bound, X, copies=_N_DRAWS)
         return (bound - _log_volume(self._spec)).astype(X.dtype, copy=False)
@@ -206,7 +210,7 @@ class VAETransformer(BaseAutoencoder):
             module, _ = self.net_.inference_module(np.float64)
             noise = module.head.log_std().detach().exp().cpu().numpy()
             self.noise_variance_ = np.square(noise * self._spec["start"].scale)
-        self.kl_per_latent_ = self._apply("kl", some_rows(X, _KL_ROWS)).mean(axis=0)
+        self.kl_per_latent_ = self._apply_encoder("kl", some_rows(X, _KL_ROWS)).mean(axis=0)
         self.n_active_latents_ = int((self.kl_per_latent_ > _ACTIVE).sum())
 
     def _announce(self):

@@ -37,7 +37,11 @@ class Gaussian:
 
     def error(self, x):
         """Half the squared error in units of the noise, summed over features."""
-        return 0.5 * ((x - self.mean) * torch.exp(-self.log_std)).square().sum(-1)
+        squares = F.mse_loss(self.mean, x.expand_as(self.mean), reduction="none")
+        precision = 0.5 * torch.exp(-2.0 * self.log_std)
+        if precision.dim() == 1:  # the same noise for every row: one product
+            return squares @ precision
+        return (squares * precision).sum(-1)
 
     def log_prob(self, x):
         """Log-density, summed over features, in nats."""

@@ -14,7 +14,7 @@ from torch import nn
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
-    "gelu": lambda: nn.GELU(approximate="tanh"),
+    "gelu": nn.GELU,  # exact: on a CPU the tanh approximation takes twice as long
     "identity": nn.Identity,
     "leaky_relu": nn.LeakyReLU,
     "logistic": nn.Sigmoid,
@@ -50,9 +50,19 @@ def mlp(n_in, n_out, hidden_layer_sizes, activation, generator, last_zero):
     return nn.Sequential(*layers[:-1])
 
 
+class _Linear(nn.Linear):
+    """`nn.Linear` that is left uninitialised, so as not to draw from the global generator.
+
+    `torch.nn.utils.skip_init` does the same at the cost of importing sympy.
+    """
+
+    def reset_parameters(self):
+        pass
+
+
 def _linear(fan_in, fan_out, generator):
     """`nn.Linear` with its usual start, drawn from `generator` alone."""
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float32)
+    layer = _Linear(fan_in, fan_out, dtype=torch.float32)
     bound = 1.0 / math.sqrt(fan_in)
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
