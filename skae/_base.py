@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -17,12 +17,12 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
+from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, no_start, some_rows
 from ._random import Streams
 from ._sources import Stream, is_small, is_stream
 
 _FLOATS = [np.float64, np.float32]
-_MIN_HELD_OUT = 60  # fewer rows than this judge badly
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
@@ -98,6 +98,18 @@ _SHARED_ATTRIBUTES = """\
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where X had string names.
 """
+
+
+class _Job(NamedTuple):
+    """What `_prepare` hands to training."""
+
+    table: Table  # the rows that the decoder should answer
+    inputs: Table  # those that the encoder sees; the same where they are
+    spec: dict
+    corruption: Any
+    split: Any  # of _net.Split
+    device: str
+    options: dict
 
 
 @dataclass(eq=False, repr=False)
@@ -239,13 +251,43 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._fit(X)
+        return self._guarded(self._fit, X)
 
-    def _fit(self, X, X_clean=None):
+    def partial_fit(self, X, y=None):
+        """Go on training with a further chunk of rows: one pass over it.
+
+        The first chunk gives the closed form, and what rows are standardised by; `fit`
+        forgets all chunks. Of every chunk `validation_fraction` is held out, and at most
+        2,000 such rows of all chunks are kept, to choose between the weights of now,
+        those chosen last and the start. `max_epochs` and `early_stopping` do not matter
+        here, and the learning rate falls with the number of steps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Of the first chunk at least 2 rows, and as many as there are codes.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X breaks a rule. Whatever is raised, the estimator is as it
+            was before the call.
+        """
+        return self._guarded(self._partial_fit, X)
+
+    def _guarded(self, fit, X, X_clean=None):
+        """Run a fit that either succeeds or changes nothing."""
         before = vars(self).copy()
         self.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         try:
-            interrupt = self._fit_unguarded(X, X_clean)
+            interrupt = fit(X, X_clean)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -255,17 +297,84 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._announce()
         return self
 
-    def _fit_unguarded(self, X, X_clean):
+    def _fit(self, X, X_clean):
         """Fit; answers the KeyboardInterrupt that ended training, or None."""
+        previous = vars(self).get("net_") if self.warm_start else None
+        job = self._prepare(X, X_clean, previous, Streams(self.random_state))
+        net = self._make_net(job.spec, job.device, **job.options).initialize()
+        if previous is not None:
+            net.module_.load_state_dict(previous.module_.state_dict())
+        net.module_.corruption = job.corruption
+        interrupt = None
+        try:
+            net.partial_fit(job.split)
+        except KeyboardInterrupt as error:
+            if net.best_epoch_ is None:  # before there was anything to keep
+                raise
+            interrupt = error
+        net.module_.corruption = None
+
+        self._chunks = None
+        self._set_net(net, job)
+        self.n_samples_ = len(job.table.X)
+        self.n_iter_ = len(net.loss_curve_)
+        self.best_epoch_ = net.best_epoch_
+        self.loss_curve_ = np.array(net.loss_curve_)
+        self.validation_curve_ = np.array(net.validation_curve_)
+        if len(self.validation_curve_):  # an epoch that broke off has no held-out loss
+            missing = self.n_iter_ + 1 - len(self.validation_curve_)
+            self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
+        self._total_variance = _total_variance(job.table)
+        self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
+        return interrupt
+
+    def _partial_fit(self, X, X_clean):
+        """Train for one epoch on a chunk, judged on rows held out of all chunks."""
+        previous = vars(self).get("net_")
+        before = vars(self).get("_chunks") or Chunks(Streams(self.random_state).seed)
+        streams = before.streams()
+        job = self._prepare(X, X_clean, previous, streams, before)
+        chunks = before.after(job.split.valid, streams)
+        net = self._make_net(job.spec, job.device, **job.options).initialize()
+        if previous is not None:
+            net.go_on_from(previous)
+        net.module_.corruption = job.corruption
+        kept = net.train_chunk(job.split._replace(valid=chunks.rows(job.device)))
+        net.module_.corruption = None
+
+        first = previous is None
+        self._chunks = chunks
+        self._set_net(net, job)
+        self.n_samples_ = len(job.table.X) + (0 if first else self.n_samples_)
+        self.n_iter_ = 1 + (0 if first else self.n_iter_)
+        best = {"start": 0, "kept": 0 if first else self.best_epoch_, "latest": self.n_iter_}
+        self.best_epoch_ = net.best_epoch_ = best[kept]
+        if first:
+            self.loss_curve_ = self.validation_curve_ = np.empty(0)
+            self._total_variance = _total_variance(job.table)
+        held_out_curve = net.validation_curve_[0 if first else 1 :]
+        self.loss_curve_ = np.append(self.loss_curve_, net.loss_curve_)
+        self.validation_curve_ = np.append(self.validation_curve_, held_out_curve)
+        # Rows of earlier chunks too, as far as they are still known.
+        inputs, table = job.inputs.sample, job.table.sample
+        same = inputs is table
+        if before.x is not None:
+            start = job.spec["start"]
+            table = np.concatenate([table, before.target * start.scale + start.mean])
+            inputs = np.concatenate([inputs, before.x * start.input_scale + start.input_mean])
+            inputs = table if same else inputs
+        self._after_training(inputs, table, min(self.n_samples_, table.shape[1]))
+
+    def _prepare(self, X, X_clean, previous, streams, chunks=None):
+        """Everything that comes before training, or an error where a rule is broken."""
         self._validate_params()
         device = _find_device(self.device)
-        previous = vars(self).get("net_") if self.warm_start else None
-        X = self._validate_rows(X, fitting=True, reset=previous is None)
-        self._check_latent_dim(X)
+        X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
+        self._check_latent_dim(X, previous)
         paired = X_clean is not None
         X_clean = self._validate_clean(X, X_clean) if paired else X
-        streams = Streams(self.random_state)
-        kept = self._rows_to_keep(X_clean, streams)
+        n_held_out = self._n_held_out(X, chunks)
+        kept = _rows_to_keep(X_clean, n_held_out, streams)
         table = Table.of(X_clean, kept)
         if self.likelihood == "bernoulli":
             _check_range(table.low.min(), table.high.max())
@@ -275,41 +384,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         inputs = Table.of(X, kept) if paired else table
         corruption = None if paired else self._corruption_of(table, streams)
         spec = self._describe(table, inputs, corruption, streams, previous)
-
-        start = spec["start"]
-        split = self._split(table, inputs, kept, spec, corruption, device, streams)
+        held_out = n_held_out if kept is None else kept[:n_held_out]
+        split = self._split(table, inputs, held_out, spec, corruption, device, streams)
         options = self._training_options(spec, streams, len(split.train))
-        net = self._make_net(spec, device, **options).initialize()
-        if previous is not None:
-            net.module_.load_state_dict(previous.module_.state_dict())
-        net.module_.corruption = corruption
-        interrupt = None
-        try:
-            net.partial_fit(split)
-        except KeyboardInterrupt as error:
-            if net.best_epoch_ is None:  # before there was anything to keep
-                raise
-            interrupt = error
-        net.module_.corruption = None
+        return _Job(table, inputs, spec, corruption, split, device, options)
 
+    def _set_net(self, net, job):
         self.net_ = net
-        self._spec: dict = spec
-        self.device_ = device
-        self.latent_dim_: int = start.latent_dim
-        self.mean_ = start.mean
-        self.n_samples_ = len(X)
-        self._dtype = X.dtype.name
-        self.n_iter_ = len(net.loss_curve_)
-        self.best_epoch_ = net.best_epoch_
-        self.loss_curve_ = np.array(net.loss_curve_)
-        self.validation_curve_ = np.array(net.validation_curve_)
-        if len(self.validation_curve_):  # an epoch that broke off has no held-out loss
-            missing = self.n_iter_ + 1 - len(self.validation_curve_)
-            self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
-        total = table.variance.sum() * (len(X) - 1) / len(X)
-        self._total_variance = total if total > 0 else 1.0
-        self._after_training(inputs.sample, table.sample, min(X.shape))
-        return interrupt
+        self._spec: dict = job.spec
+        self.device_ = job.device
+        self.latent_dim_: int = job.spec["start"].latent_dim
+        self.mean_ = job.spec["start"].mean
+        self._dtype = job.inputs.X.dtype.name
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
@@ -324,9 +410,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             for name, value in spec.items():
                 if value != self._spec[name]:
                     raise ValueError(
-                        f"warm_start=True goes on with a network of the same kind, however: "
-                        f"{name} was {self._spec[name]!r} and is {value!r}. Use "
-                        "warm_start=False to begin anew."
+                        "warm_start=True and partial_fit go on with a network of the same kind, "
+                        f"however: {name} was {self._spec[name]!r} and is {value!r}. Begin anew "
+                        "with fit and warm_start=False."
                     )
             return self._spec
         if self.init == "random":
@@ -335,20 +421,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             start = self._classical_start(table, inputs, corruption, streams)
         return {**spec, "start": start, "n_samples": len(table.X), "seed": streams.integer("init")}
 
-    def _rows_to_keep(self, X, streams):
-        """Of a large table, the sorted numbers of the rows to hold out; None of a small one.
-
-        In a table this large rows are held out one by one: see `_hold_out`.
-        """
-        n_samples, n_features = X.shape
-        if is_small(X):
-            return None
-        # Also what stands for the table where all of its rows would be too many.
-        most = max(_MIN_HELD_OUT, _KEPT // n_features)
-        wanted = min(self._n_held_out(n_samples) or most, most)
-        return np.sort(streams.numpy("split").choice(n_samples, wanted, replace=False))
-
-    def _split(self, table, inputs, kept, spec, corruption, device, streams):
+    def _split(self, table, inputs, held_out, spec, corruption, device, streams):
         """Rows on the device, or streamed to it, some of them held out."""
         import torch
 
@@ -361,30 +434,37 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             x = Reader(inputs.X, start.input_mean, start.input_scale)
         elif corruption is not None and corruption.takes_raw_rows:
             x = Reader(inputs.X)
-        n_samples = len(table.X)
-        if kept is None:
-            n_held_out = self._n_held_out(n_samples)
-            order, n_held_out = _hold_out(table.X, n_held_out, streams.numpy("split"))
-            order = torch.from_numpy(order).to(device)
-            tensor = x.tensor(device=device)
-            pair = tensor, tensor if target is x else target.tensor(device=device)
-            train, valid = Rows(*pair, order[n_held_out:]), Rows(*pair, order[:n_held_out])
-        else:
-            if self.validation_fraction is None:
-                kept = kept[:0]
-            train = StreamedRows(x, target, kept, device)
-            tensor = x.tensor(inputs.sample[: len(kept)], device)
+
+        def rows(X, X_clean, index):
+            tensor = x.tensor(X, device)
             same = target is x
-            pair = tensor, tensor if same else target.tensor(table.sample[: len(kept)], device)
-            valid = Rows(*pair, torch.arange(len(kept), device=device))
+            return Rows(tensor, tensor if same else target.tensor(X_clean, device), index)
+
+        if is_small(table.X):
+            order, n_held_out = _hold_out(table.X, held_out, streams.numpy("split"))
+            order = torch.from_numpy(order).to(device)
+            train = rows(inputs.X, table.X, order[n_held_out:])
+            valid = Rows(train.x, train.target, order[:n_held_out])
+        else:
+            n = len(held_out)
+            train = StreamedRows(x, target, held_out, device)
+            here = torch.arange(n, device=device)
+            valid = rows(inputs.sample[:n], table.sample[:n], here)
         return Split(train, valid if len(valid) else None)
 
-    def _n_held_out(self, n_samples):
+    def _n_held_out(self, X, chunks=None):
+        """How many rows of X to hold out, in view of those held out of earlier chunks."""
+        n_samples, n_features = X.shape
         if self.validation_fraction is None:
             return 0
-        enough = min(_MIN_HELD_OUT, n_samples // 4)
-        wanted = max(math.ceil(self.validation_fraction * n_samples), enough)
-        return min(wanted, n_samples - 1)
+        enough, most = MIN_HELD_OUT, n_samples - 1
+        if chunks is not None:
+            enough, of_chunk = chunks.to_hold_out(n_features)
+            most = min(most, of_chunk)
+        if not is_small(X):
+            most = min(most, _most_to_keep(n_features))
+        wanted = max(math.ceil(self.validation_fraction * n_samples), min(enough, n_samples // 4))
+        return min(wanted, most)
 
     def _make_net(self, spec, device, **training):
         from ._net import AutoencoderNet
@@ -428,10 +508,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # Validation
 
-    def _validate_rows(self, X, *, fitting=False, reset=False):
+    def _validate_rows(self, X, *, at_least=None, reset=False):
         """X as a float array, or a Stream of a table too large to be one.
 
-        Outside of `fit`, `_apply` finds what is not finite.
+        `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
+        is not finite.
         """
         _check_numbers(X, "X")
         if is_stream(X):
@@ -441,8 +522,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             X,
             dtype=_FLOATS,
             reset=reset,
-            ensure_min_samples=2 if fitting else 1,
-            ensure_all_finite=fitting,
+            ensure_min_samples=at_least or 1,
+            ensure_all_finite=at_least is not None,
         )
 
     def _validate_clean(self, X, X_clean):
@@ -459,12 +540,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return X_clean
 
-    def _check_latent_dim(self, X):
+    def _check_latent_dim(self, X, previous):
         n_samples, n_features = X.shape
         for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
             if isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
-        if self.latent_dim > min(n_samples, n_features):
+        if previous is None and self.latent_dim > min(n_samples, n_features):
             raise ValueError(
                 f"latent_dim must be at most min(n_samples, n_features), however: "
                 f"latent_dim={self.latent_dim}, n_samples={n_samples}, n_features={n_features}."
@@ -696,6 +777,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
             state["_spec"] = {**self._spec, "start": asdict(self._spec["start"])}
+            state["_chunks"] = None if self._chunks is None else vars(self._chunks)
         return state
 
     def __setstate__(self, state):
@@ -704,6 +786,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         super().__setstate__(state)
         if arrays is not None:
             self._spec = {**self._spec, "start": Start(**self._spec["start"])}
+            self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             if not _is_available(self.device_):
                 self.device_ = "cpu"
             self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
@@ -745,6 +828,28 @@ def _hold_out(X, n_held_out, rng):
     if n_held_out and len(ends):
         n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
     return order, n_held_out
+
+
+def _rows_to_keep(X, n_held_out, streams):
+    """Of a large table the sorted numbers of the rows to hold out; None of a small one.
+
+    Where nothing is held out they are only kept as a sample of the table. Repeated rows
+    are not looked for, as `_hold_out` does: in a table this large none is learned by heart.
+    """
+    if is_small(X):
+        return None
+    n_samples, n_features = X.shape
+    n_rows = n_held_out or min(n_samples, _most_to_keep(n_features))
+    return np.sort(streams.numpy("split").choice(n_samples, n_rows, replace=False))
+
+
+def _most_to_keep(n_features):
+    return max(MIN_HELD_OUT, _KEPT // n_features)
+
+
+def _total_variance(table):
+    total = table.variance.sum() * (len(table.X) - 1) / len(table.X)
+    return total if total > 0 else 1.0
 
 
 def _auto_batch_size(n_samples):

@@ -6,7 +6,7 @@ import torch
 from ._sources import blocks, step_of
 
 _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
-_GROUP = 2**22  # numbers of a group of rows that are read and shuffled together
+_GROUP = 2**21  # numbers of a group of rows that are read and shuffled together
 
 
 def standardised(X, mean, scale, dtype):
@@ -136,17 +136,21 @@ class StreamedRows(Rows):
 
     def pass_over(self, batch_size, generator, times):
         """The batches of one shuffled pass."""
-        left: tuple[
-            torch.Tensor, ...
-        ] = ()  # fewer rows than a batch, which wait for the next group
+        left: tuple[torch.Tensor, ...] = ()  # too few for a batch, they wait for the next group
         for pair in self._groups(batch_size, generator):
+            low = 0
             if left:
-                pair = tuple(torch.cat(both) for both in zip(left, pair, strict=True))
-            whole = len(pair[0]) // batch_size * batch_size
-            for low in range(0, whole, batch_size):
-                yield tuple(rows[low : low + batch_size] for rows in pair)
-            left = tuple(rows[whole:] for rows in pair)
-        if len(left[0]):
+                low = batch_size - len(left[0])
+                joined = zip(left, pair, strict=True)
+                left = tuple(torch.cat([old, new[:low]]) for old, new in joined)
+                if len(left[0]) < batch_size:
+                    continue
+                yield left
+            whole = low + (len(pair[0]) - low) // batch_size * batch_size
+            for first in range(low, whole, batch_size):
+                yield tuple(rows[first : first + batch_size] for rows in pair)
+            left = tuple(rows[whole:].clone() for rows in pair)
+        if left and len(left[0]):
             yield left
 
     def _groups(self, batch_size, generator):

@@ -101,10 +101,10 @@ class Table:
             shift = total / n_samples
             if narrow:
                 products -= n_samples * np.outer(shift, shift)
-                products /= n_samples - 1
+                products /= max(n_samples - 1, 1)
                 variance = np.maximum(products.diagonal(), 0.0)
             else:
-                variance = np.maximum(squares - n_samples * shift**2, 0.0) / (n_samples - 1)
+                variance = np.maximum(squares - n_samples * shift**2, 0.0) / max(n_samples - 1, 1)
             scale = np.sqrt(variance.mean())
         mean = centre + shift
         if not np.isfinite(scale):

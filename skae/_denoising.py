@@ -102,7 +102,36 @@ class DenoisingAutoencoder(BaseAutoencoder):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._fit(X, X_clean)
+        return self._guarded(self._fit, X, X_clean)
+
+    def partial_fit(self, X, y=None, X_clean=None):
+        """Go on training with a further chunk of rows: one pass over it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Of the first chunk at least 2 rows, and as many as there are codes.
+        y : Ignored
+            Present for API consistency.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or X_clean breaks a rule. Whatever is raised, the estimator
+            is as it was before the call.
+
+        See Also
+        --------
+        AutoencoderTransformer.partial_fit : How chunks are used.
+        """
+        return self._guarded(self._partial_fit, X, X_clean)
 
     def denoise(self, X):
         """Remove corruption from rows.

@@ -1,5 +1,6 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
+import copy
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from ._optimizers import optimizer_arguments
 from ._threads import suitable_threads
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
+_RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
 _VALIDATION_BATCH = 1024
@@ -108,6 +110,8 @@ class AutoencoderNet(NeuralNet):
         self.module_ = self.module().float()
         self.inference_modules_ = {}
         self.best_epoch_: Any = None
+        self.working_: Any = None  # weights that further chunks go on from
+        self.n_steps_on_chunks_ = 0
         self.module_.beta = self.beta
         return self
 
@@ -144,30 +148,96 @@ class AutoencoderNet(NeuralNet):
             self._validate(iterator)
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train on a Split. Unlike skorch's, it lets an interrupt through."""
-        largest = max(value.numel() for value in self.module_.parameters())
-        with suitable_threads(self.batch_size * largest):
-            self._train_with_care(X, y)
+        """Train on a Split; whatever happens, leave the module at its best.
+
+        Unlike skorch's, it lets an interrupt through.
+        """
+        self._prepare(X)
+        try:
+            with self._threads():
+                self._epochs(X, self.max_epochs)
+        finally:
+            self._leave(self.best_)
         return self
 
-    def _train_with_care(self, X, y):
-        """Run the epochs; whatever happens, leave the module at its best."""
-        self._prepare(X)
-        if self.verbose:
-            self.progress_ = tqdm(total=self.max_epochs, unit="epoch")
+    def train_chunk(self, split):
+        """One pass over a chunk of rows; then the weights that held-out rows like best.
+
+        Training goes on from where the last chunk ended, whichever weights were kept
+        then. The choice is among the latest, those kept so far and the start, which the
+        others have to beat as in `_judge`.
+
+        Returns
+        -------
+        choice : {"start", "kept", "latest"}
+        """
+        start = list(self.module().float().to(self.device).state_dict().values())
+        kept = [value.clone() for value in self._weights()]
+        self._prepare(split)
+        self.n_steps_, self.n_steps_taken_ = None, self.n_steps_on_chunks_
+        _copy(kept if self.working_ is None else self.working_, self._weights())
+        choices, chosen = {"start": start, "kept": kept}, kept
         try:
-            self.notify("on_train_begin", X=X, y=y)
-            self.fit_loop(X, y)
-            self.notify("on_train_end", X=X, y=y)
-        except _Stop:
-            self.notify("on_train_end", X=X, y=y)
+            with self._threads():
+                self._epochs(split, 1)
+            if self.stopping_:  # the loss was not finite
+                self.optimizer_.state.clear()
+            else:
+                self.working_ = choices["latest"] = [value.clone() for value in self._weights()]
+                self.n_steps_on_chunks_ = self.n_steps_taken_
+            choice = list(choices)[-1]
+            if split.valid is not None:
+                choice = self._choose(choices, split.valid)
+            chosen = choices[choice]
         finally:
-            _copy(self.best_, self._weights())
-            self._set_training(False)
-            if self.progress_ is not None:
-                self.progress_.close()
-            for name in ("best_", "spare_", "start_losses_", "progress_", "shuffle_", "noise_"):
-                setattr(self, name, None)
+            self._leave(chosen)
+        return choice
+
+    def _choose(self, choices, held_out):
+        losses = {}
+        for name, weights in choices.items():
+            _copy(weights, self._weights())
+            losses[name] = self._held_out_losses(self.get_iterator(held_out))
+        start = losses["start"]
+        better = [name for name in choices if self._is_clear(start - losses[name])]
+        return min(["start", *better], key=lambda name: losses[name].mean())
+
+    def go_on_from(self, other):
+        """Take over what another net has learned, and where it was on its way."""
+        self.module_.load_state_dict(other.module_.state_dict())
+        self.working_ = other.working_
+        self.n_steps_on_chunks_ = other.n_steps_on_chunks_
+        if self.working_ is not None:
+            self.working_ = [value.to(self.device) for value in other.working_]
+            if type(other.optimizer_) is type(self.optimizer_):
+                groups = self.optimizer_.state_dict()["param_groups"]
+                state = copy.deepcopy(other.optimizer_.state_dict()["state"])
+                self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
+        self.history_ = History(other.history)
+
+    def _threads(self):
+        largest = max(value.numel() for value in self.module_.parameters())
+        return suitable_threads(self.batch_size * largest)
+
+    def _epochs(self, split, epochs):
+        """Skorch's loop, which a callback or a hopeless loss may end early."""
+        if self.verbose:
+            self.progress_ = tqdm(total=epochs, unit="epoch")
+        try:
+            self.notify("on_train_begin", X=split, y=None)
+            self.fit_loop(split, None, epochs=epochs)
+        except _Stop:
+            pass
+        self.notify("on_train_end", X=split, y=None)
+
+    def _leave(self, weights):
+        """Put down what only training needs, with these weights in the module."""
+        _copy(weights, self._weights())
+        self._set_training(False)
+        if self.progress_ is not None:
+            self.progress_.close()
+        for name in ("best_", "spare_", "start_losses_", "progress_", "shuffle_", "noise_"):
+            setattr(self, name, None)
 
     def notify(self, method_name, **cb_kwargs):
         try:
@@ -220,7 +290,16 @@ class AutoencoderNet(NeuralNet):
         """What `from_arrays` needs to make this net again, without torch objects."""
         weights = {name: value.cpu().numpy() for name, value in self.module_.state_dict().items()}
         history = [{k: v for k, v in row.items() if k != "batches"} for row in self.history]
-        return {"weights": weights, "history": history, "best_epoch": self.best_epoch_}
+        working = (
+            None if self.working_ is None else [value.cpu().numpy() for value in self.working_]
+        )
+        return {
+            "weights": weights,
+            "history": history,
+            "best_epoch": self.best_epoch_,
+            "working": working,
+            "n_steps_on_chunks": self.n_steps_on_chunks_,
+        }
 
     def from_arrays(self, arrays):
         self.initialize()
@@ -229,6 +308,9 @@ class AutoencoderNet(NeuralNet):
         self.module_.eval()
         self.history_ = History(dict(row, batches=[]) for row in arrays["history"])
         self.best_epoch_ = arrays["best_epoch"]
+        if arrays["working"] is not None:
+            self.working_ = [torch.tensor(value).to(self.device) for value in arrays["working"]]
+        self.n_steps_on_chunks_ = arrays["n_steps_on_chunks"]
         return self
 
     # The epochs
@@ -258,10 +340,18 @@ class AutoencoderNet(NeuralNet):
             self.validation_curve_.append(self._in_units(self.start_losses_.mean()))
 
     def _schedule(self):
-        """Set the learning rate of the next step: a short rise, then half a cosine."""
+        """Set the learning rate of the next step: a short rise, then half a cosine.
+
+        Chunks have no known end: there it falls as the root of the steps.
+        """
         if self.scheduled_:
-            share = (self.n_steps_taken_ + 0.5) / self.n_steps_
-            rate = self.lr * min(1.0, share / _WARMUP) * 0.5 * (1.0 + math.cos(math.pi * share))
+            taken = self.n_steps_taken_ + 0.5
+            if self.n_steps_ is None:
+                rate = self.lr * min(1.0, taken / _RISE, math.sqrt(_PLATEAU / taken))
+            else:
+                share = taken / self.n_steps_
+                rise, fall = min(1.0, share / _WARMUP), 0.5 * (1.0 + math.cos(math.pi * share))
+                rate = self.lr * rise * fall
             for group in self.optimizer_.param_groups:
                 group["lr"] = rate
         self.n_steps_taken_ += 1
@@ -291,10 +381,10 @@ class AutoencoderNet(NeuralNet):
         losses = self._held_out_losses(iterator)
         self._record_batch("valid", losses.mean(), len(losses), new=False)
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
-        if math.isfinite(losses.mean()):
-            self._judge(losses)
-        else:
+        if not math.isfinite(losses.mean()):
             self._diverge()
+        elif self.n_steps_ is not None:  # chunks are judged by `train_chunk`
+            self._judge(losses)
 
     def _held_out_losses(self, iterator):
         """Loss of every held-out row, (n_valid,), with the same noise every time."""
@@ -314,15 +404,18 @@ class AutoencoderNet(NeuralNet):
         """
         epoch = len(self.history)
         curve = self.validation_curve_
-        improvement = self.start_losses_ - losses
-        noise = improvement.std(ddof=1) / math.sqrt(len(losses)) if len(losses) > 1 else math.inf
-        clear = improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution)
-        if clear and curve[-1] < curve[self.best_epoch_]:
+        if self._is_clear(self.start_losses_ - losses) and curve[-1] < curve[self.best_epoch_]:
             self._keep()
         if curve[-1] < curve[self.lowest_epoch_]:
             self.lowest_epoch_ = epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
             self.stopping_ = True
+
+    def _is_clear(self, improvement):
+        noise = math.inf
+        if len(improvement) > 1:
+            noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
+        return improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution)
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.
@@ -354,7 +447,7 @@ class AutoencoderNet(NeuralNet):
     def _record(self, name, value):
         """Put an epoch's mean loss into skorch's history, with whether it is the best."""
         value = self._in_units(value)
-        previous = [row[name] for row in self.history[:-1]]
+        previous = [row[name] for row in self.history[:-1] if name in row]
         self.history.record(name, value)
         self.history.record(f"{name}_best", all(value < other for other in previous))
         return value

@@ -17,10 +17,14 @@ class Streams:
     random_state : int, numpy.random.RandomState or None
         An int gives the same streams every time, a RandomState is advanced by one
         draw, None draws the seed from numpy's global state.
+    seed : int or None
+        The `seed` of other streams, to have these again.
     """
 
-    def __init__(self, random_state):
-        self.seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    def __init__(self, random_state=None, *, seed=None):
+        if seed is None:
+            seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        self.seed = seed
 
     def integer(self, name):
         """A seed in [0, 2**32) for the stream called `name`."""

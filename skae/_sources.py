@@ -13,7 +13,7 @@ from sklearn.utils import assert_all_finite
 
 RESIDENT = 2**25  # numbers of a table that may be copied whole
 _BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
-_FINE = 2**17  # numbers read at a time in shuffled order from storage without chunks ...
+_FINE = 2**15  # numbers read at a time in shuffled order from storage without chunks ...
 _FINEST = 2**12  # ... and from memory
 
 

@@ -1,0 +1,62 @@
+"""What `partial_fit` remembers from one chunk of rows to the next."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._random import Streams
+
+MIN_HELD_OUT = 60  # fewer rows than this judge badly
+_MOST_ROWS = 2000  # held-out rows that are kept of all chunks together ...
+_MOST_NUMBERS = 2**22  # ... and numbers in them
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Held-out rows of all chunks so far: a sample in which every one is equally likely."""
+
+    seed: int
+    n_chunks: int = 0
+    n_held_out: int = 0  # of all chunks, those that are no longer here included
+    x: np.ndarray | None = None  # the sample, as the encoder reads it
+    target: np.ndarray | None = None  # and what the decoder should answer
+
+    def streams(self):
+        """Random streams of the chunk that comes next."""
+        return Streams(seed=Streams(seed=self.seed).integer(f"chunk {self.n_chunks}"))
+
+    def to_hold_out(self, n_features):
+        """The least and the most rows of the next chunk that are worth holding out."""
+        most = max(MIN_HELD_OUT, min(_MOST_ROWS, _MOST_NUMBERS // n_features))
+        return max(0, MIN_HELD_OUT - self.n_held_out), most
+
+    def after(self, held_out, streams):
+        """These and one chunk more, of which the :class:`~skae._batches.Rows` are held out."""
+        if held_out is None:
+            return replace(self, n_chunks=self.n_chunks + 1)
+        x, target = (
+            table.index_select(0, held_out.index).cpu().numpy()
+            for table in (held_out.x, held_out.target)
+        )
+        seen = self.n_held_out + len(x)
+        if self.x is not None and self.target is not None:
+            _, most = self.to_hold_out(x.shape[1])
+            new = min(len(x), round(most * len(x) / seen))
+            new = max(new, min(len(x), most - len(self.x)))
+            rng = streams.numpy("sample")
+            old = rng.permutation(len(self.x))[: most - new]
+            fresh = rng.permutation(len(x))[:new]
+            x = np.concatenate([self.x[old], x[fresh]])
+            target = np.concatenate([self.target[old], target[fresh]])
+        return replace(self, n_chunks=self.n_chunks + 1, n_held_out=seen, x=x, target=target)
+
+    def rows(self, device):
+        """The sample as held-out rows on a device, or None where there is none."""
+        if self.x is None:
+            return None
+        import torch
+
+        from ._batches import Rows
+
+        x, target = (torch.from_numpy(rows).to(device) for rows in (self.x, self.target))
+        return Rows(x, target, torch.arange(len(x), device=device))

@@ -1,0 +1,222 @@
+"""Rows that come in chunks."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from skorch.callbacks import Callback, EarlyStopping
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer, _sources
+from skae._batches import Rows
+from skae._chunks import Chunks
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+
+
+def surface(n_rows, seed):
+    """Rows on a bent surface, as those of the fixture `bent`."""
+    rng = np.random.default_rng(seed)
+    u, v = rng.uniform(-2, 2, (2, n_rows))
+    X = np.column_stack([u, v, u**2, v**2, u * v, np.sin(2 * u)])
+    return X + 0.05 * rng.standard_normal(X.shape)
+
+
+@every_estimator
+def test_the_first_chunk_gives_the_closed_form(cls, bent):
+    model = cls(2, lr=1e-12, random_state=0).partial_fit(bent)
+    start = cls(2, max_epochs=0, random_state=0).fit(bent)
+    np.testing.assert_allclose(model.transform(bent), start.transform(bent), atol=1e-12)
+    assert model.best_epoch_ == 0
+    model.partial_fit(3 * bent + 1)  # nor does a further chunk change it
+    np.testing.assert_allclose(model.transform(bent), start.transform(bent), atol=1e-12)
+
+
+@every_estimator
+def test_chunks_teach(cls, bent):
+    model = cls(2, random_state=0)
+    first = surface(200, 0)
+    for seed in range(60):
+        model.partial_fit(first if seed == 0 else surface(200, seed))
+    start = cls(2, max_epochs=0, random_state=0).fit(first)
+    whole = cls(2, random_state=0).fit(np.concatenate([surface(200, s) for s in range(60)]))
+    gain, possible = (m.score(bent) - start.score(bent) for m in (model, whole))
+    assert gain > (0.2 if cls is VAETransformer else 0.5) * possible > 0
+    assert model.n_samples_ == 60 * 200
+    assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_curve_) - 1 == 60
+    assert 0 < model.best_epoch_ <= 60
+    assert model.sample(3).shape == (3, 6)
+
+
+@every_estimator
+def test_same_seed_same_bits(cls):
+    def codes():
+        model = cls(2, random_state=3)
+        for seed in range(4):
+            model.partial_fit(surface(100, seed))
+        return model.transform(surface(50, 9))
+
+    np.testing.assert_array_equal(codes(), codes())
+
+
+def test_each_chunk_has_randomness_of_its_own():
+    chunks = Chunks(seed=5)
+    first = chunks.streams().integer("noise")
+    assert first == Chunks(seed=5).streams().integer("noise")
+    assert first != chunks.after(None, None).streams().integer("noise")
+
+
+@every_estimator
+def test_a_pickle_goes_on_where_it_was(cls):
+    model = cls(2, random_state=0)
+    for seed in range(3):
+        model.partial_fit(surface(200, seed))
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded._chunks.x, model._chunks.x)
+    scores = []
+    for one in (model, loaded):
+        for seed in range(3, 25):
+            one.partial_fit(surface(200, seed))
+        scores.append(one.score(surface(500, 99)))
+    assert loaded.n_iter_ == model.n_iter_ == 25
+    # All but the optimiser's averages goes into a pickle.
+    start = cls(2, max_epochs=0, random_state=0).fit(surface(200, 0)).score(surface(500, 99))
+    assert scores[1] - start > 0.5 * (scores[0] - start) > 0
+
+
+def test_fit_forgets_chunks(bent):
+    options = {"max_epochs": 3, "random_state": 0}
+    model = AutoencoderTransformer(2, **options).partial_fit(surface(100, 0)).fit(bent)
+    fresh = AutoencoderTransformer(2, **options).fit(bent)
+    np.testing.assert_array_equal(model.transform(bent), fresh.transform(bent))
+    assert model.n_samples_ == 400
+    assert model.n_iter_ == 3
+
+
+@every_estimator
+def test_a_chunk_after_fit_goes_on_from_it(cls, bent):
+    model = cls(2, random_state=0, max_epochs=30).fit(bent)
+    before, weights = model.score(bent), model.net_.module_.state_dict()
+    weights = {name: value.clone() for name, value in weights.items()}
+    model.set_params(lr=1e-12).partial_fit(surface(300, 1))
+    for name, value in model.net_.module_.state_dict().items():
+        np.testing.assert_allclose(value, weights[name], atol=1e-6)
+    assert model.score(bent) == pytest.approx(before, rel=1e-3)
+    assert model.n_iter_ == 31
+    assert model.n_samples_ == 700
+
+
+def test_a_single_row_is_a_chunk_but_not_the_first(bent):
+    model = AutoencoderTransformer(2, random_state=0)
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        model.partial_fit(bent[:1])
+    with pytest.raises(ValueError, match="latent_dim must be at most"):
+        AutoencoderTransformer(4).partial_fit(bent[:3])
+    model.partial_fit(bent[:50]).partial_fit(bent[50:51])
+    assert model.n_samples_ == 51
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.full((5, 6), np.nan), "contains NaN"),
+        (np.ones((5, 4)), "4 features"),
+        (np.ones(6), "Expected 2D"),
+    ],
+)
+def test_a_chunk_that_is_wrong_changes_nothing(X, message, bent):
+    model = AutoencoderTransformer(2, random_state=0).partial_fit(bent[:100])
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X)
+    assert pickle.dumps(model) == before
+    with pytest.raises(ValueError, match="hidden_layer_sizes was"):
+        model.set_params(hidden_layer_sizes=(5,)).partial_fit(bent)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_chunk_changes_nothing(error, bent):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise error
+
+    model = VAETransformer(2, random_state=0, callbacks=[Interrupt()]).partial_fit(bent[:200])
+    before = pickle.dumps(model.set_params(callbacks=None))
+    model.set_params(callbacks=[Interrupt()])
+    with pytest.raises(error):
+        model.partial_fit(bent[200:])
+    assert pickle.dumps(model.set_params(callbacks=None)) == before
+
+
+def test_callbacks_see_every_chunk(bent):
+    seen = []
+
+    class Watch(Callback):
+        def on_train_begin(self, net, **kwargs):
+            seen.append("train")
+
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(sorted(set(net.history[-1]) & {"train_loss", "valid_loss"}))
+
+    stop = EarlyStopping(patience=1)
+    model = AutoencoderTransformer(2, random_state=0, callbacks=[Watch(), stop])
+    for seed in range(3):
+        model.partial_fit(surface(100, seed))
+    assert seen == ["train", ["train_loss", "valid_loss"]] * 3
+    assert len(model.net_.history) == 3
+
+
+def test_a_loss_that_is_not_finite_keeps_what_there_was(bent):
+    model = AutoencoderTransformer(2, random_state=0, optimizer="sgd", lr=1e-3)
+    model.partial_fit(bent[:200])
+    with pytest.warns(UserWarning, match="no longer finite"):
+        model.set_params(lr=1e30).partial_fit(bent)
+    assert np.isfinite(model.score(bent))
+    model.set_params(lr=1e-3).partial_fit(bent)
+    assert np.isfinite(model.loss_curve_[-1])
+
+
+def test_no_rows_held_out_keeps_the_latest(bent):
+    model = AutoencoderTransformer(2, validation_fraction=None, random_state=0)
+    model.partial_fit(bent).partial_fit(bent)
+    assert model.best_epoch_ == model.n_iter_ == 2
+    assert len(model.validation_curve_) == 0
+
+
+def test_the_held_out_rows_are_a_fair_sample_of_all_chunks(monkeypatch):
+    monkeypatch.setattr("skae._chunks._MOST_ROWS", 100)
+    import torch
+
+    chunks, counts = Chunks(seed=0), np.zeros(8)
+    for repeat in range(60):
+        chunks = Chunks(seed=repeat)
+        for number in range(8):
+            size = 20 if number % 2 else 60
+            x = torch.full((size, 1), float(number))
+            streams = chunks.streams()
+            chunks = chunks.after(Rows(x, x, torch.arange(size)), streams)
+            assert len(chunks.x) <= 100
+        counts += np.bincount(chunks.x[:, 0].astype(int), minlength=8)
+    assert chunks.n_held_out == 320
+    np.testing.assert_allclose(counts / counts.sum(), np.tile([60, 20], 4) / 320, rtol=0.1)
+
+
+def test_large_chunks_are_streamed(bent, monkeypatch):
+    monkeypatch.setattr(_sources, "RESIDENT", 500)
+    monkeypatch.setattr("skae._base._KEPT", 360)
+    model = AutoencoderTransformer(2, random_state=0).partial_fit(bent).partial_fit(bent)
+    assert model.n_samples_ == 800
+    assert len(model._chunks.x) == 100
+
+
+def test_pairs(bent):
+    noisy = bent + np.random.default_rng(0).normal(0, 1.0, bent.shape)
+    model = DenoisingAutoencoder(2, random_state=0)
+    for low in range(0, 400, 100):
+        here = slice(low, low + 100)
+        model.partial_fit(noisy[here], X_clean=bent[here])
+    assert np.square(model.denoise(noisy) - bent).mean() < np.square(noisy - bent).mean()
+    pca = PCA(2).fit(bent[:100])
+    assert model.mean_ == pytest.approx(pca.mean_)
