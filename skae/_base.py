@@ -62,6 +62,10 @@ _SHARED_PARAMETERS = """\
     n_iter_no_change : int, default=20
     device : str, default="auto"
         "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
+    precision : {"float32", "tf32", "bf16"}, default="float32"
+        Of the networks' matrix products in training: "tf32" is for CUDA, "bf16" for
+        devices that are quick at it. The classical start, the choice of the epoch and
+        inference are not affected.
     callbacks : list of skorch callbacks or None, default=None
     warm_start : bool, default=False
         Whether a further `fit` goes on from the fitted weights.
@@ -145,6 +149,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "validation_fraction": [None, Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
+        "precision": [StrOptions({"float32", "tf32", "bf16"})],
         "callbacks": [None, list],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -166,6 +171,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     validation_fraction: float | None = 0.1
     n_iter_no_change: int = 20
     device: str = "auto"
+    precision: str = "float32"
     callbacks: list | None = None
     warm_start: bool = False
     random_state: int | np.random.RandomState | None = None
@@ -375,7 +381,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X_clean = self._validate_clean(X, X_clean) if paired else X
         n_held_out = self._n_held_out(X, chunks)
         kept = _rows_to_keep(X_clean, n_held_out, streams)
-        table = Table.of(X_clean, kept)
+        table = Table.of(X_clean, kept, _gram_on(device))
         if self.likelihood == "bernoulli":
             _check_range(table.low.min(), table.high.max())
         if previous is not None:  # rows go on being standardised as they were
@@ -447,7 +453,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             valid = Rows(train.x, train.target, order[:n_held_out])
         else:
             n = len(held_out)
-            train = StreamedRows(x, target, held_out, device)
+            if _fits_on(device, table.X):
+                others = np.delete(np.arange(len(table.X)), held_out)
+                train = rows(inputs.X, table.X, torch.from_numpy(others).to(device))
+            else:
+                train = StreamedRows(x, target, held_out, device)
             here = torch.arange(n, device=device)
             valid = rows(inputs.sample[:n], table.sample[:n], here)
         return Split(train, valid if len(valid) else None)
@@ -481,6 +491,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "units": self._loss_units(spec),
             "resolution": len(start.mean) * resolution,
             "lr": self.lr,
+            "precision": self.precision,
             "max_epochs": self.max_epochs,
             "batch_size": _auto_batch_size(n_train)
             if self.batch_size == "auto"
@@ -871,6 +882,29 @@ def _find_device(device):
             "machine. Use device='auto' or device='cpu'."
         )
     return device
+
+
+def _fits_on(device, X):
+    """Whether a large table has a place in a GPU's memory, with as much to spare."""
+    if not device.startswith("cuda"):
+        return False
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return 2 * 4 * X.shape[0] * X.shape[1] < free
+
+
+def _gram_on(device):
+    """Products of rows with themselves on a GPU, in float64; None for numpy's."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    def gram(rows):
+        tensor = torch.from_numpy(rows).to(device)
+        return (tensor.T @ tensor).cpu().numpy()
+
+    return gram
 
 
 def _is_available(device):

@@ -62,11 +62,12 @@ class Reader:
     def tensor(self, X=None, device="cpu"):
         """Rows of a table (all of `X`, by default its own) as one tensor on the device."""
         X = self.X if X is None else X
-        dtype = X.dtype if self.mean is None else np.float32
-        out = np.empty(X.shape, dtype=dtype)
+        kept = self.mean is None and X.dtype == np.float64
+        out = torch.empty(X.shape, dtype=torch.float64 if kept else torch.float32, device=device)
         for first, block in blocks(X):
-            out[first : first + len(block)] = self.read(block)
-        return torch.from_numpy(out).to(device)
+            block = torch.from_numpy(np.require(self.read(block), requirements=["C", "W"]))
+            out[first : first + len(block)] = block
+        return out
 
 
 class Rows:
@@ -98,12 +99,14 @@ class Rows:
         """
         return _Batches(self, batch_size, generator, times)
 
+    def shuffled(self, generator):
+        """The numbers of the rows in a new order."""
+        order = torch.randperm(len(self.index), generator=generator)
+        return self.index[order.to(self.index.device)]
+
     def pass_over(self, batch_size, generator, times):
         """The batches of one pass."""
-        index = self.index.repeat(times)
-        if generator is not None:
-            order = torch.randperm(len(index), generator=generator)
-            index = index[order.to(index.device)]
+        index = self.index.repeat(times) if generator is None else self.shuffled(generator)
         for chosen in index.split(batch_size):
             x = self.x.index_select(0, chosen)
             same = self.target is self.x

@@ -61,7 +61,7 @@ class Table:
     sample: np.ndarray  # rows of X, all of them unless it is large
 
     @classmethod
-    def of(cls, X, kept=None):
+    def of(cls, X, kept=None, gram=None):
         """Read the table once.
 
         Parameters
@@ -69,6 +69,8 @@ class Table:
         X : ndarray or Stream of shape (n, d)
         kept : ndarray of int or None
             Sorted numbers of the rows to keep as the sample; None keeps X itself.
+        gram : callable or None
+            What multiplies rows with themselves, where a device is quicker at it.
 
         Notes
         -----
@@ -95,7 +97,7 @@ class Table:
                 rows = block - centre
                 total += rows.sum(axis=0)
                 if narrow:
-                    products += rows.T @ rows
+                    products += gram(rows) if gram else rows.T @ rows
                 else:
                     squares += np.square(rows, out=rows).sum(axis=0)
             shift = total / n_samples

@@ -76,10 +76,18 @@ class AutoencoderModule(nn.Module):
         self.decoder = decoder
         self.head = head
         self.corruption = None
+        self.autocast = False  # whether networks are trained in bfloat16
+
+    def _through(self, network, x):
+        """What a network makes of x; the linear path is never in lower precision."""
+        if not (self.autocast and self.training):
+            return network(x)
+        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+            return network(x).float()
 
     def encode(self, x):
         """Codes of shape (batch, k)."""
-        return self._shifted(x, self.encoder(x))
+        return self._shifted(x, self._through(self.encoder, x))
 
     def _shifted(self, x, residual):
         return torch.addcmul(self.linear_encoder(x), residual, self.start_std)
@@ -101,7 +109,7 @@ class AutoencoderModule(nn.Module):
 
     def decode(self, z):
         """The distribution of a row given its code."""
-        return self.head(self.linear_decoder(z), self.decoder(z))
+        return self.head(self.linear_decoder(z), self._through(self.decoder, z))
 
     def embed(self, x):
         """The code of a row, without noise."""
@@ -137,7 +145,7 @@ class VAEModule(AutoencoderModule):
 
     def encode(self, x):
         """The posterior of the code."""
-        mean, log_std = self.encoder(x).chunk(2, dim=-1)
+        mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
 
     def forward(self, x, target, generator):

@@ -14,8 +14,9 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from ._batches import Rows
+from ._graph import REPLAYED, GraphedSteps, is_captured
 from ._optimizers import optimizer_arguments
-from ._threads import suitable_threads
+from ._threads import suitable_threads, tensor_floats
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
@@ -64,6 +65,8 @@ class AutoencoderNet(NeuralNet):
         The module's weight of the KL term, where it has one.
     beta_warmup : int
         Epochs over which the module's `warmup` rises to 1.
+    precision : {"float32", "tf32", "bf16"}
+        Of the matrix products of the networks in training.
     **kwargs
         As in skorch.
 
@@ -89,6 +92,9 @@ class AutoencoderNet(NeuralNet):
         n_iter_no_change=20,
         beta=1.0,
         beta_warmup=0,
+        precision="float32",
+        lr=0.01,
+        device="cpu",
         **kwargs,
     ):
         self.streams = streams
@@ -98,8 +104,10 @@ class AutoencoderNet(NeuralNet):
         self.n_iter_no_change = n_iter_no_change
         self.beta = beta
         self.beta_warmup = beta_warmup
-        kwargs.update(optimizer_arguments(optimizer, weight_decay))
-        super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
+        self.precision = precision
+        kwargs.update(optimizer_arguments(optimizer, weight_decay, lr, device))
+        kwargs.update(lr=lr, device=device, criterion=torch.nn.Identity, train_split=None)
+        super().__init__(module, **kwargs)
 
     # What skorch leaves to be said
 
@@ -113,6 +121,7 @@ class AutoencoderNet(NeuralNet):
         self.working_: Any = None  # weights that further chunks go on from
         self.n_steps_on_chunks_ = 0
         self.module_.beta = self.beta
+        self.module_.autocast = self.precision == "bf16"
         return self
 
     def get_split_datasets(self, X, y=None, **fit_params):
@@ -154,7 +163,7 @@ class AutoencoderNet(NeuralNet):
         """
         self._prepare(X)
         try:
-            with self._threads():
+            with self._threads(), tensor_floats(self.precision == "tf32", self.device):
                 self._epochs(X, self.max_epochs)
         finally:
             self._leave(self.best_)
@@ -178,7 +187,7 @@ class AutoencoderNet(NeuralNet):
         _copy(kept if self.working_ is None else self.working_, self._weights())
         choices, chosen = {"start": start, "kept": kept}, kept
         try:
-            with self._threads():
+            with self._threads(), tensor_floats(self.precision == "tf32", self.device):
                 self._epochs(split, 1)
             if self.stopping_:  # the loss was not finite
                 self.optimizer_.state.clear()
@@ -238,6 +247,7 @@ class AutoencoderNet(NeuralNet):
             self.progress_.close()
         for name in ("best_", "spare_", "start_losses_", "progress_", "shuffle_", "noise_"):
             setattr(self, name, None)
+        self.graphed_ = None
 
     def notify(self, method_name, **cb_kwargs):
         try:
@@ -329,7 +339,7 @@ class AutoencoderNet(NeuralNet):
         self.n_steps_ = self.max_epochs * math.ceil(len(split.train) / self.batch_size)
         self.n_steps_taken_ = 0
         self.stopping_ = False
-        self.progress_ = None
+        self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
         self.start_losses_ = None
@@ -340,24 +350,66 @@ class AutoencoderNet(NeuralNet):
             self.validation_curve_.append(self._in_units(self.start_losses_.mean()))
 
     def _schedule(self):
-        """Set the learning rate of the next step: a short rise, then half a cosine.
+        """Set the learning rate of the next step."""
+        if self.scheduled_:
+            rate = self._rate(self.n_steps_taken_)
+            for group in self.optimizer_.param_groups:
+                if isinstance(group["lr"], torch.Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+        self.n_steps_taken_ += 1
+
+    def _rate(self, taken):
+        """Of the step after `taken` others: a short rise, then half a cosine.
 
         Chunks have no known end: there it falls as the root of the steps.
         """
-        if self.scheduled_:
-            taken = self.n_steps_taken_ + 0.5
-            if self.n_steps_ is None:
-                rate = self.lr * min(1.0, taken / _RISE, math.sqrt(_PLATEAU / taken))
-            else:
-                share = taken / self.n_steps_
-                rise, fall = min(1.0, share / _WARMUP), 0.5 * (1.0 + math.cos(math.pi * share))
-                rate = self.lr * rise * fall
-            for group in self.optimizer_.param_groups:
-                group["lr"] = rate
-        self.n_steps_taken_ += 1
+        taken = taken + 0.5
+        if self.n_steps_ is None:
+            return self.lr * min(1.0, taken / _RISE, math.sqrt(_PLATEAU / taken))
+        share = taken / self.n_steps_
+        return self.lr * min(1.0, share / _WARMUP) * 0.5 * (1.0 + math.cos(math.pi * share))
 
     def _train(self, iterator, step_fn):
         self._set_training(True)
+        if self._can_replay(iterator.rows):
+            mean, n_rows = self._replay(iterator), len(iterator.rows)
+        else:
+            mean, n_rows = self._step_by_step(iterator, step_fn)
+        if not self.hooked_:
+            self._record_batch("train", mean, n_rows)
+        self.loss_curve_.append(self._record("train_loss", mean))
+        if not math.isfinite(mean):
+            self._diverge()
+        elif self.start_losses_ is None:
+            self._keep_while_finite()
+
+    def _can_replay(self, rows):
+        """Whether a step is the same every time, but for what is on the device."""
+        return (
+            is_captured(self.device)
+            and type(rows) is Rows
+            and isinstance(self.optimizer_, REPLAYED)
+            and isinstance(self.optimizer_.param_groups[0]["lr"], torch.Tensor)
+            and self.scheduled_
+            and not self.hooked_
+            and self.n_steps_ is not None
+            and getattr(self.module_, "warmup", 1.0) == 1.0
+            and getattr(self.module_.corruption, "can_be_captured", True)
+        )
+
+    def _replay(self, iterator):
+        if self.graphed_ is None:
+            rates = [self._rate(taken) for taken in range(self.n_steps_ or 0)]
+            rates_there = torch.tensor(rates, device=self.device)
+            self.graphed_ = GraphedSteps(self, iterator.rows, rates_there)
+            self.graphed_.taken.fill_(self.n_steps_taken_)
+        order = iterator.rows.shuffled(iterator.generator)
+        self.n_steps_taken_ += math.ceil(len(order) / self.batch_size)
+        return self.graphed_.epoch(order)
+
+    def _step_by_step(self, iterator, step_fn):
         losses, sizes = [], []
         for batch in iterator:
             if self.hooked_:
@@ -369,13 +421,7 @@ class AutoencoderNet(NeuralNet):
                 self._record_batch("train", losses[-1].item(), sizes[-1], new=False)
                 self.notify("on_batch_end", batch=batch, training=True, **step)
         mean = np.average(torch.stack(losses).double().cpu().numpy(), weights=sizes)
-        if not self.hooked_:
-            self._record_batch("train", mean, sum(sizes))
-        self.loss_curve_.append(self._record("train_loss", mean))
-        if not math.isfinite(mean):
-            self._diverge()
-        elif self.start_losses_ is None:
-            self._keep_while_finite()
+        return mean, sum(sizes)
 
     def _validate(self, iterator):
         losses = self._held_out_losses(iterator)

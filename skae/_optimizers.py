@@ -4,6 +4,8 @@ import inspect
 
 import torch
 
+from ._graph import is_captured
+
 
 class LeanAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW(fused=True)` without its bookkeeping; the numbers are the same.
@@ -70,10 +72,17 @@ _EPS = 1e-5
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": LeanAdamW, "sgd": torch.optim.SGD}
 
 
-def optimizer_arguments(optimizer, weight_decay):
-    """Skorch's parameters for an optimiser given by name or class."""
+def optimizer_arguments(optimizer, weight_decay, lr, device):
+    """Skorch's parameters for an optimiser given by name or class.
+
+    On CUDA one that is given by name has its learning rate in a tensor on the device, so
+    that its steps can be captured in a graph.
+    """
     named = isinstance(optimizer, str)
-    optimizer = OPTIMIZERS[optimizer] if named else optimizer
+    captured = named and is_captured(str(device))
+    if named:
+        optimizer = OPTIMIZERS[optimizer]
+        optimizer = torch.optim.AdamW if captured and optimizer is LeanAdamW else optimizer
     if not issubclass(optimizer, torch.optim.Optimizer):
         raise ValueError(
             "optimizer must be 'adam', 'adamw', 'sgd' or a torch.optim.Optimizer subclass, "
@@ -90,4 +99,8 @@ def optimizer_arguments(optimizer, weight_decay):
             arguments["optimizer__momentum"] = 0.9
         if "eps" in known:
             arguments["optimizer__eps"] = _EPS
+        if captured:
+            arguments["optimizer__lr"] = torch.tensor(lr, device=device)
+            if "capturable" in known:
+                arguments["optimizer__capturable"] = True
     return arguments

@@ -1,4 +1,4 @@
-"""Intra-op threads that suit the size of the work."""
+"""Settings of torch that suit the work, put back when it is done."""
 
 import contextlib
 import functools
@@ -24,6 +24,25 @@ def suitable_threads(work):
     if work >= _WORTH_THREADS:
         return contextlib.nullcontext()
     return _controller().limit(limits=1, user_api="openmp")
+
+
+@contextlib.contextmanager
+def tensor_floats(wanted, device):
+    """A context in which CUDA's float32 matrix products may use TF32.
+
+    PyTorch has this setting for the whole process alone; it is put back.
+    """
+    import torch
+
+    if not (wanted and device.startswith("cuda")):
+        yield
+        return
+    settings = torch.backends.cuda.matmul
+    before, settings.allow_tf32 = settings.allow_tf32, True
+    try:
+        yield
+    finally:
+        settings.allow_tf32 = before
 
 
 @functools.cache

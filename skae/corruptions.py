@@ -94,9 +94,13 @@ class SaltAndPepper(_Replacement):
     def __init__(self, level, table):
         super().__init__(level, table)
         self._ends = (np.stack([table.low, table.high]) - table.mean) / table.scale
+        self._tensors = {}  # of the ends, by dtype and device
 
     def _values(self, x, generator):
-        low, high = torch.as_tensor(self._ends, dtype=x.dtype, device=x.device)
+        key = x.dtype, x.device
+        if key not in self._tensors:
+            self._tensors[key] = torch.as_tensor(self._ends, dtype=x.dtype, device=x.device)
+        low, high = self._tensors[key]
         coin = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return torch.where(coin < 0.5, low, high)
 
@@ -124,6 +128,7 @@ class Custom:
     """
 
     takes_raw_rows = True
+    can_be_captured = False
     _copies = 5
 
     def __init__(self, function, level, table, rng):

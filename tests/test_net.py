@@ -76,6 +76,82 @@ def test_rounding_is_not_amplified(bent):
     np.testing.assert_allclose(codes[0], codes[1], atol=1e-3 * np.abs(codes[0]).max())
 
 
+@pytest.fixture
+def captured_on_cpu(monkeypatch):
+    """As on CUDA, but for the graph: a replay runs the step."""
+    from skae import _graph, _net, _optimizers
+
+    replays = []
+
+    def capture(step, generator):
+        for _ in range(3):
+            step()
+        return lambda: (replays.append(1), step())
+
+    for module in (_net, _optimizers):
+        monkeypatch.setattr(module, "is_captured", lambda device: True)
+    monkeypatch.setattr(_graph, "capture", capture)
+    return replays
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer, DenoisingAutoencoder])
+def test_replayed_steps_do_what_steps_do(cls, optimizer, bent, request):
+    options = {"max_epochs": 5, "random_state": 0, "optimizer": optimizer, "lr": 1e-3}
+    if cls is DenoisingAutoencoder:
+        options["corruption"] = "salt_and_pepper"
+    if cls is VAETransformer:
+        options["beta_warmup"] = 2  # these epochs go step by step
+    expected = cls(2, **options).fit(bent)
+    replays = request.getfixturevalue("captured_on_cpu")
+    model = cls(2, **options).fit(bent)
+    n_whole = (len(bent) - 60) // model.net_.batch_size
+    assert len(replays) == n_whole * (4 if cls is VAETransformer else 5)
+    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-4)
+    np.testing.assert_allclose(model.validation_curve_, expected.validation_curve_, rtol=1e-4)
+    np.testing.assert_allclose(
+        model.transform(bent), expected.transform(bent), atol=1e-3 * np.abs(bent).max()
+    )
+
+
+def test_what_cannot_be_replayed_is_not(captured_on_cpu, bent):
+    class Hook(Callback):
+        def on_batch_end(self, net, **kwargs):
+            pass
+
+    options = {"max_epochs": 2, "random_state": 0}
+    AutoencoderTransformer(2, callbacks=[Hook()], **options).fit(bent)
+    AutoencoderTransformer(2, optimizer=torch.optim.Adagrad, **options).fit(bent)
+    AutoencoderTransformer(2, **options).partial_fit(bent)
+    DenoisingAutoencoder(2, corruption=lambda X, level, rng: X, **options).fit(bent)
+    assert not captured_on_cpu
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
+def test_bfloat16_trains_nearly_as_well_and_leaves_the_start_exact(cls, bent):
+    options = {"max_epochs": 40, "random_state": 0}
+    single = cls(2, **options).fit(bent)
+    half = cls(2, precision="bf16", **options).fit(bent)
+    start = cls(2, max_epochs=0).fit(bent)
+    assert half.score(bent) - start.score(bent) > 0.7 * (single.score(bent) - start.score(bent))
+    assert (half.transform(bent) != single.transform(bent)).any()
+    untrained = cls(2, precision="bf16", max_epochs=0).fit(bent)
+    np.testing.assert_array_equal(untrained.transform(bent), start.transform(bent))
+
+
+def test_tensor_floats_are_for_the_time_of_training(bent):
+    from skae._threads import tensor_floats
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    with tensor_floats(True, "cuda"):
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32 == before
+    with tensor_floats(True, "cpu"):
+        assert torch.backends.cuda.matmul.allow_tf32 == before
+    AutoencoderTransformer(2, precision="tf32", max_epochs=1).fit(bent)
+    assert torch.backends.cuda.matmul.allow_tf32 == before
+
+
 def test_lean_optimizer_makes_the_steps_of_torch():
     from skae._optimizers import LeanAdamW
 

@@ -226,6 +226,27 @@ def test_pairs(bent, tmp_path, monkeypatch):
     np.testing.assert_allclose(denoised, reference.denoise(noisy), atol=1e-12)
 
 
+def test_what_fits_on_a_gpu_is_put_there_whole(bent, monkeypatch):
+    monkeypatch.setattr("skae._base._fits_on", lambda device, X: True)
+    options = {"max_epochs": 30, "random_state": 0}
+    X = Slices(bent)
+    model = AutoencoderTransformer(2, **options).fit(X)
+    assert X.read == 2 * len(bent)  # the moments and the copy, whatever the epochs
+    assert model.score(bent) > AutoencoderTransformer(2, max_epochs=0).fit(bent).score(bent)
+
+
+def test_products_on_another_device(bent):
+    calls = []
+
+    def gram(rows):
+        calls.append(len(rows))
+        return rows.T @ rows
+
+    table = Table.of(bent, None, gram)
+    assert sum(calls) == 400
+    np.testing.assert_array_equal(table.covariance(), Table.of(bent).covariance())
+
+
 def test_no_rows_held_out(bent):
     model = AutoencoderTransformer(2, max_epochs=2, validation_fraction=None).fit(Slices(bent))
     assert len(model.validation_curve_) == 0
