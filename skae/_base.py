@@ -761,8 +761,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         import torch
 
-        with torch.no_grad():
-            x = np.require(x, requirements=["C", "W"])
+        x = np.require(x, requirements=["C", "W"])
+        with torch.inference_mode():
             out = function(torch.from_numpy(x).to(device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
             assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)

@@ -25,12 +25,12 @@ def in_blocks(function, X, width):
     width : int
         Numbers that the widest array inside `function` holds per row.
     """
-    size = max(1, _BLOCK // max(width, X.shape[1])) * X.shape[1]
-    out = None
+    step = max(1, _BLOCK // max(width, X.shape[1]))
+    if len(X) <= step and isinstance(X, np.ndarray):
+        return function(X)
+    size, out = step * X.shape[1], None
     for first, block in blocks(X, size):
         part = function(block)
-        if len(part) == len(X):
-            return part
         if out is None:
             out = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
         out[first : first + len(part)] = part

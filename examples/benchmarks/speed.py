@@ -83,7 +83,8 @@ def raw_epochs(module, train, valid, epochs, batch_size, lr, device="cpu", loss_
 
 
 def _raw_epochs(module, train, valid, epochs, batch_size, lr, device, loss_curve):
-    optimizer = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=0.01, fused=True)
+    options = {"weight_decay": 0.01, "eps": 1e-5, "fused": True}
+    optimizer = torch.optim.AdamW(module.parameters(), lr=lr, **options)
     order = Streams(0).torch("shuffle")
     steps, taken, best, seconds = epochs * math.ceil(len(train) / batch_size), 0, math.inf, []
     for _ in range(epochs):
@@ -177,7 +178,7 @@ def measure_epochs(rows, arguments):
 
 def measure_epoch(rows, arguments, name, n, d, hidden, k, batch_size, limit, gain):
     n = max(n // 100, 100) if arguments.tiny else n
-    epochs = 2 if arguments.tiny else max(3, 60_000 // n)
+    epochs = 2 if arguments.tiny else max(5, 60_000 // n)
     X = table(n, d)
     options = {"latent_dim": k, "hidden_layer_sizes": hidden, "batch_size": batch_size}
     options |= {"lr": 1e-3, "max_epochs": epochs, "device": arguments.device}
