@@ -33,7 +33,7 @@ _SHARED_PARAMETERS = """\
         to keep, as in PCA.
     hidden_layer_sizes : int or array-like of int, default=(128, 64)
         Widths of the encoder's hidden layers; the decoder mirrors them.
-    activation : str, default="gelu"
+    activation : str, default="silu"
         Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
         "relu", "selu", "silu", "softplus" or "tanh".
     init : {"pca", "random"}, default="pca"
@@ -159,7 +159,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     latent_dim: int | float = 2
     _: KW_ONLY
     hidden_layer_sizes: int | Sequence[int] = (128, 64)
-    activation: str = "gelu"
+    activation: str = "silu"
     init: str = "pca"
     likelihood: str = "gaussian"
     lr: float = 2e-3

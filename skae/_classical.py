@@ -22,6 +22,7 @@ from ._sources import Stream, blocks, is_small
 _DENSITY_FLOOR = 1e-20
 _ERROR_FLOOR = 1e-9
 _EXACT_WIDTH = 2048  # features up to which a covariance is formed
+_EXACT_LENGTH = 1024  # rows or features, whichever are fewer, up to which there is an SVD
 _SKETCH = 512  # axes beyond those asked for that a sketch of a large, wide table has
 _SEARCH_ROWS = 5000  # rows that a line search looks at
 
@@ -145,13 +146,15 @@ class Table:
         """Eigenvalues of the covariance, falling, and eigenvectors as columns.
 
         As in scikit-learn's PCA there are min(n, d) eigenvalues, and the sign of an axis
-        makes its largest entry positive. Of a table that is both wide and large only the
-        first axes are found, enough for `latent_dim`, and the eigenvalues after them are
-        given as their mean.
+        makes its largest entry positive. Of a table that is both wide and long, for which
+        scikit-learn turns to random projections too, only the first axes are found, enough
+        for `latent_dim`, and the eigenvalues after them are given as their mean.
         """
+        n_short = min(self.X.shape)
+        share = not isinstance(latent_dim, numbers.Integral)
         if self.products is not None:
             values, axes = _eigh(self.covariance())
-        elif is_small(self.X):
+        elif is_small(self.X) and (n_short <= _EXACT_LENGTH or share):
             rows = np.concatenate(list(self.standardised()))
             _, singular, axes = np.linalg.svd(rows, full_matrices=False)
             values, axes = singular**2 / (len(rows) - 1), axes.T
@@ -186,6 +189,11 @@ class Table:
         )
         values = np.maximum(singular**2 - nudge, 0.0)
         total = (self.variance / np.square(self.scale)).sum()
+        if wanted == 0 and values.sum() < latent_dim * total:
+            raise ValueError(
+                f"latent_dim={latent_dim} takes more than {width} codes of this large and wide "
+                "table. Say how many with an int."
+            )
         left = max(total - values.sum(), 0.0) / max(rank - width, 1)
         return np.append(values, np.full(rank - width, min(left, values[-1]))), axes
 

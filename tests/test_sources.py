@@ -294,6 +294,7 @@ def test_leading_axes_of_a_wide_table(monkeypatch):
     X += rng.standard_normal(X.shape) + 50.0
     monkeypatch.setattr("skae._classical._SKETCH", 40)
     monkeypatch.setattr("skae._classical._EXACT_WIDTH", 100)
+    monkeypatch.setattr("skae._classical._EXACT_LENGTH", 100)
     pca = PCA(4, svd_solver="full").fit(X)
     best = np.square(X - pca.inverse_transform(pca.transform(X))).sum()
     for source, bound in ((X, 1.0001), (Slices(X), 1.01)):
@@ -305,3 +306,15 @@ def test_leading_axes_of_a_wide_table(monkeypatch):
     scale = Table.of(X).scale
     np.testing.assert_allclose(values[:4] * scale**2, pca.explained_variance_, rtol=1e-3)
     assert values.sum() * scale**2 == pytest.approx(X.var(axis=0, ddof=1).sum())
+
+
+def test_a_share_of_variance_that_a_sketch_does_not_reach(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((150, 200))
+    monkeypatch.setattr("skae._classical._SKETCH", 20)
+    monkeypatch.setattr("skae._classical._EXACT_LENGTH", 100)
+    with pytest.raises(ValueError, match=r"latent_dim=0\.9 takes more than 20 codes"):
+        AutoencoderTransformer(0.9).fit(X)
+    few = AutoencoderTransformer(0.1, max_epochs=0).fit(X)
+    monkeypatch.setattr(_sources, "RESIDENT", 100_000)  # where there is memory it is exact
+    assert AutoencoderTransformer(0.9, max_epochs=0).fit(X).latent_dim_ > 80
+    assert AutoencoderTransformer(0.1, max_epochs=0).fit(X).latent_dim_ == few.latent_dim_

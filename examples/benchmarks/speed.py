@@ -66,7 +66,7 @@ class Autoencoder(torch.nn.Module):
         sizes = [n_features, *hidden, latents, *hidden[::-1], n_features]
         layers = []
         for fan_in, fan_out in itertools.pairwise(sizes):
-            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.GELU()]
+            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.SiLU()]
         del layers[2 * len(hidden) + 1]  # the codes are linear
         self.layers = torch.nn.Sequential(*layers[:-1])
 
