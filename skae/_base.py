@@ -63,9 +63,9 @@ _SHARED_PARAMETERS = """\
     device : str, default="auto"
         "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
     precision : {"float32", "tf32", "bf16"}, default="float32"
-        Of the networks' matrix products in training: "tf32" is for CUDA, "bf16" for
-        devices that are quick at it. The classical start, the choice of the epoch and
-        inference are not affected.
+        Of matrix products in training steps: "tf32" is for CUDA, "bf16" (of the networks
+        alone) for devices that are quick at it. The classical start, the choice of the
+        epoch and inference are not affected.
     callbacks : list of skorch callbacks or None, default=None
     warm_start : bool, default=False
         Whether a further `fit` goes on from the fitted weights.
@@ -240,7 +240,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X : array-like of shape (n_samples, n_features)
             Finite numbers; at least 2 rows. A large memory map, zarr, h5py or dask
             array, or data frame of several types or of Arrow's, is read by blocks and
-            never loaded whole.
+            never loaded whole. If it has more than 2,048 columns its closed form is
+            approximate.
         y : Ignored
             Present because a Pipeline passes labels.
 
@@ -338,6 +339,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Train for one epoch on a chunk, judged on rows held out of all chunks."""
         previous = vars(self).get("net_")
         before = vars(self).get("_chunks") or Chunks(Streams(self.random_state).seed)
+        # Rows held out of chunks of another kind are of no use to those of this.
+        before = before.of_kind((X_clean is not None, callable(vars(self).get("corruption"))))
         streams = before.streams()
         job = self._prepare(X, X_clean, previous, streams, before)
         chunks = before.after(job.split.valid, streams)
@@ -358,9 +361,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if first:
             self.loss_curve_ = self.validation_curve_ = np.empty(0)
             self._total_variance = _total_variance(job.table)
-        held_out_curve = net.validation_curve_[0 if first else 1 :]
         self.loss_curve_ = np.append(self.loss_curve_, net.loss_curve_)
-        self.validation_curve_ = np.append(self.validation_curve_, held_out_curve)
+        new = net.validation_curve_[0 if first else 1 :]
+        if len(self.validation_curve_) or len(new):  # unknown losses are NaN
+            curve = np.full(self.n_iter_ + 1, np.nan)
+            curve[: len(self.validation_curve_)] = self.validation_curve_
+            curve[len(curve) - len(new) :] = new
+            self.validation_curve_ = curve
         # Rows of earlier chunks too, as far as they are still known.
         inputs, table = job.inputs.sample, job.table.sample
         same = inputs is table
@@ -891,7 +898,7 @@ def _fits_on(device, X):
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
-    return 2 * 4 * X.shape[0] * X.shape[1] < free
+    return 4 * 4 * X.shape[0] * X.shape[1] < free
 
 
 def _gram_on(device):

@@ -20,10 +20,17 @@ class Chunks:
     n_held_out: int = 0  # of all chunks, those that are no longer here included
     x: np.ndarray | None = None  # the sample, as the encoder reads it
     target: np.ndarray | None = None  # and what the decoder should answer
+    kind: tuple = ()  # of chunks that the sample is from
 
     def streams(self):
         """Random streams of the chunk that comes next."""
         return Streams(seed=Streams(seed=self.seed).integer(f"chunk {self.n_chunks}"))
+
+    def of_kind(self, kind):
+        """The same, without a sample if that is from chunks of another kind."""
+        if kind == self.kind:
+            return self
+        return replace(self, n_held_out=0, x=None, target=None, kind=kind)
 
     def to_hold_out(self, n_features):
         """The least and the most rows of the next chunk that are worth holding out."""

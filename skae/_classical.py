@@ -75,17 +75,17 @@ class Table:
 
         Notes
         -----
-        Moments are taken around the mean of the first block, so a large mean costs no
-        precision. The covariance is there for moderate widths of tables that are not wider
-        than long; for others `principal_axes` reads the rows.
+        Moments of blocks are taken around their own means and put together (Chan, Golub &
+        LeVeque 1983), so a large mean costs no precision. The covariance is there for
+        moderate widths of tables that are not wider than long; for others `principal_axes`
+        reads the rows.
         """
         n_samples, n_features = X.shape
-        total, squares = np.zeros(n_features), np.zeros(n_features)
+        mean, squares = np.zeros(n_features), np.zeros(n_features)
         low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
         narrow = n_features <= min(n_samples, _EXACT_WIDTH)
         products = np.zeros((n_features, n_features)) if narrow else None
         sample = X if kept is None else np.empty((len(kept), n_features), dtype=X.dtype)
-        centre = None
         with np.errstate(over="ignore", invalid="ignore"):
             for first, block in blocks(X):
                 low = np.minimum(low, block.min(axis=0))
@@ -93,23 +93,24 @@ class Table:
                 if kept is not None:
                     here = slice(*np.searchsorted(kept, [first, first + len(block)]))
                     sample[here] = block[kept[here] - first]
-                if centre is None:
-                    centre = block.mean(axis=0, dtype=np.float64)
+                centre = block.mean(axis=0, dtype=np.float64)
                 rows = block - centre
-                total += rows.sum(axis=0)
+                shift = centre - mean
+                mean = mean + shift * (len(block) / (first + len(block)))
+                between = len(block) * first / (first + len(block))
                 if narrow:
                     products += gram(rows) if gram else rows.T @ rows
+                    if first:
+                        products += between * np.outer(shift, shift)
                 else:
-                    squares += np.square(rows, out=rows).sum(axis=0)
-            shift = total / n_samples
+                    squares += np.square(rows, out=rows).sum(axis=0) + between * shift**2
             if narrow:
-                products -= n_samples * np.outer(shift, shift)
                 products /= max(n_samples - 1, 1)
-                variance = np.maximum(products.diagonal(), 0.0)
+                squares = products.diagonal()
             else:
-                variance = np.maximum(squares - n_samples * shift**2, 0.0) / max(n_samples - 1, 1)
+                squares /= max(n_samples - 1, 1)
+            variance = np.maximum(squares, 0.0)
             scale = np.sqrt(variance.mean())
-        mean = centre + shift
         if not np.isfinite(scale):
             raise ValueError(
                 "The variance of X must be finite in float64, however: it is "
@@ -139,8 +140,10 @@ class Table:
         if self.products is not None:
             scale = np.broadcast_to(self.scale, self.mean.shape)
             return self.products / np.outer(scale, scale)
-        rows = np.concatenate(list(self.standardised()))
-        return rows.T @ rows / (len(rows) - 1)
+        product = np.zeros((len(self.mean), len(self.mean)))
+        for rows in self.standardised():
+            product += rows.T @ rows
+        return product / (len(self.X) - 1)
 
     def principal_axes(self, latent_dim):
         """Eigenvalues of the covariance, falling, and eigenvectors as columns.
@@ -165,14 +168,14 @@ class Table:
     def _leading_axes(self, latent_dim):
         """By Nystrom's approximation of the covariance (Tropp et al. 2017).
 
-        One pass over a stream; in memory, where a pass is cheap, four, each of which
+        Two passes over a stream; in memory, where a pass is cheap, four, each of which
         makes the sketch look closer at the leading axes (Halko et al. 2011).
         """
         rank = min(self.X.shape)
         wanted = latent_dim if isinstance(latent_dim, numbers.Integral) else 0
         width = min(rank, wanted + _SKETCH)
         basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
-        for _ in range(1 if isinstance(self.X, Stream) else 4):
+        for _ in range(2 if isinstance(self.X, Stream) else 4):
             basis = np.linalg.qr(basis)[0]
             sketch = np.zeros_like(basis)
             for rows in self.standardised():
@@ -180,14 +183,14 @@ class Table:
             sketch /= len(self.X) - 1
             basis, previous = sketch, basis
         # A little of the identity keeps the Cholesky factor in existence.
-        nudge = 1e-12 * np.linalg.norm(sketch)
+        nudge = 1e-12 * np.linalg.norm(sketch) + 1e-100
         sketch += nudge * previous
         core = previous.T @ sketch
         factor = np.linalg.cholesky((core + core.T) / 2.0)
         axes, singular, _ = np.linalg.svd(
             solve_triangular(factor, sketch.T, lower=True).T, full_matrices=False
         )
-        values = np.maximum(singular**2 - nudge, 0.0)
+        values = np.where(singular**2 > 10.0 * nudge, singular**2 - nudge, 0.0)
         total = (self.variance / np.square(self.scale)).sum()
         if wanted == 0 and values.sum() < latent_dim * total:
             raise ValueError(

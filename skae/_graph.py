@@ -86,7 +86,13 @@ class GraphedSteps:
             for parameter, values in optimizer.state.items()
         }
         weights = [value.clone() for value in self.net.module_.state_dict().values()]
-        replay = capture(self._next, self.net.noise_)
+
+        def trial():
+            self.position.zero_()
+            self.taken.copy_(taken)
+            self._next()
+
+        replay = capture(trial, self._next, self.net.noise_)
         with torch.no_grad():
             torch._foreach_copy_(list(self.net.module_.state_dict().values()), weights)
             for parameter, values in optimizer.state.items():
@@ -99,16 +105,17 @@ class GraphedSteps:
         return replay
 
 
-def capture(step, generator):
-    """A callable that replays `step`, which has been run a few times before."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
+def capture(trial, step, generator):
+    """A callable that replays `step`, after a few runs of `trial` to warm up."""
+    with torch.cuda.device(generator.device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                trial()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(generator)
+        with torch.cuda.graph(graph):
             step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        step()
     return graph.replay

@@ -79,7 +79,7 @@ class AutoencoderModule(nn.Module):
         self.autocast = False  # whether networks are trained in bfloat16
 
     def _through(self, network, x):
-        """What a network makes of x; the linear path is never in lower precision."""
+        """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
         if not (self.autocast and self.training):
             return network(x)
         with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):

@@ -1,6 +1,5 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
-import copy
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -119,6 +118,7 @@ class AutoencoderNet(NeuralNet):
         self.inference_modules_ = {}
         self.best_epoch_: Any = None
         self.working_: Any = None  # weights that further chunks go on from
+        self.loaded_memory_: Any = None  # of an optimiser, until there is one
         self.n_steps_on_chunks_ = 0
         self.module_.beta = self.beta
         self.module_.autocast = self.precision == "bf16"
@@ -163,7 +163,7 @@ class AutoencoderNet(NeuralNet):
         """
         self._prepare(X)
         try:
-            with self._threads(), tensor_floats(self.precision == "tf32", self.device):
+            with self._threads():
                 self._epochs(X, self.max_epochs)
         finally:
             self._leave(self.best_)
@@ -173,8 +173,8 @@ class AutoencoderNet(NeuralNet):
         """One pass over a chunk of rows; then the weights that held-out rows like best.
 
         Training goes on from where the last chunk ended, whichever weights were kept
-        then. The choice is among the latest, those kept so far and the start, which the
-        others have to beat as in `_judge`.
+        then. The latest replace those kept so far if they beat the start as in `_judge`,
+        and the start does if it clearly beats those.
 
         Returns
         -------
@@ -187,7 +187,7 @@ class AutoencoderNet(NeuralNet):
         _copy(kept if self.working_ is None else self.working_, self._weights())
         choices, chosen = {"start": start, "kept": kept}, kept
         try:
-            with self._threads(), tensor_floats(self.precision == "tf32", self.device):
+            with self._threads():
                 self._epochs(split, 1)
             if self.stopping_:  # the loss was not finite
                 self.optimizer_.state.clear()
@@ -207,9 +207,14 @@ class AutoencoderNet(NeuralNet):
         for name, weights in choices.items():
             _copy(weights, self._weights())
             losses[name] = self._held_out_losses(self.get_iterator(held_out))
-        start = losses["start"]
-        better = [name for name in choices if self._is_clear(start - losses[name])]
-        return min(["start", *better], key=lambda name: losses[name].mean())
+        # What was kept has been accepted: it only falls to what is clearly better.
+        start, choice = losses["start"], "kept"
+        if self._is_clear(losses["kept"] - start):
+            choice = "start"
+        latest = losses.get("latest")
+        if latest is not None and self._is_clear(start - latest):
+            choice = "latest" if latest.mean() < losses[choice].mean() else choice
+        return choice
 
     def go_on_from(self, other):
         """Take over what another net has learned, and where it was on its way."""
@@ -218,11 +223,25 @@ class AutoencoderNet(NeuralNet):
         self.n_steps_on_chunks_ = other.n_steps_on_chunks_
         if self.working_ is not None:
             self.working_ = [value.to(self.device) for value in other.working_]
-            if type(other.optimizer_) is type(self.optimizer_):
+            name, memory = other._optimizer_memory()
+            if name == type(self.optimizer_).__name__:
                 groups = self.optimizer_.state_dict()["param_groups"]
-                state = copy.deepcopy(other.optimizer_.state_dict()["state"])
+                state = {
+                    number: {k: torch.as_tensor(v) for k, v in values.items()}
+                    for number, values in memory.items()
+                }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
         self.history_ = History(other.history)
+
+    def _optimizer_memory(self):
+        """The optimiser's name and what it remembers of every parameter, as arrays."""
+        if self.loaded_memory_ is not None:
+            return self.loaded_memory_
+        state = self.optimizer_.state_dict()["state"]
+        memory = {
+            number: {k: _plain(v) for k, v in values.items()} for number, values in state.items()
+        }
+        return type(self.optimizer_).__name__, memory
 
     def _threads(self):
         largest = max(value.numel() for value in self.module_.parameters())
@@ -299,7 +318,7 @@ class AutoencoderNet(NeuralNet):
     def to_arrays(self):
         """What `from_arrays` needs to make this net again, without torch objects."""
         weights = {name: value.cpu().numpy() for name, value in self.module_.state_dict().items()}
-        history = [{k: v for k, v in row.items() if k != "batches"} for row in self.history]
+        history = [{k: _plain(v) for k, v in row.items() if k != "batches"} for row in self.history]
         working = (
             None if self.working_ is None else [value.cpu().numpy() for value in self.working_]
         )
@@ -309,6 +328,7 @@ class AutoencoderNet(NeuralNet):
             "best_epoch": self.best_epoch_,
             "working": working,
             "n_steps_on_chunks": self.n_steps_on_chunks_,
+            "optimizer": None if working is None else self._optimizer_memory(),
         }
 
     def from_arrays(self, arrays):
@@ -321,6 +341,7 @@ class AutoencoderNet(NeuralNet):
         if arrays["working"] is not None:
             self.working_ = [torch.tensor(value).to(self.device) for value in arrays["working"]]
         self.n_steps_on_chunks_ = arrays["n_steps_on_chunks"]
+        self.loaded_memory_ = arrays["optimizer"]
         return self
 
     # The epochs
@@ -373,10 +394,11 @@ class AutoencoderNet(NeuralNet):
 
     def _train(self, iterator, step_fn):
         self._set_training(True)
-        if self._can_replay(iterator.rows):
-            mean, n_rows = self._replay(iterator), len(iterator.rows)
-        else:
-            mean, n_rows = self._step_by_step(iterator, step_fn)
+        with tensor_floats(self.precision == "tf32", self.device):
+            if self._can_replay(iterator.rows):
+                mean, n_rows = self._replay(iterator), len(iterator.rows)
+            else:
+                mean, n_rows = self._step_by_step(iterator, step_fn)
         if not self.hooked_:
             self._record_batch("train", mean, n_rows)
         self.loss_curve_.append(self._record("train_loss", mean))
@@ -420,7 +442,7 @@ class AutoencoderNet(NeuralNet):
             if self.hooked_:
                 self._record_batch("train", losses[-1].item(), sizes[-1], new=False)
                 self.notify("on_batch_end", batch=batch, training=True, **step)
-        mean = np.average(torch.stack(losses).double().cpu().numpy(), weights=sizes)
+        mean = np.average(torch.stack(losses).cpu().double().numpy(), weights=sizes)
         return mean, sum(sizes)
 
     def _validate(self, iterator):
@@ -439,7 +461,7 @@ class AutoencoderNet(NeuralNet):
         with torch.no_grad():
             losses = torch.cat([self.module_(*batch, generator) for batch in iterator])
         # Rows that noise makes uncertain come several times over: see get_iterator.
-        return losses.double().cpu().numpy().reshape(-1, len(iterator.rows)).mean(axis=0)
+        return losses.cpu().double().numpy().reshape(-1, len(iterator.rows)).mean(axis=0)
 
     def _judge(self, losses):
         """Keep this epoch if the held-out rows like it best, and the start less.
@@ -508,6 +530,11 @@ class AutoencoderNet(NeuralNet):
     def _in_units(self, loss):
         factor, offset = self.units
         return float(loss * factor + offset)
+
+
+def _plain(value):
+    """A tensor as an array, which it shares nothing with; anything else as it is."""
+    return value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else value
 
 
 def _copy(values, into):

@@ -53,7 +53,7 @@ class LeanAdamW(torch.optim.AdamW):
 
     def _begin(self, parameter):
         state = self.state[parameter]
-        state["step"] = torch.zeros(())
+        state["step"] = torch.zeros((), device=parameter.device)
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state

@@ -6,6 +6,7 @@ a memory map, a zarr, h5py or dask array, or a data frame, checks them and forge
 """
 
 import mmap
+import numbers
 
 import numpy as np
 from scipy.sparse import issparse
@@ -14,6 +15,7 @@ from sklearn.utils import assert_all_finite
 RESIDENT = 2**25  # numbers of a table that may be copied whole
 _BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
 _FINE = 2**15  # numbers read at a time in shuffled order from storage without chunks ...
+_LARGEST = 2**24  # numbers of a chunk that is read at once
 _FINEST = 2**12  # ... and from memory
 
 
@@ -73,9 +75,12 @@ class Stream:
 
     def step(self, *, fine=False):
         """Rows to read at a time, in order or (`fine`) in any."""
-        if self._chunk is not None:
-            return self._chunk
-        return max(1, (_FINE if fine else _BLOCK) // self.shape[1])
+        rows = max(1, (_FINE if fine else _BLOCK) // self.shape[1])
+        if self._chunk is None:
+            return rows
+        if self._chunk < rows:
+            return rows // self._chunk * self._chunk
+        return min(self._chunk, max(1, _LARGEST // self.shape[1]))
 
 
 def is_small(X):
@@ -103,7 +108,9 @@ def is_stream(X):
     if isinstance(X, Stream):
         return True
     shape: tuple = getattr(X, "shape", ())
-    if len(shape) != 2 or issparse(X) or is_small(X):
+    if len(shape) != 2 or not all(isinstance(size, numbers.Real) for size in shape):
+        return False
+    if issparse(X) or is_small(X):
         return False
     if hasattr(X, "iloc"):  # of one numpy dtype it is an array already
         dtypes = set(X.dtypes)

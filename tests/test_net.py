@@ -83,9 +83,9 @@ def captured_on_cpu(monkeypatch):
 
     replays = []
 
-    def capture(step, generator):
+    def capture(trial, step, generator):
         for _ in range(3):
-            step()
+            trial()
         return lambda: (replays.append(1), step())
 
     for module in (_net, _optimizers):
@@ -112,6 +112,15 @@ def test_replayed_steps_do_what_steps_do(cls, optimizer, bent, request):
     np.testing.assert_allclose(
         model.transform(bent), expected.transform(bent), atol=1e-3 * np.abs(bent).max()
     )
+
+
+@pytest.mark.parametrize("batch_size", [150, 300, 1000])
+def test_replays_with_hardly_a_batch(batch_size, bent, request):
+    options = {"max_epochs": 3, "random_state": 0, "batch_size": batch_size}
+    expected = AutoencoderTransformer(2, **options).fit(bent)
+    request.getfixturevalue("captured_on_cpu")
+    model = AutoencoderTransformer(2, **options).fit(bent)
+    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-4)
 
 
 def test_what_cannot_be_replayed_is_not(captured_on_cpu, bent):

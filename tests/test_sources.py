@@ -276,10 +276,38 @@ def test_a_pass_has_every_training_row_once(source, held_out):
         assert np.median(np.abs(np.diff(seen[0]))) > 20
 
 
-def test_blocks_of_chunks(bent, tmp_path):
+def test_moments_with_a_first_block_that_is_far_out():
+    X = np.random.default_rng(0).standard_normal((4000, 6))
+    X[:100] += 1e6
+    assert len(list(blocks(X))) > 1
+    table = Table.of(X)
+    np.testing.assert_allclose(table.covariance() * table.scale**2, np.cov(X.T), rtol=1e-9)
+    np.testing.assert_allclose(table.mean, X.mean(axis=0), rtol=1e-12)
+
+
+def test_a_wide_table_where_nothing_varies(monkeypatch):
+    monkeypatch.setattr("skae._classical._SKETCH", 20)
+    monkeypatch.setattr("skae._classical._EXACT_LENGTH", 100)
+    X = np.full((150, 200), 3.0)
+    np.testing.assert_allclose(AutoencoderTransformer(2, max_epochs=1).fit(X).reconstruct(X), X)
+
+
+def test_lazy_shapes(bent):
+    import dask.dataframe as frames
+
+    frame = frames.from_pandas(pd.DataFrame(bent, columns=list("abcdef")), npartitions=2)
+    assert not is_stream(frame)
+
+
+def test_blocks_of_chunks(bent, tmp_path, monkeypatch):
     X = Stream(as_zarr(bent, tmp_path))
     firsts, sizes = zip(*[(first, len(block)) for first, block in blocks(X, 300)], strict=True)
     assert firsts[:4] == (0, 50, 70, 120)  # chunks of 70, in parts of 300 numbers
+    assert X.step(fine=True) == 70
+    small = Stream(zarr.create_array(store=tmp_path / "Y.zarr", data=bent, chunks=(3, 6)))
+    assert small.step() == 99  # whole chunks, up to 600 numbers
+    monkeypatch.setattr(_sources, "_LARGEST", 240)
+    assert X.step(fine=True) == 40
     assert sum(sizes) == 400
     chosen = np.array([3, 69, 70, 399])
     np.testing.assert_array_equal(X[chosen], bent[chosen])
