@@ -301,7 +301,7 @@ def measure_inference(rows, arguments):
 
 def measure_search(rows, arguments):
     X = datasets.load_digits().data[: 200 if arguments.tiny else None]
-    model = AutoencoderTransformer(random_state=0, max_epochs=2 if arguments.tiny else 30)
+    model = AutoencoderTransformer(random_state=0, max_epochs=2 if arguments.tiny else 60)
     grid = {"latent_dim": [2, 4, 8]}
 
     def search(n_jobs):
