@@ -6,7 +6,7 @@ import functools
 from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of one matrix product from which on a second thread is worth waking.
-_WORTH_THREADS = 2**21
+_WORTH_THREADS = 2**23
 
 
 def suitable_threads(work):
