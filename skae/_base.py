@@ -294,6 +294,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         before = vars(self).copy()
         self.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         try:
+            self._validate_params()
             interrupt = fit(X, X_clean)
         except BaseException:
             self.__dict__.clear()
@@ -380,7 +381,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _prepare(self, X, X_clean, previous, streams, chunks=None):
         """Everything that comes before training, or an error where a rule is broken."""
-        self._validate_params()
         device = _find_device(self.device)
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
         self._check_latent_dim(X, previous)
