@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -15,15 +15,16 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, no_start, some_rows
 from ._random import Streams
-from ._sources import Stream, is_small, is_stream
+from ._sources import Stacked, Stream, blocks, is_small, is_stream
 
 _FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
+_AXES: dict[Any, tuple] = {"conv": ("channels", "height", "width")}  # of rows for networks
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
 
@@ -31,8 +32,19 @@ _SHARED_PARAMETERS = """\
     latent_dim : int or float in (0, 1), default=2
         Number of codes. A float is the share of variance that the classical start is
         to keep, as in PCA.
-    hidden_layer_sizes : int or array-like of int, default=(128, 64)
-        Widths of the encoder's hidden layers; the decoder mirrors them.
+    network : {"mlp", "conv"} or callable, default="mlp"
+        What is trained on top of the classical start: fully connected layers, or
+        convolutions, each of which halves an image. A callable is called as
+        ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
+        encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
+        latent_dim) -> (batch, \\*input_shape).
+    input_shape : tuple of int or None, default=None
+        The shape of a row for networks that are not an MLP: (channels, height, width)
+        of an image. Rows may then come flat or in this shape, and come back as they
+        were given to `fit`. None takes the shape that X has.
+    hidden_layer_sizes : "auto", int or array-like of int, default="auto"
+        Widths of the encoder's hidden layers, or channels of its convolutions; the
+        decoder mirrors them. "auto" is (128, 64), and (32, 64) for convolutions.
     activation : str, default="silu"
         Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
         "relu", "selu", "silu", "softplus" or "tanh".
@@ -131,7 +143,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),
         ],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "network": [StrOptions({"mlp", "conv"}), callable],
+        "input_shape": ["array-like", None],
+        "hidden_layer_sizes": [
+            StrOptions({"auto"}),
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "activation": [
             StrOptions(
                 {"elu", "gelu", "identity", "leaky_relu", "logistic"}
@@ -158,7 +176,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     latent_dim: int | float = 2
     _: KW_ONLY
-    hidden_layer_sizes: int | Sequence[int] = (128, 64)
+    network: str | Callable = "mlp"
+    input_shape: Sequence[int] | None = None
+    hidden_layer_sizes: str | int | Sequence[int] = "auto"
     activation: str = "silu"
     init: str = "pca"
     likelihood: str = "gaussian"
@@ -214,17 +234,29 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return 1.0, 0.0
         return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
 
-    def _after_training(self, X, X_clean, rank):
+    def _pair(self, X, extra):
+        """What the encoder sees and what the decoder should answer, from validated rows.
+
+        `extra` is the variant's own argument of `fit`, or None.
+        """
+        return X, X
+
+    def _kind_of_chunk(self, extra):
+        """What has to be the same for held-out rows of two chunks to be kept together."""
+        return ()
+
+    def _after_training(self, inputs, rows, rank):
         """Set the variant's own fitted attributes, and what `sample` needs.
 
-        X are training rows (of a large table a sample), X_clean what they should be, and
-        `rank` is the most components that PCA would find in the whole table.
+        These are training rows (of a large table a sample) as the encoder sees them and as
+        the decoder should answer; `rank` is the most components that PCA would find in
+        the whole table.
         """
-        self._codes = self._encode(some_rows(X, _MAX_CODES)).astype(np.float64)
+        self._codes = self._encode(some_rows(inputs, _MAX_CODES)).astype(np.float64)
         if self._spec["likelihood"] == "gaussian":
             # As in PCA: per dimension that the codes leave.
-            remaining = (rank - self.latent_dim_) * (len(X) - 1)
-            error = self._squared_errors(X, None if X is X_clean else X_clean).sum()
+            remaining = (rank - self.latent_dim_) * (len(rows) - 1)
+            error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
             self.noise_variance_ = float(error / remaining) if remaining else 0.0
 
     def _announce(self):
@@ -289,13 +321,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         return self._guarded(self._partial_fit, X)
 
-    def _guarded(self, fit, X, X_clean=None):
+    def _guarded(self, fit, X, extra=None):
         """Run a fit that either succeeds or changes nothing."""
         before = vars(self).copy()
         self.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         try:
             self._validate_params()
-            interrupt = fit(X, X_clean)
+            interrupt = fit(X, extra)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -305,10 +337,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._announce()
         return self
 
-    def _fit(self, X, X_clean):
+    def _fit(self, X, extra):
         """Fit; answers the KeyboardInterrupt that ended training, or None."""
         previous = vars(self).get("net_") if self.warm_start else None
-        job = self._prepare(X, X_clean, previous, Streams(self.random_state))
+        job = self._prepare(X, extra, previous, Streams(self.random_state))
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         if previous is not None:
             net.module_.load_state_dict(previous.module_.state_dict())
@@ -336,14 +368,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt
 
-    def _partial_fit(self, X, X_clean):
+    def _partial_fit(self, X, extra):
         """Train for one epoch on a chunk, judged on rows held out of all chunks."""
         previous = vars(self).get("net_")
         before = vars(self).get("_chunks") or Chunks(Streams(self.random_state).seed)
         # Rows held out of chunks of another kind are of no use to those of this.
-        before = before.of_kind((X_clean is not None, callable(vars(self).get("corruption"))))
+        before = before.of_kind(self._kind_of_chunk(extra))
         streams = before.streams()
-        job = self._prepare(X, X_clean, previous, streams, before)
+        job = self._prepare(X, extra, previous, streams, before)
         chunks = before.after(job.split.valid, streams)
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         if previous is not None:
@@ -379,23 +411,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             inputs = table if same else inputs
         self._after_training(inputs, table, min(self.n_samples_, table.shape[1]))
 
-    def _prepare(self, X, X_clean, previous, streams, chunks=None):
+    def _prepare(self, X, extra, previous, streams, chunks=None):
         """Everything that comes before training, or an error where a rule is broken."""
         device = _find_device(self.device)
+        self._row_shape = tuple(getattr(X, "shape", ()))[1:]
+        if previous is None:
+            self._input_shape: tuple | None = self._find_input_shape()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
-        self._check_latent_dim(X, previous)
-        paired = X_clean is not None
-        X_clean = self._validate_clean(X, X_clean) if paired else X
+        seen, X = self._pair(X, extra)
+        self._check_latent_dim(seen, previous)
         n_held_out = self._n_held_out(X, chunks)
-        kept = _rows_to_keep(X_clean, n_held_out, streams)
-        table = Table.of(X_clean, kept, _gram_on(device))
+        kept = _rows_to_keep(X, n_held_out, streams)
+        table = Table.of(X, kept, _gram_on(device))
         if self.likelihood == "bernoulli":
             _check_range(table.low.min(), table.high.max())
         if previous is not None:  # rows go on being standardised as they were
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
-        inputs = Table.of(X, kept) if paired else table
-        corruption = None if paired else self._corruption_of(table, streams)
+        inputs = table if seen is X else Table.of(seen, kept)
+        corruption = self._corruption_of(table, streams) if inputs is table else None
         spec = self._describe(table, inputs, corruption, streams, previous)
         held_out = n_held_out if kept is None else kept[:n_held_out]
         split = self._split(table, inputs, held_out, spec, corruption, device, streams)
@@ -413,6 +447,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _describe(self, table, inputs, corruption, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
         spec = {
+            "network": self.network,
+            "input_shape": self._input_shape,
             "hidden_layer_sizes": self._hidden_layer_sizes(),
             "latent_dim": self.latent_dim,
             "activation": self.activation,
@@ -448,10 +484,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         elif corruption is not None and corruption.takes_raw_rows:
             x = Reader(inputs.X)
 
-        def rows(X, X_clean, index):
-            tensor = x.tensor(X, device)
+        def rows(seen, answered, index):
+            tensor = x.tensor(seen, device)
             same = target is x
-            return Rows(tensor, tensor if same else target.tensor(X_clean, device), index)
+            return Rows(tensor, tensor if same else target.tensor(answered, device), index)
 
         if is_small(table.X):
             order, n_held_out = _hold_out(table.X, held_out, streams.numpy("split"))
@@ -511,18 +547,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "verbose": self.verbose,
         }
 
-    def _make_networks(self, spec, n_outputs):
-        """Encoder with `n_outputs` outputs and its mirror image."""
+    def _make_networks(self, spec, n_codes):
+        """An encoder with so many outputs, and the decoder that belongs to it."""
         import torch
 
-        from .networks import mlp
+        from .networks import Sizes, make_networks
 
-        start, hidden = spec["start"], spec["hidden_layer_sizes"]
-        n_features = len(start.mean)
+        start = spec["start"]
+        n_read, latent_dim = start.encoder.shape
+        row = spec["input_shape"] or (len(start.mean),)
+        sizes = Sizes(row, n_codes, latent_dim, n_conditions=n_read - len(start.mean))
         generator = torch.Generator().manual_seed(spec["seed"])
-        rest = (spec["activation"], generator, spec["init"] != "random")
-        encoder = mlp(n_features, n_outputs, hidden, *rest)
-        return encoder, mlp(start.latent_dim, n_features, hidden[::-1], *rest)
+        kind = spec["network"], sizes, spec["hidden_layer_sizes"], spec["activation"]
+        return make_networks(*kind, generator, spec["init"] != "random")
 
     # Validation
 
@@ -533,6 +570,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         is not finite.
         """
         _check_numbers(X, "X")
+        X = self._flat(X, reset)
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
         return validate_data(
@@ -544,19 +582,42 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ensure_all_finite=at_least is not None,
         )
 
-    def _validate_clean(self, X, X_clean):
-        _check_numbers(X_clean, "X_clean")
-        _check_feature_names(self, X_clean, reset=False)
-        if is_stream(X_clean):
-            X_clean = Stream(X_clean, "X_clean")
+    def _find_input_shape(self):
+        """The shape in which networks see a row, None for one flat."""
+        axes = _AXES.get(self.network, ())
+        if self.input_shape is None:
+            shape = self._row_shape if len(self._row_shape) > 1 else ()
+            if self.network == "mlp" or not (axes or shape):
+                return None
+            if len(shape) == len(axes) - 1 == 2:  # images in grey
+                shape = (1, *shape)
         else:
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
-        if X_clean.shape != X.shape:
+            shape = tuple(np.atleast_1d(self.input_shape).tolist())
+        if not all(type(size) is int and size > 0 for size in shape):
             raise ValueError(
-                "X_clean must have the shape of X, however: X_clean.shape="
-                f"{X_clean.shape} and X.shape={X.shape}."
+                f"input_shape must be positive ints, however: input_shape={self.input_shape}."
             )
-        return X_clean
+        if axes and len(shape) != len(axes):
+            raise ValueError(
+                f"network={self.network!r} needs input_shape=({', '.join(axes)}), however: "
+                f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
+            )
+        return shape
+
+    def _flat(self, X, reset):
+        """Rows in `input_shape` as rows of features."""
+        shape, rest = self._input_shape, tuple(getattr(X, "shape", ()))[1:]
+        if shape is None or not rest:
+            return X
+        n_features = math.prod(shape)
+        if rest in (shape, shape[1:] if shape[0] == 1 else shape) and len(rest) > 1:
+            return X.reshape(len(X), n_features) if isinstance(X, np.ndarray) else Stacked(X)
+        if len(rest) > 1 or (reset and rest != (n_features,)):
+            raise ValueError(
+                f"input_shape={shape} needs rows of this shape or of {n_features} features, "
+                f"however: X has rows of shape {rest}."
+            )
+        return X
 
     def _check_latent_dim(self, X, previous):
         n_samples, n_features = X.shape
@@ -570,6 +631,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
 
     def _hidden_layer_sizes(self):
+        from .networks import DEFAULT_SIZES
+
+        if isinstance(self.hidden_layer_sizes, str):
+            return DEFAULT_SIZES.get(self.network, ())
         sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(
@@ -614,7 +679,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(
                 f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
             )
-        return self._decode(Z)
+        return self._shaped(self._decode(Z))
 
     def reconstruct(self, X):
         """Encode and decode rows.
@@ -629,7 +694,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             ``inverse_transform(transform(X))``, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        return self._by_blocks(self._reconstruct, self._validate_rows(X))
+        return self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)))
 
     def score_samples(self, X):
         """How well each row is reconstructed.
@@ -682,7 +747,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self, "net_")
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
-        return self._decode(self._draw_codes(n_samples, rng))
+        return self._shaped(self._decode(self._draw_codes(n_samples, rng)))
 
     def _draw_codes(self, n_samples, rng):
         from sklearn.mixture import GaussianMixture
@@ -724,15 +789,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _reconstruct(self, X):
         return self._decode(self._encode(X))
 
-    def _squared_errors(self, X, X_clean=None):
+    def _shaped(self, X):
+        """Rows in the shape that `fit` saw them in."""
+        return X if len(self._row_shape) < 2 else X.reshape(len(X), *self._row_shape)
+
+    def _squared_errors(self, X, answers=None):
         """Of the reconstruction of each row, in float64."""
 
-        def errors(rows, clean):
-            return np.square(clean - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+        def errors(rows, answers):
+            return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
 
-        if X_clean is None:
+        if answers is None:
             return self._by_blocks(lambda rows: errors(rows, rows), X)
-        return errors(X, X_clean)
+        return errors(X, answers)
 
     def _by_blocks(self, function, rows, copies=1):
         """A function of rows on blocks of an array or a Stream; one array comes out.
@@ -740,9 +809,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `copies` is how many of each row are in memory at once.
         """
         from ._batches import in_blocks
+        from .networks import widest_layer
 
-        hidden = self._spec["hidden_layer_sizes"]
-        widest = max(self.n_features_in_, *hidden, 2 * self.latent_dim_)
+        row = self._spec["input_shape"] or (self.n_features_in_,)
+        layer = widest_layer(self._spec["network"], row, self._spec["hidden_layer_sizes"])
+        widest = max(self.n_features_in_, layer, 2 * self.latent_dim_)
         return in_blocks(function, rows, copies * widest)
 
     def _apply_encoder(self, method, rows):
@@ -835,8 +906,7 @@ def _hold_out(X, n_held_out, rng):
     trained on says nothing about rows that were not.
     """
     weights = np.random.default_rng(0).standard_normal(X.shape[1])
-    step = max(1, 2**22 // X.shape[1])
-    keys = [(X[low : low + step] * weights).sum(axis=1) for low in range(0, len(X), step)]
+    keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
     distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
     if len(distinct) == len(X) or len(distinct) < len(X) / 10:  # few values make few rows
         return rng.permutation(len(X)), n_held_out

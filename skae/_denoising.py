@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import ClassVar
 
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names
 
-from ._base import BaseAutoencoder
+from ._base import _FLOATS, BaseAutoencoder, _check_numbers
 from ._classical import linear_denoiser, logit_denoiser, some_rows
-from ._sources import blocks
+from ._sources import Stream, blocks, is_stream
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -147,6 +149,26 @@ class DenoisingAutoencoder(BaseAutoencoder):
             In the dtype of X; the same as ``reconstruct(X)``.
         """
         return self.reconstruct(X)
+
+    def _pair(self, X, X_clean):
+        if X_clean is None:
+            return X, X
+        _check_numbers(X_clean, "X_clean")
+        _check_feature_names(self, X_clean, reset=False)
+        X_clean = self._flat(X_clean, reset=False)
+        if is_stream(X_clean):
+            X_clean = Stream(X_clean, "X_clean")
+        else:
+            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
+        if X_clean.shape != X.shape:
+            raise ValueError(
+                "X_clean must have the shape of X, however: X_clean.shape="
+                f"{X_clean.shape} and X.shape={X.shape}."
+            )
+        return X, X_clean
+
+    def _kind_of_chunk(self, X_clean):
+        return X_clean is not None, callable(self.corruption)
 
     def _classical_start(self, table, inputs, corruption, streams):
         import torch

@@ -49,10 +49,10 @@ class GraphedSteps:
         self.position.zero_()
         self.total.zero_()
         whole = len(order) // self.size
-        if whole and self.replay is None:
-            self.replay = self._captured()
-        for _ in range(whole):
-            self.replay()  # type: ignore[misc]
+        if whole:
+            self.replay = replay = self.replay or self._captured()
+            for _ in range(whole):
+                replay()
         if len(order) % self.size:
             self._step(self.order[whole * self.size :])
         return float(self.total) / len(order)

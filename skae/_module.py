@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .likelihoods import Gaussian, GaussianHead
+from .networks import is_zero
 
 
 class LinearPath(nn.Module):
@@ -98,12 +99,13 @@ class AutoencoderModule(nn.Module):
         The affine map goes into the first layers, which saves a pass over the rows. Where
         a mean is large it would cost digits, and other first layers have no room for it.
         """
-        first = self.encoder[0]
-        if not isinstance(first, nn.Linear) or np.abs(mean).max() > 4.0 * scale:
+        network = self.encoder
+        first = network[0] if isinstance(network, nn.Sequential) else None
+        if not isinstance(first, nn.Linear) or (np.abs(mean) > 4.0 * scale).any():
             return None
         module = copy.copy(self)
         module._modules = dict(self._modules)
-        module.encoder = nn.Sequential(_absorb(first, mean, scale), *self.encoder[1:])
+        module.encoder = nn.Sequential(_absorb(first, mean, scale), *network[1:])
         module.linear_encoder = _absorb(self.linear_encoder, mean, scale)
         return module
 
@@ -114,6 +116,14 @@ class AutoencoderModule(nn.Module):
     def embed(self, x):
         """The code of a row, without noise."""
         return self.encode(x)
+
+    def given(self, z, x):
+        """Codes as the decoder reads them, beside what else it may know of the rows."""
+        return z
+
+    def row_of(self, x):
+        """What the decoder answers, of what the encoder reads."""
+        return x
 
     def expect(self, z):
         """The mean of a row given its code."""
@@ -128,7 +138,7 @@ class AutoencoderModule(nn.Module):
         """Reconstruction error of every row, (batch,)."""
         if self.corruption is not None:
             x = self.corruption(x, generator)
-        return self.decode(self.encode(x)).error(self.head.target(target))
+        return self.decode(self.given(self.encode(x), x)).error(self.head.target(target))
 
 
 class VAEModule(AutoencoderModule):
@@ -151,7 +161,8 @@ class VAEModule(AutoencoderModule):
     def forward(self, x, target, generator):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,)."""
         posterior = self.encode(x)
-        log_likelihood = self.decode(posterior.sample(generator)).log_prob(self.head.target(target))
+        z = self.given(posterior.sample(generator), x)
+        log_likelihood = self.decode(z).log_prob(self.head.target(target))
         kl = posterior.kl_from_standard_normal().sum(-1)
         beta = self.beta * self.warmup if self.training else self.beta
         return beta * kl - log_likelihood
@@ -175,9 +186,9 @@ class VAEModule(AutoencoderModule):
     @property
     def posterior_is_exact(self):
         """Whether this is probabilistic PCA still: Gaussian, and nothing was learned."""
-        last = [*self.encoder[-1].parameters(), *self.decoder[-1].parameters()]
-        learned = [*last, *self.head.parameters()]
-        return isinstance(self.head, GaussianHead) and not any(bool(p.any()) for p in learned)
+        noise_is_learned = any(bool(value.any()) for value in self.head.parameters())
+        nothing = is_zero(self.encoder) and is_zero(self.decoder) and not noise_is_learned
+        return isinstance(self.head, GaussianHead) and nothing
 
     def log_evidence(self, x, draws, prior_draws):
         """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,).
@@ -188,9 +199,9 @@ class VAEModule(AutoencoderModule):
         defence: with `prior_draws` None the bound is log p(x) itself.
         """
         posterior = self.encode(x)
-        draws, target = draws.to(x), self.head.target(x)
+        draws, target = draws.to(x), self.head.target(self.row_of(x))
         z = posterior.shifted(draws[:, None, :])
-        joint = self.decode(z).log_prob(target) + _log_standard_normal(z)
+        joint = self.decode(self.given(z, x)).log_prob(target) + _log_standard_normal(z)
         proposal = _log_standard_normal(draws)[:, None] - posterior.log_std.sum(-1)
         if prior_draws is None:
             return torch.logsumexp(joint - proposal, 0) - math.log(len(draws))
@@ -202,7 +213,8 @@ class VAEModule(AutoencoderModule):
         # (n_prior, batch): every prior draw under every row's posterior and decoded.
         under = posterior.cross_log_prob(prior_draws)
         mixed_prior = torch.logaddexp(under + shares[0], log_prior[:, None] + shares[1])
-        joint_prior = self.decode(prior_draws).cross_log_prob(target).T + log_prior[:, None]
+        decoded = self.decode(self.given(prior_draws, x[:1]))
+        joint_prior = decoded.cross_log_prob(target).T + log_prior[:, None]
         weights = torch.cat([joint - mixed, joint_prior - mixed_prior])
         return torch.logsumexp(weights, 0) - math.log(total)
 

@@ -16,6 +16,7 @@ from ._batches import Rows
 from ._graph import REPLAYED, GraphedSteps, is_captured
 from ._optimizers import optimizer_arguments
 from ._threads import suitable_threads, tensor_floats
+from .networks import largest_product
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
@@ -244,8 +245,7 @@ class AutoencoderNet(NeuralNet):
         return type(self.optimizer_).__name__, memory
 
     def _threads(self):
-        largest = max(value.numel() for value in self.module_.parameters())
-        return suitable_threads(self.batch_size * largest)
+        return suitable_threads(self.batch_size * largest_product(self.module_))
 
     def _epochs(self, split, epochs):
         """Skorch's loop, which a callback or a hopeless loss may end early."""
@@ -264,9 +264,9 @@ class AutoencoderNet(NeuralNet):
         self._set_training(False)
         if self.progress_ is not None:
             self.progress_.close()
-        for name in ("best_", "spare_", "start_losses_", "progress_", "shuffle_", "noise_"):
+        of_training = ("best_", "spare_", "start_losses_", "progress_", "graphed_")
+        for name in (*of_training, "shuffle_", "noise_"):
             setattr(self, name, None)
-        self.graphed_ = None
 
     def notify(self, method_name, **cb_kwargs):
         try:

@@ -83,6 +83,26 @@ class Stream:
         return min(self._chunk, max(1, _LARGEST // self.shape[1]))
 
 
+class Stacked:
+    """Rows of any shape, as something to read by slices whose rows are flat."""
+
+    def __init__(self, X):
+        self.X = X
+        self.shape = (len(X), int(np.prod(X.shape[1:])))
+        self.dtype = X.dtype
+        self.chunks = getattr(X, "chunks", None)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        block = np.asarray(self.X[rows])
+        return block.reshape(len(block), self.shape[1])
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype=dtype)
+
+
 def is_small(X):
     """Whether a table may be copied whole."""
     return X.shape[0] * X.shape[1] <= RESIDENT

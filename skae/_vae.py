@@ -174,12 +174,12 @@ class VAETransformer(BaseAutoencoder):
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
         codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
         X = self._decode(codes)
-        if not add_noise:
-            return X
-        if self._spec["likelihood"] == "bernoulli":
-            return (rng.random(X.shape) < X).astype(X.dtype)
-        noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
-        return X + noise.astype(X.dtype)
+        if add_noise and self._spec["likelihood"] == "bernoulli":
+            X = (rng.random(X.shape) < X).astype(X.dtype)
+        elif add_noise:
+            noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
+            X = X + noise.astype(X.dtype)
+        return self._shaped(X)
 
     def _classical_start(self, table, inputs, corruption, streams):
         if self.likelihood == "bernoulli":
@@ -205,12 +205,12 @@ class VAETransformer(BaseAutoencoder):
         options = super()._training_options(spec, streams, n_train)
         return {**options, "beta": self.beta, "beta_warmup": self.beta_warmup}
 
-    def _after_training(self, X, X_clean, rank):
+    def _after_training(self, inputs, rows, rank):
         if self._spec["likelihood"] == "gaussian":
             module, _ = self.net_.inference_module(np.float64)
             noise = module.head.log_std().detach().exp().cpu().numpy()
             self.noise_variance_ = np.square(noise * self._spec["start"].scale)
-        self.kl_per_latent_ = self._apply_encoder("kl", some_rows(X, _KL_ROWS)).mean(axis=0)
+        self.kl_per_latent_ = self._apply_encoder("kl", some_rows(inputs, _KL_ROWS)).mean(axis=0)
         self.n_active_latents_ = int((self.kl_per_latent_ > _ACTIVE).sum())
 
     def _announce(self):

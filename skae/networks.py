@@ -1,13 +1,17 @@
 """Networks for the encoder and the decoder.
 
-A network is built by a callable ``network(n_in, n_out, hidden_layer_sizes, activation,
-generator, last_zero)``. With ``last_zero`` its output is 0 for every input until it is
-trained, which is what leaves the classical start untouched.
+A pair of networks is built by a callable
+``networks(sizes, hidden_layer_sizes, activation, generator, last_zero)``. Both work on
+flat rows: the encoder is (batch, d + q) -> (batch, n_codes), the decoder
+(batch, k + q) -> (batch, d), with the q conditions of :class:`Sizes` last. With
+``last_zero`` the output is 0 for every input until it is trained, which is what leaves
+the classical start untouched; ``output`` is the layer that sees to it.
 """
 
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -24,6 +28,24 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
+
+
+class Sizes(NamedTuple):
+    """What goes in and out of a pair of networks."""
+
+    row: tuple  # (d,), or the shape of an image (C, H, W) or of a sequence (T, F)
+    n_codes: int  # what the encoder answers
+    latent_dim: int  # what the decoder reads
+    n_conditions: int = 0  # numbers that follow a row, and a code
+
+
+class Mlp(nn.Sequential):
+    """A multilayer perceptron."""
+
+    @property
+    def output(self):
+        """The last layer."""
+        return self[-1]
 
 
 def mlp(n_in, n_out, hidden_layer_sizes, activation, generator, last_zero):
@@ -43,15 +65,191 @@ def mlp(n_in, n_out, hidden_layer_sizes, activation, generator, last_zero):
     layers = []
     for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [_linear(fan_in, fan_out, generator), ACTIVATIONS[activation]()]
-    last = layers[-2]
+    network = Mlp(*layers[:-1])
+    return _with_zero_output(network) if last_zero else network
+
+
+def mlp_networks(sizes, hidden_layer_sizes, *rest):
+    """An encoder of fully connected layers, and its mirror image."""
+    n_features, q = math.prod(sizes.row), sizes.n_conditions
+    encoder = mlp(n_features + q, sizes.n_codes, hidden_layer_sizes, *rest)
+    return encoder, mlp(sizes.latent_dim + q, n_features, hidden_layer_sizes[::-1], *rest)
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions with stride 2, each halving the image (rounded up), then a linear layer.
+
+    Shape: (batch, C * H * W + q) -> (batch, n_codes).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.networks import ConvEncoder, Sizes
+    >>> sizes = Sizes((1, 28, 28), n_codes=4, latent_dim=2)
+    >>> net = ConvEncoder(sizes, (8, 16), "silu", torch.Generator().manual_seed(0))
+    >>> net(torch.ones(5, 784)).shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, sizes, channels, activation, generator):
+        super().__init__()
+        self.image = sizes.row
+        layers, images = [], _halvings(sizes.row, channels)
+        for (c_in, *_), (c_out, height, width) in itertools.pairwise(images):
+            layer = _Conv2d(c_in, c_out, 3, stride=2, padding=1)
+            layer.positions = height * width
+            layers += [_drawn(layer, generator), ACTIVATIONS[activation]()]
+        self.stages = nn.Sequential(*layers)
+        n_in = math.prod(images[-1]) + sizes.n_conditions
+        self.output = _linear(n_in, sizes.n_codes, generator)
+
+    def forward(self, x):
+        """Codes of flat images."""
+        n_features = math.prod(self.image)
+        image = x[:, :n_features].unflatten(1, self.image)
+        features = self.stages(image).flatten(1)
+        if x.shape[1] > n_features:
+            features = torch.cat([features, x[:, n_features:]], dim=1)
+        return self.output(features)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror image of :class:`ConvEncoder`: a linear layer, then transposed convolutions.
+
+    Their kernels are as wide as two strides, which every pixel then gets equally much
+    of, and what goes beyond an odd edge is cut off.
+
+    Shape: (..., k + q) -> (..., C * H * W).
+    """
+
+    def __init__(self, sizes, channels, activation, generator):
+        super().__init__()
+        self.images = _halvings(sizes.row, channels)[::-1]
+        n_in = sizes.latent_dim + sizes.n_conditions
+        self.first = _linear(n_in, math.prod(self.images[0]), generator)
+        self.stages = nn.ModuleList()
+        for (c_in, height, width), (c_out, *_) in itertools.pairwise(self.images):
+            layer = _ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)
+            layer.positions = height * width
+            self.stages.append(_drawn(layer, generator))
+        self.activation = ACTIVATIONS[activation]()
+
+    @property
+    def output(self):
+        """The last layer."""
+        return self.stages[-1] if len(self.stages) else self.first
+
+    def forward(self, z):
+        """Flat images of codes."""
+        image = self.first(z.flatten(0, -2)).unflatten(1, self.images[0])
+        for stage, (_, height, width) in zip(self.stages, self.images[1:], strict=True):
+            image = stage(self.activation(image))[..., :height, :width]
+        return image.flatten(1).unflatten(0, z.shape[:-1])
+
+
+def conv_networks(sizes, hidden_layer_sizes, activation, generator, last_zero):
+    """A convolutional encoder and decoder; `hidden_layer_sizes` are channels."""
+    encoder = ConvEncoder(sizes, hidden_layer_sizes, activation, generator)
+    decoder = ConvDecoder(sizes, hidden_layer_sizes, activation, generator)
     if last_zero:
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-    return nn.Sequential(*layers[:-1])
+        return _with_zero_output(encoder), _with_zero_output(decoder)
+    return encoder, decoder
 
 
-class _Linear(nn.Linear):
-    """`nn.Linear` that is left uninitialised, so as not to draw from the global generator.
+class Own(nn.Module):
+    """A user's module, which sees rows in their own shape, times a gate that begins at 0.
+
+    The module is called with a batch of rows in their shape, or of codes, (batch, k), and
+    with conditions, (batch, q), where there are any; it answers codes, or rows of any
+    shape with as many numbers.
+    """
+
+    def __init__(self, module, shape, n_out, gated):
+        super().__init__()
+        self.module = module
+        self.shape = shape
+        self.output = _Gate(n_out, 0.0 if gated else 1.0)
+
+    def forward(self, x):
+        """What the module makes of flat rows or codes."""
+        n_in, rows = math.prod(self.shape), x.flatten(0, -2)
+        inputs = [rows[:, :n_in].unflatten(1, self.shape)]
+        if rows.shape[1] > n_in:
+            inputs.append(rows[:, n_in:])
+        return self.output(self.module(*inputs).flatten(1)).unflatten(0, x.shape[:-1])
+
+
+class _Gate(nn.Module):
+    def __init__(self, size, value):
+        super().__init__()
+        self.gate = nn.Parameter(torch.full((size,), value))
+
+    def forward(self, x):
+        return self.gate * x
+
+
+def own_networks(function, sizes, generator, last_zero):
+    """Encoder and decoder from a user's ``function(input_shape, n_codes, latent_dim)``.
+
+    Weights of dense, convolutional and recurrent layers are drawn anew from `generator`,
+    so that the seed of the estimator decides on them.
+    """
+    encoder, decoder = function(sizes.row, sizes.n_codes, sizes.latent_dim)
+    for module in (encoder, decoder):
+        for layer in module.modules():
+            if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase)):
+                _drawn(layer, generator)
+    return (
+        Own(encoder, sizes.row, sizes.n_codes, last_zero),
+        Own(decoder, (sizes.latent_dim,), math.prod(sizes.row), last_zero),
+    )
+
+
+NETWORKS = {"mlp": mlp_networks, "conv": conv_networks}
+DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {"mlp": (128, 64), "conv": (32, 64)}
+
+
+def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
+    """Encoder and decoder by name, or from a user's callable."""
+    if callable(network):
+        return own_networks(network, sizes, generator, last_zero)
+    return NETWORKS[network](sizes, hidden_layer_sizes, activation, generator, last_zero)
+
+
+def widest_layer(network, row, hidden_layer_sizes):
+    """Numbers of the widest layer, for one row."""
+    if callable(network):
+        return 16 * math.prod(row)  # a guess
+    if network == "conv":
+        return max(math.prod(image) for image in _halvings(row, hidden_layer_sizes))
+    return max(hidden_layer_sizes, default=0)
+
+
+def largest_product(module):
+    """Multiply-adds of the largest matrix product that one row takes."""
+    return max(
+        sum(value.numel() for value in layer.parameters(recurse=False))
+        * getattr(layer, "positions", 1)
+        for layer in module.modules()
+    )
+
+
+def is_zero(network):
+    """Whether the output of a network built with `last_zero` is still 0."""
+    return not any(bool(value.any()) for value in network.output.parameters())
+
+
+def _halvings(image, channels):
+    """Shapes of an image and of what every stage makes of it."""
+    images = [image]
+    for c in channels:
+        _, height, width = images[-1]
+        images.append((c, -(-height // 2), -(-width // 2)))
+    return images
+
+
+class _Uninitialised:
+    """A layer that is left uninitialised, so as not to draw from the global generator.
 
     `torch.nn.utils.skip_init` does the same at the cost of importing sympy.
     """
@@ -60,10 +258,38 @@ class _Linear(nn.Linear):
         pass
 
 
+class _Linear(_Uninitialised, nn.Linear):
+    pass
+
+
+class _Conv2d(_Uninitialised, nn.Conv2d):
+    pass
+
+
+class _ConvTranspose2d(_Uninitialised, nn.ConvTranspose2d):
+    pass
+
+
 def _linear(fan_in, fan_out, generator):
-    """`nn.Linear` with its usual start, drawn from `generator` alone."""
-    layer = _Linear(fan_in, fan_out, dtype=torch.float32)
-    bound = 1.0 / math.sqrt(fan_in)
+    return _drawn(_Linear(fan_in, fan_out, dtype=torch.float32), generator)
+
+
+def _drawn(layer, generator):
+    """A layer with torch's usual start, drawn from `generator` alone."""
+    if isinstance(layer, nn.RNNBase):
+        bound = 1.0 / math.sqrt(layer.hidden_size)
+        for value in layer.parameters():
+            nn.init.uniform_(value, -bound, bound, generator=generator)
+        return layer
+    fan_in = layer.weight[0].numel()
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    if layer.bias is not None:
+        bound = 1.0 / math.sqrt(fan_in)
+        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     return layer
+
+
+def _with_zero_output(network):
+    for value in network.output.parameters():
+        nn.init.zeros_(value)
+    return network
