@@ -749,6 +749,37 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
         return self._shaped(self._decode(self._draw_codes(n_samples, rng)))
 
+    def interpolate(self, X_a, X_b, steps=8):
+        """Rows on the way from one row to another, by way of their codes.
+
+        Parameters
+        ----------
+        X_a, X_b : array-likes of shape (n_samples, n_features)
+            Each row of X_a is led to the same row of X_b.
+        steps : int, default=8
+            Number of rows on each way, the reconstructions of both ends included.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, steps, n_features)
+        """
+        check_is_fitted(self, "net_")
+        if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 2:
+            raise ValueError(f"steps must be an int of at least 2, however: steps={steps}.")
+        a, b = (self._encode(self._validate_rows(X)) for X in (X_a, X_b))
+        if a.shape != b.shape:
+            raise ValueError(
+                f"X_a and X_b must have as many rows, however: they have {len(a)} and {len(b)}."
+            )
+        shares = np.linspace(0.0, 1.0, steps, dtype=a.dtype)[:, None]
+        codes = self._between(a[:, None], b[:, None], shares)
+        X = self._shaped(self._decode(codes.reshape(-1, self.latent_dim_)))
+        return X.reshape(len(a), steps, *X.shape[1:])
+
+    def _between(self, a, b, shares):
+        """Codes on the way from a to b: a straight line."""
+        return (1 - shares) * a + shares * b
+
     def _draw_codes(self, n_samples, rng):
         from sklearn.mixture import GaussianMixture
 

@@ -88,7 +88,7 @@ class Stacked:
 
     def __init__(self, X):
         self.X = X
-        self.shape = (len(X), int(np.prod(X.shape[1:])))
+        self.shape = (int(X.shape[0]), int(np.prod(X.shape[1:])))
         self.dtype = X.dtype
         self.chunks = getattr(X, "chunks", None)
 
@@ -101,6 +101,41 @@ class Stacked:
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self[:], dtype=dtype)
+
+
+class Mapped(Stream):
+    """A function of the rows of one or more tables, computed as they are read.
+
+    Parameters
+    ----------
+    function : callable
+        Blocks of rows of the tables -> ndarray of shape (n, n_features).
+    n_features : int
+    *tables : ndarrays or Streams
+        Of as many rows each.
+    """
+
+    def __init__(self, function, n_features, *tables):
+        self.function = function
+        self.tables = tables
+        self.shape = (len(tables[0]), n_features)
+        self.dtype = tables[0].dtype
+
+    def __getitem__(self, rows):
+        return self.function(*(table[rows] for table in self.tables))
+
+    def step(self, *, fine=False):
+        """Rows to read at a time, in order or (`fine`) in any."""
+        first = self.tables[0]
+        if isinstance(first, Stream):
+            return first.step(fine=fine)
+        return max(1, (_FINEST if fine else _BLOCK) // first.shape[1])
+
+
+def mapped(function, n_features, *tables):
+    """A function of the rows of tables: as an ndarray where these are small, else a Stream."""
+    rows = Mapped(function, n_features, *tables)
+    return rows[:] if is_small(tables[0]) else rows
 
 
 def is_small(X):

@@ -181,6 +181,17 @@ class VAETransformer(BaseAutoencoder):
             X = X + noise.astype(X.dtype)
         return self._shaped(X)
 
+    def _between(self, a, b, shares):
+        """Along a great circle, where codes of the prior are (Shoemake 1985)."""
+        norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+        cosine = (a * b).sum(axis=-1) / np.maximum(norms, np.finfo(a.dtype).tiny)
+        angle = np.arccos(np.clip(cosine, -1.0, 1.0))[..., None]
+        straight = super()._between(a, b, shares)
+        sine = np.sin(angle)
+        turned = np.sin((1 - shares) * angle) * a + np.sin(shares * angle) * b
+        # Between codes in one direction, or in opposite ones, there is no one such circle.
+        return np.where(sine > 1e-4, turned / np.where(sine > 1e-4, sine, 1.0), straight)
+
     def _classical_start(self, table, inputs, corruption, streams):
         if self.likelihood == "bernoulli":
             return _classical.logit_probabilistic_pca(table, self.latent_dim)

@@ -1,0 +1,233 @@
+"""Rows in a shape of their own, and the networks that need one."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+
+from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae.networks import Sizes, conv_networks, largest_product, widest_layer
+
+ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+SHAPES = [(1, 8, 8), (3, 7, 5), (2, 1, 9), (1, 1, 1)]
+
+
+@pytest.fixture(scope="module")
+def images():
+    """300 images of 2 x 7 x 5: a bright spot somewhere, which PCA cannot follow."""
+    rng = np.random.default_rng(0)
+    row, column = rng.uniform(0, 7, 300), rng.uniform(0, 5, 300)
+    y, x = np.mgrid[:7, :5] + 0.5
+    squares = (y - row[:, None, None]) ** 2 + (x - column[:, None, None]) ** 2
+    spot = np.exp(-squares / 2)
+    return np.stack([spot, 1 - spot], axis=1) + 0.02 * rng.standard_normal((300, 2, 7, 5))
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [(), (4,), (4, 6), (4, 5, 6, 7)])
+def test_conv_networks_of_any_size(shape, channels):
+    state = torch.get_rng_state()
+    sizes = Sizes(shape, n_codes=4, latent_dim=2, n_conditions=3)
+    n_features = int(np.prod(shape))
+    x, z = torch.randn(5, n_features + 3, generator=generator()), torch.ones(2, 5, 2 + 3)
+    encoder, decoder = conv_networks(sizes, channels, "silu", generator(), last_zero=False)
+    assert encoder(x).shape == (5, 4)
+    assert decoder(z).shape == (2, 5, n_features)
+    torch.testing.assert_close(decoder(z)[0, 0], decoder(z[0, :1])[0])
+    for network in conv_networks(sizes, channels, "silu", generator(), last_zero=True):
+        assert not network(x if network is not None and hasattr(network, "image") else z).any()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_conv_layers_start_as_those_of_torch():
+    state = torch.get_rng_state()
+    try:
+        torch.manual_seed(3)
+        conv, linear = nn.Conv2d(2, 4, 3), nn.Linear(24, 4)
+        first, transposed = nn.Linear(2, 24), nn.ConvTranspose2d(4, 2, 4)
+    finally:
+        torch.set_rng_state(state)
+    seeded = torch.Generator().manual_seed(3)
+    encoder, decoder = conv_networks(Sizes((2, 6, 4), 4, 2), (4,), "relu", seeded, False)
+    pairs = [(encoder.stages[0], conv), (encoder.output, linear)]
+    pairs += [(decoder.first, first), (decoder.stages[0], transposed)]
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours.weight, theirs.weight, rtol=0, atol=0)
+        torch.testing.assert_close(ours.bias, theirs.bias, rtol=0, atol=0)
+
+
+def test_neighbouring_pixels_matter_to_the_encoder_alike():
+    """Images go through the network as images: a shifted spot shifts the features."""
+    encoder, _ = conv_networks(Sizes((1, 8, 8), 2, 2), (3,), "identity", generator(), False)
+    image = torch.zeros(2, 1, 8, 8)
+    image[0, 0, 3, 3] = image[1, 0, 3, 5] = 1.0
+    there, shifted = encoder.stages(image)
+    torch.testing.assert_close(there[:, :, :-1], shifted[:, :, 1:])
+
+
+def test_work_and_width():
+    encoder, decoder = conv_networks(Sizes((1, 28, 28), 2, 2), (8, 16), "silu", generator(), False)
+    assert largest_product(encoder) == (16 * 8 * 9 + 16) * 49
+    assert largest_product(decoder) == (16 * 8 * 16 + 8) * 49
+    assert widest_layer("conv", (1, 28, 28), (8, 16)) == 8 * 14 * 14
+    assert widest_layer("mlp", (784,), (8, 16)) == 16
+
+
+@every_estimator
+def test_starts_as_its_classical_method(cls, images):
+    options = {"max_epochs": 0, "random_state": 0}
+    rows = images.reshape(300, -1)
+    flat = cls(3, **options).fit(rows)
+    conv = cls(3, network="conv", **options).fit(images)
+    np.testing.assert_allclose(conv.transform(images), flat.transform(rows), atol=1e-10)
+    np.testing.assert_allclose(conv.score_samples(images), flat.score_samples(rows), rtol=1e-10)
+
+
+@every_estimator
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_flat_and_shaped_rows_are_the_same(cls, likelihood, images):
+    X = np.clip(images, 0, 1).astype(np.float32)
+    flat = X.reshape(300, -1)
+    options = {"network": "conv", "likelihood": likelihood, "max_epochs": 2, "random_state": 0}
+    shaped = cls(2, **options).fit(X)
+    other = cls(2, input_shape=(2, 7, 5), **options).fit(flat)
+    codes = shaped.transform(X)
+    for rows in (X, flat):
+        np.testing.assert_array_equal(shaped.transform(rows), codes)
+        np.testing.assert_array_equal(other.transform(rows), codes)
+        assert shaped.reconstruct(rows).shape == X.shape
+        assert other.reconstruct(rows).shape == flat.shape
+    assert shaped.inverse_transform(codes).shape == X.shape
+    assert shaped.sample(3, random_state=0).shape == (3, 2, 7, 5)
+    assert shaped.interpolate(X[:4], flat[4:8], 5).shape == (4, 5, 2, 7, 5)
+    assert other.inverse_transform(codes).shape == flat.shape
+    copied = pickle.loads(pickle.dumps(shaped))
+    np.testing.assert_array_equal(copied.reconstruct(X), shaped.reconstruct(X))
+
+
+def test_conv_learns_what_pca_cannot(images):
+    train, test = images[:225], images[225:]
+    model = AutoencoderTransformer(
+        2, network="conv", hidden_layer_sizes=(16, 32), validation_fraction=0.2, random_state=0
+    ).fit(train)
+    pca = PCA(2).fit(train.reshape(225, -1))
+    flat = test.reshape(75, -1)
+    left = np.square(flat - pca.inverse_transform(pca.transform(flat))).sum()
+    assert np.square(test - model.reconstruct(test)).sum() < 0.5 * left
+
+
+def test_grey_images_need_no_channel(digits):
+    X = digits[0].reshape(-1, 8, 8)
+    model = AutoencoderTransformer(2, network="conv", max_epochs=1).fit(X)
+    assert model.reconstruct(X[:3]).shape == (3, 8, 8)
+    assert model.reconstruct(X[:3, None]).shape == (3, 8, 8)
+    again = AutoencoderTransformer(2, input_shape=(1, 8, 8), max_epochs=1).fit(digits[0])
+    assert again.reconstruct(X[:3]).shape == (3, 64)
+
+
+@every_estimator
+def test_float32_and_float64_agree(cls, images):
+    model = cls(2, network="conv", max_epochs=5, random_state=0).fit(images)
+    single = model.transform(images.astype(np.float32))
+    np.testing.assert_allclose(single, model.transform(images), rtol=1e-4, atol=1e-4)
+
+
+def test_chunks_of_images(images):
+    model = VAETransformer(2, network="conv", random_state=0)
+    for low in range(0, 300, 100):
+        model.partial_fit(images[low : low + 100])
+    assert model.n_samples_ == 300
+    assert model.sample(2).shape == (2, 2, 7, 5)
+
+
+def own(input_shape, n_codes, latent_dim):
+    n = int(np.prod(input_shape))
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(n, 30), nn.Tanh(), nn.Linear(30, n_codes))
+    decoder = nn.Sequential(nn.Linear(latent_dim, 30), nn.Tanh(), nn.Linear(30, n))
+    return encoder, nn.Sequential(decoder, nn.Unflatten(1, input_shape))
+
+
+@every_estimator
+def test_own_networks(cls, images):
+    start = cls(2, network=own, max_epochs=0, random_state=0).fit(images)
+    classical = cls(2, max_epochs=0, random_state=0).fit(images.reshape(300, -1))
+    codes = classical.transform(images.reshape(300, -1))
+    np.testing.assert_allclose(start.transform(images), codes, atol=1e-10)
+    models = [cls(2, network=own, max_epochs=30, random_state=0).fit(images) for _ in range(2)]
+    assert models[0].best_epoch_ > 0
+    np.testing.assert_array_equal(models[0].transform(images), models[1].transform(images))
+    copied = pickle.loads(pickle.dumps(models[0]))
+    np.testing.assert_array_equal(copied.transform(images), models[0].transform(images))
+
+
+@pytest.mark.parametrize("kind", ["memmap", "zarr", "dask"])
+def test_images_larger_than_memory(kind, images, tmp_path, monkeypatch):
+    from skae import _sources
+
+    X = np.repeat(images.astype(np.float32), 2, axis=0)
+    X += 0.01 * np.random.default_rng(0).standard_normal(X.shape).astype(np.float32)
+    monkeypatch.setattr(_sources, "RESIDENT", 1000)
+    if kind == "memmap":
+        table = np.memmap(tmp_path / "X", np.float32, "w+", shape=X.shape)
+        table[:] = X
+    elif kind == "zarr":
+        table = pytest.importorskip("zarr").array(X, chunks=(100, 2, 7, 5))
+    else:
+        table = pytest.importorskip("dask.array").from_array(X, chunks=(100, 2, 7, 5))
+    options = {"network": "conv", "max_epochs": 2, "random_state": 0}
+    model = AutoencoderTransformer(2, **options).fit(table)
+    flat = AutoencoderTransformer(2, max_epochs=0).fit(X.reshape(600, -1))
+    np.testing.assert_allclose(model.mean_, flat.mean_, rtol=1e-6)
+    assert model.reconstruct(table).shape == X.shape
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        (
+            {"network": "conv"},
+            (9, 70),
+            r"network='conv' needs input_shape=\(channels, height, width\), however: "
+            r"input_shape=None, and X has rows of shape \(70,\)",
+        ),
+        (
+            {"network": "conv", "input_shape": (7, 5)},
+            (9, 35),
+            r"needs input_shape=\(channels, height, width\), however: input_shape=\(7, 5\)",
+        ),
+        (
+            {"network": "conv", "input_shape": (1, 7, 5)},
+            (9, 36),
+            r"input_shape=\(1, 7, 5\) needs rows of this shape or of 35 features, however: X has "
+            r"rows of shape \(36,\)",
+        ),
+        (
+            {"network": "conv", "input_shape": (3, 7, 5)},
+            (9, 7, 5, 3),
+            r"input_shape=\(3, 7, 5\) needs rows of this shape or of 105 features, however: X has "
+            r"rows of shape \(7, 5, 3\)",
+        ),
+        ({"input_shape": (1, 0, 5)}, (9, 5), r"input_shape must be positive ints.*\(1, 0, 5\)"),
+        ({"input_shape": (1.5, 2)}, (9, 3), r"input_shape must be positive ints.*\(1.5, 2\)"),
+    ],
+)
+def test_wrong_shapes(cls, options, shape, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**options).fit(np.random.default_rng(0).random(shape))
+
+
+def test_wrong_shapes_after_fit(images):
+    model = AutoencoderTransformer(2, network="conv", max_epochs=0).fit(images)
+    with pytest.raises(ValueError, match=r"rows of this shape or of 70 features"):
+        model.transform(images[:, :, :, :4])
+    with pytest.raises(ValueError, match=r"X has 69 features, but .* expecting 70"):
+        model.transform(images.reshape(300, -1)[:, :69])
