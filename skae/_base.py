@@ -228,6 +228,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
         return AutoencoderModule(start, encoder, decoder, head)
 
+    def _own_spec(self):
+        """The variant's own parameters that make another kind of module."""
+        return {}
+
     def _loss_units(self, spec):
         """Factor and offset that turn the module's loss into the one to report."""
         if spec["likelihood"] == "bernoulli":
@@ -454,6 +458,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "activation": self.activation,
             "likelihood": self.likelihood,
             "init": self.init,
+            **self._own_spec(),
         }
         if previous is not None:
             for name, value in spec.items():
