@@ -51,10 +51,11 @@ class AdversarialAutoencoder(BaseAutoencoder):
     Notes
     -----
     To the error of a row `loss_curve_` adds what the discriminator can tell, an estimate
-    of the Jensen-Shannon divergence, and `validation_curve_` adds ten times an estimate of
-    it from the held-out codes alone, by a kernel two-sample test [2]_, which can be below
-    0. An epoch that reconstructs held-out rows worse than the start is held back by ten
-    times what it lacks.
+    of the Jensen-Shannon divergence. `validation_curve_` adds an estimate of it from the
+    held-out codes alone, by a kernel two-sample test [2]_, which can be below 0; it weighs
+    ten times as much there, and less where fewer than 1,000 rows are held out, as these
+    show it less well. An epoch that reconstructs them worse than the start is held back by
+    ten times what it lacks.
 
     References
     ----------
@@ -70,7 +71,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     >>> from skae import AdversarialAutoencoder
     >>> X, _ = load_digits(return_X_y=True)
     >>> model = AdversarialAutoencoder(2, max_epochs=10, random_state=0).fit(X)
-    >>> model.transform(X).std(axis=0).round() # as the prior
+    >>> model.transform(X).std(axis=0).round()  # as the prior
     array([1., 1.])
     >>> model.sample(3).shape
     (3, 64)

@@ -22,7 +22,9 @@ _RIDGE = 0.1  # of the features' mean variance
 _SIZES = (128, 64)
 _PACE = 2.5  # of the discriminator, beside the autoencoder, which it has to follow
 _PENALTY = 0.1  # of gradients at draws from the prior (Mescheder et al. 2018)
-_HELD_OUT = 10.0  # how much more the divergence weighs when an epoch is judged
+_HELD_OUT = 10.0  # how much more the divergence weighs when an epoch is judged by many rows
+_MANY = 1000  # fewer show it less well, with an error of 1 / n, and it weighs less
+_EXCESS = 10.0  # weight of an error above the start's
 
 
 class Features(nn.Module):
@@ -158,4 +160,5 @@ class AdversarialModule(AutoencoderModule):
         linear = self.linear_decoder(self.linear_encoder(x))
         start = self.head(linear, torch.zeros_like(linear)).error(self.head.target(target))
         excess = (error.mean() - start.mean()).clamp(min=0.0)
-        return error + _HELD_OUT * (self.weight * divergence + excess)
+        weight = _HELD_OUT * min(1.0, len(z) / _MANY) * self.weight
+        return error + weight * divergence + _EXCESS * excess

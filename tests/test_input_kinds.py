@@ -5,10 +5,18 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import MinMaxScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+)
 
 pytestmark = [
-    pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]),
+    pytest.mark.parametrize(
+        "cls",
+        [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer],
+    ),
     pytest.mark.filterwarnings("ignore:.*latents have collapsed"),
 ]
 

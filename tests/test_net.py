@@ -11,7 +11,15 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, GradientNormClipping, LRScheduler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+)
+
+ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 
 class FakeModule(torch.nn.Module):
@@ -345,7 +353,7 @@ class Interrupt(Callback):
 
 
 @pytest.mark.parametrize("how", ["raise", "signal"])
-@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer])
+@every_estimator
 def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
     model = cls(2, random_state=0, callbacks=[Interrupt(6, how)])
     with pytest.raises(KeyboardInterrupt):
@@ -529,7 +537,7 @@ def test_weight_decay_spares_the_noise(bent):
 # Progress
 
 
-@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer])
+@every_estimator
 def test_silence(cls, bent, capfd):
     cls(2, max_epochs=2).fit(bent).sample(3)
     out, err = capfd.readouterr()

@@ -7,11 +7,17 @@ import pytest
 from sklearn.decomposition import PCA
 from skorch.callbacks import Callback, EarlyStopping
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer, _sources
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+    _sources,
+)
 from skae._batches import Rows
 from skae._chunks import Chunks
 
-ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 

@@ -11,7 +11,15 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+)
+
+ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
@@ -26,7 +34,7 @@ def test_pipeline_and_search_as_written():
     assert search.score(X_test, y_test) > 0.8
 
 
-@pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer])
+@every_estimator
 def test_search_by_its_own_score(cls, bent):
     search = GridSearchCV(cls(max_epochs=10, random_state=0), {"latent_dim": [1, 2, 4]}).fit(bent)
     assert search.best_params_["latent_dim"] > 1
