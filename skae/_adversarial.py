@@ -142,9 +142,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
         start, streams = spec["start"], Streams(seed=spec["seed"])
         encoder, decoder = self._make_networks(spec, start.latent_dim)
         head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
-        pool = functools.partial(
-            _priors.pool, spec["prior"], *spec["prior_moments"], streams.integer("pool")
-        )
+        mean, spread = spec["prior_moments"]
+        pool = functools.partial(_priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
         # In units of its noise the start's error is half a nat per feature.
         weight = 0.5 * len(start.mean) * spec["adversarial_weight"]
         generator = streams.torch("discriminator")

@@ -93,10 +93,8 @@ class Discriminator(nn.Module):
         x = torch.cat([z, self.features(z)], dim=-1)
         for layer in self.network:
             if isinstance(layer, nn.Linear):
-                weight, bias = layer.weight, layer.bias
-                if fixed:
-                    weight, bias = weight.detach(), bias.detach()
-                x = F.linear(x, _PACE * weight, _PACE * bias)
+                weight, bias = _PACE * layer.weight, _PACE * layer.bias
+                x = F.linear(x, *((weight.detach(), bias.detach()) if fixed else (weight, bias)))
             else:
                 x = layer(x)
         return x[..., 0]
