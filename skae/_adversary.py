@@ -21,7 +21,7 @@ _DETAILS = (1.0, 2.0, 4.0)  # frequencies, coarse to fine
 _RIDGE = 0.1  # of the features' mean variance
 _SIZES = (128, 64)
 _PACE = 2.5  # of the discriminator, beside the autoencoder, which it has to follow
-_PENALTY = 0.1  # of gradients at draws from the prior (Mescheder et al. 2018)
+_PENALTY = 0.015  # of gradients at draws from the prior, per latent (Mescheder et al. 2018)
 _HELD_OUT = 10.0  # how much more the divergence weighs when an epoch is judged by many rows
 _MANY = 1000  # fewer show it less well, with an error of 1 / n, and it weighs less
 _EXCESS = 10.0  # weight of an error above the start's
@@ -146,7 +146,7 @@ class AdversarialModule(AutoencoderModule):
         odds = self.discriminator(drawn)
         slope = torch.autograd.grad(odds.sum(), drawn, create_graph=True)[0]
         mistakes = F.softplus(-self.discriminator(z.detach())) + F.softplus(odds)
-        penalty = 0.5 * _PENALTY * slope.square().sum(dim=-1)
+        penalty = 0.5 * _PENALTY * z.shape[1] * slope.square().sum(dim=-1)
         loss = error + self.weight * given_away + mistakes + penalty
         value = error + self.weight * (math.log(2.0) - 0.5 * mistakes)
         return loss + (value - loss).detach()
