@@ -1,9 +1,16 @@
 """Autoencoders that drop in where PCA stands: scikit-learn estimators around PyTorch."""
 
 from ._autoencoder import AutoencoderTransformer
+from ._conditional import ConditionalVAE
 from ._denoising import DenoisingAutoencoder
 from ._vae import VAETransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["AutoencoderTransformer", "DenoisingAutoencoder", "VAETransformer", "__version__"]
+__all__ = [
+    "AutoencoderTransformer",
+    "ConditionalVAE",
+    "DenoisingAutoencoder",
+    "VAETransformer",
+    "__version__",
+]

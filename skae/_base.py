@@ -214,6 +214,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         raise NotImplementedError
 
+    def _start(self, table, inputs, corruption, streams):
+        """Where training begins."""
+        if self.init == "random":
+            return no_start(table, self.latent_dim, self.likelihood)
+        return self._classical_start(table, inputs, corruption, streams)
+
     def _corruption_of(self, table, streams):
         """What the encoder's input goes through in training, or None."""
         return None
@@ -234,10 +240,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return 1.0, 0.0
         return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
 
-    def _pair(self, X, extra):
+    def _pair(self, X, extra, previous):
         """What the encoder sees and what the decoder should answer, from validated rows.
 
-        `extra` is the variant's own argument of `fit`, or None.
+        `extra` is the variant's own argument of `fit`, or None, and `previous` the net that
+        training goes on with, or None.
         """
         return X, X
 
@@ -418,7 +425,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if previous is None:
             self._input_shape: tuple | None = self._find_input_shape()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
-        seen, X = self._pair(X, extra)
+        seen, X = self._pair(X, extra, previous)
         self._check_latent_dim(seen, previous)
         n_held_out = self._n_held_out(X, chunks)
         kept = _rows_to_keep(X, n_held_out, streams)
@@ -464,10 +471,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                         "with fit and warm_start=False."
                     )
             return self._spec
-        if self.init == "random":
-            start = no_start(table, self.latent_dim, self.likelihood)
-        else:
-            start = self._classical_start(table, inputs, corruption, streams)
+        start = self._start(table, inputs, corruption, streams)
         return {**spec, "start": start, "n_samples": len(table.X), "seed": streams.integer("init")}
 
     def _split(self, table, inputs, held_out, spec, corruption, device, streams):
@@ -619,6 +623,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return X
 
+    def _validate_codes(self, Z):
+        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        if Z.shape[1] != self.latent_dim_:
+            raise ValueError(
+                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
+            )
+        return Z
+
     def _check_latent_dim(self, X, previous):
         n_samples, n_features = X.shape
         for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
@@ -674,12 +686,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             training rows and the dtype of Z.
         """
         check_is_fitted(self, "net_")
-        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
-        if Z.shape[1] != self.latent_dim_:
-            raise ValueError(
-                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
-            )
-        return self._shaped(self._decode(Z))
+        return self._shaped(self._decode(self._validate_codes(Z)))
 
     def reconstruct(self, X):
         """Encode and decode rows.
@@ -773,7 +780,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         shares = np.linspace(0.0, 1.0, steps, dtype=a.dtype)[:, None]
         codes = self._between(a[:, None], b[:, None], shares)
-        X = self._shaped(self._decode(codes.reshape(-1, self.latent_dim_)))
+        X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
         return X.reshape(len(a), steps, *X.shape[1:])
 
     def _between(self, a, b, shares):

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import logit
 
-from ._sources import Stream, blocks, is_small
+from ._sources import Stream, blocks, is_small, mapped
 
 # Smallest noise variance, relative to the mean variance of a feature: of a density, which
 # is scored in float64, and as the unit of an error, which is trained in float32.
@@ -251,18 +251,23 @@ def logit_pca(table, latent_dim):
     return _in_logits(start, table, p, spread, clean, table.standard(clean))
 
 
-def logit_probabilistic_pca(table, latent_dim):
+def logit_probabilistic_pca(table, latent_dim, within=None, logits=0.0):
     """Probabilistic PCA in logit space: the VAE's Bernoulli start.
+
+    `within` is the table of what is left of rows when their conditions' mean is taken
+    off, and `logits`, (n, d), what these add to the logits of the rows of its sample.
 
     To second order around independent Bernoullis the ELBO is that of probabilistic PCA
     of the standardised score with unit noise, whose optimum is known. Going only part
     of the way (down to none) is chosen where the exact ELBO says so.
     """
-    p, spread, values, axes = _standardised_score(table, latent_dim)
+    within = table if within is None else within
+    p, spread = _independent(table)
+    values, axes = replace(within, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
     rows = some_rows(table.sample)
-    scores = ((rows - table.mean) / spread) @ axes
+    scores = ((some_rows(within.sample) - within.mean) / spread) @ axes
     draws = np.random.default_rng(0).standard_normal((8, 1, k))
 
     def posterior(step):
@@ -273,9 +278,9 @@ def logit_probabilistic_pca(table, latent_dim):
         weights, gain, variance = posterior(step)
         mean = scores * gain
         codes = mean + np.sqrt(variance) * draws
-        logits = logit(p) + codes @ (axes * weights / spread[:, None]).T
+        decoded = logit(p) + logits + codes @ (axes * weights / spread[:, None]).T
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
-        return (_bernoulli_loss(rows, logits).mean(axis=0) + kl).mean()
+        return (_bernoulli_loss(rows, decoded).mean(axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
     weights, gain, variance = posterior(step)
@@ -286,6 +291,67 @@ def logit_probabilistic_pca(table, latent_dim):
         decoder_bias=logit(p),
         code_scale=np.ones(k),
         log_variance=np.log(variance),
+    )
+
+
+def conditional_pca(table, inputs, latent_dim, classes=None):
+    """Probabilistic PCA around the mean that a row's conditions predict.
+
+    Parameters
+    ----------
+    table : Table
+        Of rows.
+    inputs : Table
+        Of the same rows, (n, d + q), with q conditions behind them: indicators of
+        classes, or numbers of mean 0.
+    latent_dim : int or float
+    classes : bool or None
+        None for rows with normal noise. For rows in [0, 1] whether conditions are classes,
+        which then have frequencies of their own; others are left to the network.
+    """
+    d = len(table.mean)
+    q = len(inputs.mean) - d
+    products, cross = np.zeros((q, q)), np.zeros((q, d))
+    for _, rows in blocks(inputs.X):
+        conditions = rows[:, d:].astype(np.float64)
+        products += conditions.T @ conditions
+        cross += conditions.T @ table.standard(rows[:, :d])
+    effects = np.linalg.pinv(products, hermitian=True) @ cross  # (q, d), on standardised rows
+
+    def residual(rows):
+        return rows[:, :d] - table.mean - rows[:, d:] @ (effects * table.scale)
+
+    within = Table.of(mapped(residual, d, inputs.X), kept=np.empty(0, dtype=int))
+    within = replace(within, sample=residual(some_rows(inputs.sample)))
+    if classes is None:
+        start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
+        return with_conditions(start, table, effects, effects)
+    on_logits = np.zeros_like(effects)
+    if classes:
+        sizes = products.diagonal()[:, None]
+        p = (sizes * (table.mean + effects * table.scale) + 0.5) / (sizes + 1.0)
+        on_logits = logit(p) - logit(_independent(table)[0])
+    logits = some_rows(inputs.sample)[:, d:] @ on_logits
+    start = logit_probabilistic_pca(table, latent_dim, within, logits)
+    return with_conditions(start, table, effects, on_logits)
+
+
+def with_conditions(start, table, seen, answered):
+    """A start whose rows and codes are followed by conditions.
+
+    `seen` (q, d) is what they add to a standardised row, which the encoder takes off, and
+    `answered` (q, d) what they add to what is decoded.
+    """
+    q = len(seen)
+    return replace(
+        start,
+        mean=table.mean,
+        scale=table.scale,
+        input_mean=np.append(table.mean, np.zeros(q)),
+        input_scale=np.append(np.full(len(table.mean), table.scale), np.ones(q)),
+        encoder=np.vstack([start.encoder, -seen @ start.encoder]),
+        decoder=np.vstack([start.decoder, answered]),
+        code_scale=np.ones(1),
     )
 
 

@@ -150,7 +150,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         return self.reconstruct(X)
 
-    def _pair(self, X, X_clean):
+    def _pair(self, X, X_clean, previous):
         if X_clean is None:
             return X, X
         _check_numbers(X_clean, "X_clean")

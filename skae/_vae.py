@@ -113,7 +113,9 @@ class VAETransformer(BaseAutoencoder):
             In the dtype of X; the prior has mean 0 and standard deviation 1.
         """
         check_is_fitted(self, "net_")
-        X = self._validate_rows(X)
+        return self._posterior(self._validate_rows(X))
+
+    def _posterior(self, X):
         moments = self._by_blocks(functools.partial(self._apply_encoder, "moments"), X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
 
@@ -136,22 +138,28 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
+        return self._log_likelihood(X).astype(X.dtype, copy=False)
+
+    def _log_likelihood(self, X):
+        """Of validated rows, in nats in the units of X, in float64."""
+        bound = self._by_blocks(self._bound, X, copies=_N_DRAWS)
+        return bound - _log_volume(self._spec)
+
+    def _bound(self, rows, *, of_prior=True):
+        """The bound on a block of rows in units of the start's scale."""
+        if self._spec["likelihood"] == "bernoulli":
+            values = rows[:, : self.n_features_in_]
+            _check_range(values.min(), values.max())
         draws = _normal_points(_N_DRAWS, self.latent_dim_)
-        exact = self.net_.module_.posterior_is_exact
-        prior_draws = None if exact else _normal_points(_N_PRIOR_DRAWS, self.latent_dim_)
+        of_prior = of_prior and not self.net_.module_.posterior_is_exact
+        prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
+        return self._apply_in_float64("log_evidence", rows, draws, prior_draws)
 
-        def bound(rows):
-            if self._spec["likelihood"] == "bernoulli":
-                _check_range(rows.min(), rows.max())
-            # In float64 always: a density with little noise magnifies rounding.
-            x = self._standardise(rows.astype(np.float64))
-            module, device = self.net_.inference_module(np.float64)
-            return self._apply(
-                lambda x: module.log_evidence(x, draws, prior_draws), x, device, rows
-            )
-
-        bound = self._by_blocks(bound, X, copies=_N_DRAWS)
-        return (bound - _log_volume(self._spec)).astype(X.dtype, copy=False)
+    def _apply_in_float64(self, method, rows, *rest):
+        """A method of the module on rows: a density with little noise magnifies rounding."""
+        module, device = self.net_.inference_module(np.float64)
+        x = self._standardise(rows.astype(np.float64))
+        return self._apply(lambda x: getattr(module, method)(x, *rest), x, device, rows)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):
         """Draw new rows: a code from the prior, then a row given the code.
@@ -173,6 +181,9 @@ class VAETransformer(BaseAutoencoder):
         check_is_fitted(self, "net_")
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
         codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
+        return self._sample(codes, add_noise, rng)
+
+    def _sample(self, codes, add_noise, rng):
         X = self._decode(codes)
         if add_noise and self._spec["likelihood"] == "bernoulli":
             X = (rng.random(X.shape) < X).astype(X.dtype)
@@ -199,15 +210,19 @@ class VAETransformer(BaseAutoencoder):
 
     def _make_module(self, spec):
         from ._module import VAEModule
+
+        return self._make_vae(VAEModule, spec)
+
+    def _make_vae(self, module, spec):
         from .likelihoods import BernoulliHead, GaussianHead
 
         start = spec["start"]
         encoder, decoder = self._make_networks(spec, 2 * start.latent_dim)
         if spec["likelihood"] == "bernoulli":
-            return VAEModule(start, encoder, decoder, BernoulliHead(start))
+            return module(start, encoder, decoder, BernoulliHead(start))
         # n rows cannot show that a feature's noise is less than one part in n of the start's.
         head = GaussianHead(start, floor=1.0 / spec["n_samples"])
-        return VAEModule(start, encoder, decoder, head)
+        return module(start, encoder, decoder, head)
 
     def _loss_units(self, spec):
         return 1.0, _log_volume(spec)

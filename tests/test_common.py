@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from _estimators import ESTIMATORS
 from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -18,11 +19,11 @@ import skae
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
 from skae._base import _hold_out
 
-ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
-    *(cls() for cls in ESTIMATORS),
-    *(cls(hidden_layer_sizes=(512,), max_epochs=3) for cls in ESTIMATORS),
-    *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in ESTIMATORS),
+    *(cls() for cls in PUBLIC),
+    *(cls(hidden_layer_sizes=(512,), max_epochs=3) for cls in PUBLIC),
+    *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in PUBLIC),
     AutoencoderTransformer(activation="tanh", optimizer="sgd", lr=1e-3, max_epochs=3),
     DenoisingAutoencoder(corruption="swap", max_epochs=3),
     DenoisingAutoencoder(corruption="salt_and_pepper", max_epochs=3),

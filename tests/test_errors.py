@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _estimators import ESTIMATORS
 from scipy import sparse
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import DenoisingAutoencoder, VAETransformer
 
-ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 X = np.random.default_rng(0).standard_normal((20, 4))
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from _estimators import ESTIMATORS
 from sklearn.preprocessing import MinMaxScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
-
 pytestmark = [
-    pytest.mark.parametrize("cls", [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]),
+    pytest.mark.parametrize("cls", ESTIMATORS),
     pytest.mark.filterwarnings("ignore:.*latents have collapsed"),
 ]
 

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from _estimators import ESTIMATORS
 from sklearn.decomposition import PCA
 from skorch.callbacks import Callback, EarlyStopping
 
@@ -11,7 +12,6 @@ from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer, _
 from skae._batches import Rows
 from skae._chunks import Chunks
 
-ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 

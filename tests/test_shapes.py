@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _estimators import ESTIMATORS
 from sklearn.decomposition import PCA
 from torch import nn
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import AutoencoderTransformer, VAETransformer
 from skae.networks import Sizes, conv_networks, largest_product, widest_layer
 
-ESTIMATORS = [AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 SHAPES = [(1, 8, 8), (3, 7, 5), (2, 1, 9), (1, 1, 1)]
 
