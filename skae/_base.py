@@ -426,7 +426,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._input_shape: tuple | None = self._find_input_shape()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
         seen, X = self._pair(X, extra, previous)
-        self._check_latent_dim(seen, previous)
+        self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
         n_held_out = self._n_held_out(X, chunks)
         kept = _rows_to_keep(X, n_held_out, streams)
         table = Table.of(X, kept, _gram_on(device))
@@ -631,8 +631,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return Z
 
-    def _check_latent_dim(self, X, previous):
-        n_samples, n_features = X.shape
+    def _check_latent_dim(self, n_samples, n_features, previous):
         for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
             if isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")

@@ -5,13 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import assert_all_finite, check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from ._base import _check_numbers
 from ._classical import conditional_pca, no_start, with_conditions
-from ._sources import mapped
+from ._sources import is_small, mapped
 from ._vae import VAETransformer
 
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
@@ -221,6 +222,7 @@ class ConditionalVAE(VAETransformer):
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             None is the mixture over classes by their frequencies, :math:`\log \sum_y
             p(y) p(x | y)`; over 32 conditions of training rows where they are numbers.
+            For numbers the bound is of posterior draws alone.
 
         Returns
         -------
@@ -231,8 +233,14 @@ class ConditionalVAE(VAETransformer):
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
         if y is not None:
-            joined = self._join(X, self._conditions(y, len(X)))
-            return self._log_likelihood(joined).astype(X.dtype, copy=False)
+            conditions = self._conditions(y, len(X))
+            order = np.lexsort(conditions.T)  # rows of one condition share draws
+            joined = self._join(X, conditions)
+            joined = joined[order] if is_small(X) else joined
+            likelihood = self._log_likelihood(joined)
+            if is_small(X):
+                likelihood[order] = likelihood.copy()
+            return likelihood.astype(X.dtype, copy=False)
         likelihoods = [
             log_weight + self._log_likelihood(self._join(X, condition))
             for condition, log_weight in zip(*self._mixture, strict=True)
@@ -302,10 +310,12 @@ class ConditionalVAE(VAETransformer):
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Use "
                 "VAETransformer for rows without conditions."
             )
-        kind = self.condition
+        y, kind = np.asarray(y), self.condition
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
         if kind == "auto":
             kind = "number" if type_of_target(y).startswith("continuous") else "class"
-            kind = "number" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else kind
+            kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
         self.__dict__.pop("classes_", None)
         if kind == "class":
             y = column_or_1d(y, warn=True)
@@ -327,9 +337,9 @@ class ConditionalVAE(VAETransformer):
 
     def _conditions(self, y, n_samples):
         """Conditions as the networks read them, (n_samples, q), from `y` or one of it."""
+        y = np.asarray(y)
         if hasattr(self, "classes_"):
-            if np.ndim(y) == 0:
-                y = [y] * n_samples
+            y = np.repeat(y, n_samples) if y.ndim == 0 else y
             y = column_or_1d(y, warn=True)
             check_consistent_length(y, np.empty(n_samples))
             unknown = np.setdiff1d(y, self.classes_)
@@ -340,12 +350,13 @@ class ConditionalVAE(VAETransformer):
                 )
             return np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)]
         mean, scale = self._numbers_scale
-        y = np.broadcast_to(y, (n_samples, len(mean))) if np.ndim(y) == 0 else y
+        y = np.broadcast_to(y, (n_samples, len(mean))) if y.ndim == 0 else y
         return (self._numbers(y, n_samples) - mean) / scale
 
     @staticmethod
     def _numbers(y, n_samples):
-        y = np.reshape(y, (-1, 1)) if np.ndim(y) == 1 else y
+        _check_numbers(y, "y")
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
         y = check_array(y, dtype=np.float64, input_name="y")
         check_consistent_length(y, np.empty(n_samples))
         return y
@@ -382,12 +393,11 @@ class ConditionalVAE(VAETransformer):
         return np.concatenate([codes, conditions], axis=-1)
 
     def _bound(self, rows, *, of_prior=True):
-        conditions = rows[:, self.n_features_in_ :]
-        distinct, group = np.unique(conditions, axis=0, return_inverse=True)
-        if len(distinct) > len(rows) / 4:  # draws that few rows share do not pay
+        if not hasattr(self, "classes_"):  # every row would need prior draws of its own
             return super()._bound(rows, of_prior=False)
+        group = rows[:, self.n_features_in_ :].argmax(axis=1)
         bound = np.empty(len(rows))
-        for number in range(len(distinct)):
+        for number in np.unique(group):
             bound[group == number] = super()._bound(rows[group == number])
         return bound
 

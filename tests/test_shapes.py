@@ -148,11 +148,18 @@ def test_chunks_of_images(images):
     assert model.sample(2).shape == (2, 2, 7, 5)
 
 
+class Own(nn.Sequential):
+    """What a user may bring, with a place for conditions."""
+
+    def forward(self, x, *conditions):
+        return super().forward(x)
+
+
 def own(input_shape, n_codes, latent_dim):
     n = int(np.prod(input_shape))
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(n, 30), nn.Tanh(), nn.Linear(30, n_codes))
-    decoder = nn.Sequential(nn.Linear(latent_dim, 30), nn.Tanh(), nn.Linear(30, n))
-    return encoder, nn.Sequential(decoder, nn.Unflatten(1, input_shape))
+    encoder = Own(nn.Flatten(), nn.Linear(n, 30), nn.Tanh(), nn.Linear(30, n_codes))
+    decoder = Own(nn.Linear(latent_dim, 30), nn.Tanh(), nn.Linear(30, n))
+    return encoder, Own(*decoder, nn.Unflatten(1, input_shape))
 
 
 @every_estimator
