@@ -23,7 +23,8 @@ _DENSITY_FLOOR = 1e-20
 _ERROR_FLOOR = 1e-9
 _EXACT_WIDTH = 2048  # features up to which a covariance is formed
 _EXACT_LENGTH = 1024  # rows or features, whichever are fewer, up to which there is an SVD
-_SKETCH = 512  # axes beyond those asked for that a sketch of a large, wide table has
+_SKETCH = 512  # axes beyond those asked for that a sketch of a wide stream has
+_SKETCH_IN_MEMORY = 64  # and where further passes cost little
 _SEARCH_ROWS = 5000  # rows that a line search looks at
 
 
@@ -168,14 +169,16 @@ class Table:
     def _leading_axes(self, latent_dim):
         """By Nystrom's approximation of the covariance (Tropp et al. 2017).
 
-        Two passes over a stream; in memory, where a pass is cheap, four, each of which
-        makes the sketch look closer at the leading axes (Halko et al. 2011).
+        Two passes over a stream; in memory, where a pass is cheap, six of a smaller sketch,
+        each of which looks closer at the leading axes (Halko et al. 2011).
         """
         rank = min(self.X.shape)
         wanted = latent_dim if isinstance(latent_dim, numbers.Integral) else 0
-        width = min(rank, wanted + _SKETCH)
+        in_memory = not isinstance(self.X, Stream)
+        beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
+        width = min(rank, wanted + beyond)
         basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
-        for _ in range(2 if isinstance(self.X, Stream) else 4):
+        for _ in range(6 if in_memory else 2):
             basis = np.linalg.qr(basis)[0]
             sketch = np.zeros_like(basis)
             for rows in self.standardised():

@@ -159,7 +159,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if is_stream(X_clean):
             X_clean = Stream(X_clean, "X_clean")
         else:
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
+            # A view, as rows that come twice are pairs all the same.
+            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")[:]
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="
