@@ -319,3 +319,29 @@ def test_a_first_fit_does_not_import_a_compiler():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@every_estimator
+def test_interpolation_leads_from_reconstruction_to_reconstruction(cls, bent):
+    model = cls(2, max_epochs=5, random_state=0).fit(bent)
+    ways = model.interpolate(bent[:7], bent[7:14], steps=9)
+    assert ways.shape == (7, 9, 6)
+    np.testing.assert_allclose(ways[:, 0], model.reconstruct(bent[:7]), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(ways[:, -1], model.reconstruct(bent[7:14]), rtol=1e-9, atol=1e-9)
+    steps = np.linalg.norm(np.diff(ways, axis=1), axis=2)
+    whole = np.linalg.norm(ways[:, -1] - ways[:, 0], axis=1)
+    assert (steps.max(axis=1) < 0.8 * np.maximum(whole, 1)).all()
+    for steps, rows in ((1, bent[:7]), (2.5, bent[:7]), (True, bent[:7]), (4, bent[:6])):
+        with pytest.raises(ValueError, match=r"steps must be|as many rows"):
+            model.interpolate(bent[7:14], rows, steps=steps)
+
+
+def test_interpolation_of_a_normal_prior_is_along_a_great_circle():
+    vae, autoencoder = VAETransformer(2), AutoencoderTransformer(2)
+    a, b = np.array([[[2.0, 0.0]]]), np.array([[[0.0, 2.0]]])
+    shares = np.array([[0.0], [0.5], [1.0]])
+    np.testing.assert_allclose(vae._between(a, b, shares)[0, 1], [np.sqrt(2), np.sqrt(2)])
+    np.testing.assert_allclose(autoencoder._between(a, b, shares)[0, 1], [1, 1])
+    for end in (3 * a, -a, 0 * a):  # in one direction, in opposite ones, without one
+        expected = (1 - shares) * a[0] + shares * end[0]
+        np.testing.assert_allclose(vae._between(a, end, shares)[0], expected)
