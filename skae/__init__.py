@@ -2,8 +2,15 @@
 
 from ._autoencoder import AutoencoderTransformer
 from ._denoising import DenoisingAutoencoder
+from ._super_resolution import SuperResolutionAutoencoder
 from ._vae import VAETransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["AutoencoderTransformer", "DenoisingAutoencoder", "VAETransformer", "__version__"]
+__all__ = [
+    "AutoencoderTransformer",
+    "DenoisingAutoencoder",
+    "SuperResolutionAutoencoder",
+    "VAETransformer",
+    "__version__",
+]
