@@ -3,6 +3,7 @@
 from ._autoencoder import AutoencoderTransformer
 from ._conditional import ConditionalVAE
 from ._denoising import DenoisingAutoencoder
+from ._super_resolution import SuperResolutionAutoencoder
 from ._vae import VAETransformer
 
 __version__ = "0.1.0"
@@ -11,6 +12,7 @@ __all__ = [
     "AutoencoderTransformer",
     "ConditionalVAE",
     "DenoisingAutoencoder",
+    "SuperResolutionAutoencoder",
     "VAETransformer",
     "__version__",
 ]

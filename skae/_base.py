@@ -234,6 +234,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
         return AutoencoderModule(start, encoder, decoder, head)
 
+    def _kind_of_network(self):
+        """What else the module is built from, as plain values that may not change later."""
+        return {}
+
     def _loss_units(self, spec):
         """Factor and offset that turn the module's loss into the one to report."""
         if spec["likelihood"] == "bernoulli":
@@ -461,6 +465,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "activation": self.activation,
             "likelihood": self.likelihood,
             "init": self.init,
+            **self._kind_of_network(),
         }
         if previous is not None:
             for name, value in spec.items():
@@ -644,14 +649,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _hidden_layer_sizes(self):
         from .networks import DEFAULT_SIZES
 
-        if isinstance(self.hidden_layer_sizes, str):
-            return DEFAULT_SIZES.get(self.network, ())
-        sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
+        return self._layer_sizes("hidden_layer_sizes", DEFAULT_SIZES.get(self.network, ()))
+
+    def _layer_sizes(self, name, default):
+        """The sizes that a parameter gives, or what "auto" stands for."""
+        value = getattr(self, name)
+        if isinstance(value, str):
+            return default
+        sizes = tuple(np.atleast_1d(value).tolist())
         if not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be positive ints, however: "
-                f"hidden_layer_sizes={self.hidden_layer_sizes}."
-            )
+            raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
         return sizes
 
     # The verbs

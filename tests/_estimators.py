@@ -24,6 +24,14 @@ def _labels(X):
 ESTIMATORS = [
     skae.AutoencoderTransformer,
     skae.DenoisingAutoencoder,
+    skae.SuperResolutionAutoencoder,
     skae.VAETransformer,
     ConditionalVAE,
+]
+
+LIKELIHOODS = [
+    (cls, likelihood)
+    for cls in ESTIMATORS
+    for likelihood in ("gaussian", "bernoulli")
+    if likelihood in cls._parameter_constraints["likelihood"][0].options
 ]
