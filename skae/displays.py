@@ -240,12 +240,16 @@ class LatentSpaceDisplay:
         handles, labels = self.ax_.get_legend_handles_labels()
         if not labels:
             return
-        if len(self.axes_) > 1 and len(labels) <= 12:
+        n = len(self.axes_)
+        inside = len(labels) <= 12 * (n - 1)
+        if inside:
             place = {"loc": "upper right", "ncols": math.ceil(len(labels) / 6)}
         else:
             place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "ncols": self._n_columns()}
         style = {"title": self.target_name, "frameon": False, "markerscale": 1.5, **place}
-        self.axes_[0, -1].legend(handles, labels, **style)
+        legend = self.axes_[0, -1].legend(handles, labels, **style)
+        # It may reach into the empty panel on its left, and needs no room of its own.
+        legend.set_in_layout(not inside or n == 2)
 
     def _n_columns(self):
         """Of a legend beside the plot."""
