@@ -887,7 +887,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with torch.inference_mode():
             out = function(torch.from_numpy(x).to(device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
-            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+            with np.errstate(invalid="ignore"):
+                assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
         return out
 
     @property

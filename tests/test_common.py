@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from _estimators import ESTIMATORS, LIKELIHOODS
+from _estimators import ESTIMATORS, LIKELIHOODS, OF_CODES
 from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -19,7 +19,6 @@ import skae
 from skae import (
     AutoencoderTransformer,
     DenoisingAutoencoder,
-    SuperResolutionAutoencoder,
     VAETransformer,
 )
 from skae._base import _hold_out
@@ -229,8 +228,7 @@ def test_unfitted_estimator_says_so(cls, verb, iris):
         getattr(cls(), verb)(*([] if verb == "sample" else [iris]))
 
 
-# An upscaled image is made of the small one itself, not of its code.
-@pytest.mark.parametrize("cls", [c for c in ESTIMATORS if c is not SuperResolutionAutoencoder])
+@pytest.mark.parametrize("cls", OF_CODES)
 def test_reconstruct_is_there_and_back(cls, bent):
     estimator = cls(max_epochs=5, random_state=0).fit(bent)
     told = {"y": 1} if cls.__name__ == "ConditionalVAE" else {}
@@ -326,7 +324,7 @@ def test_a_first_fit_does_not_import_a_compiler():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@every_estimator
+@pytest.mark.parametrize("cls", OF_CODES)
 def test_interpolation_leads_from_reconstruction_to_reconstruction(cls, bent):
     model = cls(2, max_epochs=5, random_state=0).fit(bent)
     ways = model.interpolate(bent[:7], bent[7:14], steps=9)
