@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import logit
+from scipy.special import log_softmax, logit
 
 from ._sources import Stream, blocks, is_small, mapped
 
@@ -240,32 +240,89 @@ def probabilistic_pca(table, latent_dim):
     )
 
 
-def logit_pca(table, latent_dim):
-    """PCA in logit space, for rows in [0, 1]: the autoencoder's Bernoulli start.
+class Bernoullis:
+    """Rows in [0, 1] as probabilities, and what logit space is for them.
 
     Around independent Bernoullis with means p, the score of a row is x - p and its
-    Fisher information p (1 - p): PCA of the standardised score gives directions, and
-    a line search how far to go along them, so the start is never worse than none.
+    Fisher information p (1 - p).
     """
-    p, spread, values, axes = _standardised_score(table, latent_dim)
+
+    logits = staticmethod(logit)
+
+    def smoothed(self, mean, n_samples):
+        """Means of so many rows, kept off both ends by half a row."""
+        return (n_samples * mean + 0.5) / (n_samples + 1.0)
+
+    def spread(self, p):
+        """What standardises the score."""
+        return np.sqrt(p * (1.0 - p))
+
+    def loss(self, x, logits):
+        """Cross-entropy of each row, summed over features, in nats."""
+        return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
+
+
+class Categoricals:
+    """Rows of steps, each of which holds the probabilities of `n_categories`.
+
+    Around independent categoricals with probabilities p, the score of a step is x - p
+    and its Fisher information diag(p) - p p'. Scores divided by the root of p are
+    orthogonal to that root, and for logits along such directions the information is the
+    identity. PCA of these scores is correspondence analysis (Greenacre 1984).
+    """
+
+    logits = staticmethod(np.log)
+
+    def __init__(self, n_categories):
+        self.n_categories = n_categories
+
+    def smoothed(self, mean, n_samples):
+        """Frequencies in so many rows and one more, spread evenly over the categories."""
+        return (n_samples * mean + 1.0 / self.n_categories) / (n_samples + 1.0)
+
+    def spread(self, p):
+        """What standardises the score."""
+        return np.sqrt(p)
+
+    def loss(self, x, logits):
+        """Cross-entropy of each row, summed over steps, in nats."""
+        steps = logits.reshape(*logits.shape[:-1], -1, self.n_categories)
+        return -(x * log_softmax(steps, axis=-1).reshape(logits.shape)).sum(axis=-1)
+
+
+def family_of(likelihood, row):
+    """What a likelihood is to a closed form, of rows of this shape; None for normal noise."""
+    if likelihood == "gaussian":
+        return None
+    return Bernoullis() if likelihood == "bernoulli" else Categoricals(row[-1])
+
+
+def logit_pca(table, latent_dim, family):
+    """PCA in logit space: the autoencoder's start for a `family` of probabilities.
+
+    PCA of the standardised score around independent features gives directions, and a
+    line search how far to go along them, so the start is never worse than none.
+    """
+    bias, spread = _independent(table, family)
+    values, axes = replace(table, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     start = _linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)
     clean = some_rows(table.sample)
-    return _in_logits(start, table, p, spread, clean, table.standard(clean))
+    return _in_logits(start, table, family, clean, table.standard(clean))
 
 
-def logit_probabilistic_pca(table, latent_dim, within=None, logits=0.0):
-    """Probabilistic PCA in logit space: the VAE's Bernoulli start.
+def logit_probabilistic_pca(table, latent_dim, family, within=None, logits=0.0):
+    """Probabilistic PCA in logit space: the VAE's start for a `family` of probabilities.
 
     `within` is the table of what is left of rows when their conditions' mean is taken
     off, and `logits`, (n, d), what these add to the logits of the rows of its sample.
 
-    To second order around independent Bernoullis the ELBO is that of probabilistic PCA
+    To second order around independent features the ELBO is that of probabilistic PCA
     of the standardised score with unit noise, whose optimum is known. Going only part
     of the way (down to none) is chosen where the exact ELBO says so.
     """
     within = table if within is None else within
-    p, spread = _independent(table)
+    bias, spread = _independent(table, family)
     values, axes = replace(within, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
@@ -281,9 +338,9 @@ def logit_probabilistic_pca(table, latent_dim, within=None, logits=0.0):
         weights, gain, variance = posterior(step)
         mean = scores * gain
         codes = mean + np.sqrt(variance) * draws
-        decoded = logit(p) + logits + codes @ (axes * weights / spread[:, None]).T
+        decoded = bias + logits + codes @ (axes * weights / spread[:, None]).T
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
-        return (_bernoulli_loss(rows, decoded).mean(axis=0) + kl).mean()
+        return (family.loss(rows, decoded).mean(axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
     weights, gain, variance = posterior(step)
@@ -291,13 +348,13 @@ def logit_probabilistic_pca(table, latent_dim, within=None, logits=0.0):
         _linear(table, axes, axes, np.ones(k), 1.0),
         encoder=axes * gain * (table.scale / spread)[:, None],
         decoder=(axes * weights).T / spread,
-        decoder_bias=logit(p),
+        decoder_bias=bias,
         code_scale=np.ones(k),
         log_variance=np.log(variance),
     )
 
 
-def conditional_pca(table, inputs, latent_dim, classes=None):
+def conditional_pca(table, inputs, latent_dim, family, classes):
     """Probabilistic PCA around the mean that a row's conditions predict.
 
     Parameters
@@ -308,9 +365,11 @@ def conditional_pca(table, inputs, latent_dim, classes=None):
         Of the same rows, (n, d + q), with q conditions behind them: indicators of
         classes, or numbers of mean 0.
     latent_dim : int or float
-    classes : bool or None
-        None for rows with normal noise. For rows in [0, 1] whether conditions are classes,
-        which then have frequencies of their own; others are left to the network.
+    family : Bernoullis, Categoricals or None
+        None for rows with normal noise.
+    classes : bool
+        Whether conditions are classes, which have frequencies of their own in logit space;
+        what numbers do there is left to the network.
     """
     d = len(table.mean)
     q = len(inputs.mean) - d
@@ -326,16 +385,16 @@ def conditional_pca(table, inputs, latent_dim, classes=None):
 
     within = Table.of(mapped(residual, d, inputs.X), kept=np.empty(0, dtype=int))
     within = replace(within, sample=residual(some_rows(inputs.sample)))
-    if classes is None:
+    if family is None:
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
         return with_conditions(start, table, effects, effects)
     on_logits = np.zeros_like(effects)
     if classes:
         sizes = products.diagonal()[:, None]
-        p = (sizes * (table.mean + effects * table.scale) + 0.5) / (sizes + 1.0)
-        on_logits = logit(p) - logit(_independent(table)[0])
+        p = family.smoothed(table.mean + effects * table.scale, sizes)
+        on_logits = family.logits(p) - _independent(table, family)[0]
     logits = some_rows(inputs.sample)[:, d:] @ on_logits
-    start = logit_probabilistic_pca(table, latent_dim, within, logits)
+    start = logit_probabilistic_pca(table, latent_dim, family, within, logits)
     return with_conditions(start, table, effects, on_logits)
 
 
@@ -389,30 +448,30 @@ def linear_denoiser(table, latent_dim, moments, n_pairs=None):
     return replace(start, encoder_bias=-shift @ start.encoder)
 
 
-def logit_denoiser(table, latent_dim, moments, clean, corrupted, n_pairs=None):
+def logit_denoiser(table, latent_dim, family, moments, clean, corrupted, n_pairs=None):
     """As `linear_denoiser`, of the standardised score in logit space (see `logit_pca`).
 
     `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
     what the line search looks at.
     """
-    p, spread = _independent(table)
+    _, spread = _independent(table, family)
     ratio = table.scale / spread
     shift, cross, covariance = moments
     outer = np.outer(ratio, ratio)
     scaled = (shift * ratio, cross * outer, covariance * outer)
     start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled, n_pairs)
-    return _in_logits(start, table, p, spread, clean, corrupted)
+    return _in_logits(start, table, family, clean, corrupted)
 
 
-def no_start(table, latent_dim, likelihood):
+def no_start(table, latent_dim, family=None):
     """No linear path at all: what is left to a network that starts at random."""
     if isinstance(latent_dim, float):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
     empty = np.zeros((n_features, latent_dim))
     start = _linear(table, empty, empty, np.ones(latent_dim), 1.0)
-    if likelihood == "bernoulli":
-        start = replace(start, decoder_bias=logit(_independent(table)[0]))
+    if family is not None:
+        start = replace(start, decoder_bias=_independent(table, family)[0])
     return replace(start, code_scale=np.ones(latent_dim))
 
 
@@ -438,14 +497,15 @@ def _linear(table, reader, axes, values, noise):
     )
 
 
-def _in_logits(start, table, p, spread, clean, inputs):
+def _in_logits(start, table, family, clean, inputs):
     """A linear map of standardised scores as a map to logits, as far as it helps."""
+    bias, spread = _independent(table, family)
     encoder = start.encoder * (table.scale / spread)[:, None]
     decoder = start.decoder / spread
     direction = (inputs @ encoder + start.encoder_bias) @ decoder
 
     def loss(step):
-        return _bernoulli_loss(clean, logit(p) + step * direction).mean()
+        return family.loss(clean, bias + step * direction).mean()
 
     from scipy.optimize import minimize_scalar
 
@@ -456,7 +516,7 @@ def _in_logits(start, table, p, spread, clean, inputs):
         input_scale=table.scale,
         encoder=encoder,
         decoder=decoder * (step if loss(step) < loss(0.0) else 0.0),
-        decoder_bias=logit(p),
+        decoder_bias=bias,
         code_scale=np.linalg.norm(start.decoder, axis=1),
         log_variance=np.zeros(start.latent_dim),
     )
@@ -491,21 +551,10 @@ def _noise(values, k):
     return float(values[k:].mean()) if k < len(values) else 0.0
 
 
-def _independent(table):
-    """Means of rows in [0, 1], kept off both ends by half a row, and their spread."""
-    n_samples = len(table.X)
-    p = (n_samples * table.mean + 0.5) / (n_samples + 1.0)
-    return p, np.sqrt(p * (1.0 - p))
-
-
-def _standardised_score(table, latent_dim):
-    p, spread = _independent(table)
-    return p, spread, *replace(table, scale=spread).principal_axes(latent_dim)
-
-
-def _bernoulli_loss(x, logits):
-    """Cross-entropy of each row, summed over features, in nats."""
-    return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
+def _independent(table, family):
+    """Logits of independent features, and the spread of the score around them."""
+    p = family.smoothed(table.mean, len(table.X))
+    return family.logits(p), family.spread(p)
 
 
 def some_rows(X, n_rows=_SEARCH_ROWS):

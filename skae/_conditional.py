@@ -49,8 +49,8 @@ class ConditionalVAE(VAETransformer):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted (absent where conditions are numbers).
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise, in units of X squared (absent with
-        ``likelihood="bernoulli"``).
+        Learned variance of the decoder's noise, in units of X squared (present with
+        ``likelihood="gaussian"``).
     kl_per_latent_ : ndarray of shape (latent_dim_,)
         Mean KL divergence of the posterior from the prior, in nats, over at most
         10,000 training rows.
@@ -405,11 +405,11 @@ class ConditionalVAE(VAETransformer):
 
     def _start(self, table, inputs, corruption, streams):
         if self.init == "random":
-            start = no_start(table, self.latent_dim, self.likelihood)
+            start = no_start(table, self.latent_dim, self._family(table))
             nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
             return with_conditions(start, table, nothing, nothing)
-        classes = None if self.likelihood == "gaussian" else hasattr(self, "classes_")
-        return conditional_pca(table, inputs, self.latent_dim, classes)
+        family, classes = self._family(table), hasattr(self, "classes_")
+        return conditional_pca(table, inputs, self.latent_dim, family, classes)
 
     def _make_module(self, spec):
         from ._module import ConditionalVAEModule

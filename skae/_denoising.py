@@ -40,7 +40,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     ----------
     noise_variance_ : float
         Mean squared error of ``denoise(X)`` on the training rows, per remaining
-        dimension, as in PCA (absent with ``likelihood="bernoulli"``).
+        dimension, as in PCA (present with ``likelihood="gaussian"``).
     {shared_attributes}
 
     See Also
@@ -193,7 +193,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
             if corruption is not None:
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
-            start = logit_denoiser(table, self.latent_dim, moments, clean, rows, n_pairs)
+            start = logit_denoiser(
+                table, self.latent_dim, self._family(table), moments, clean, rows, n_pairs
+            )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 
     def _corruption_of(self, table, streams):

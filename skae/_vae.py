@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import BaseAutoencoder, _check_range
+from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
 
 _N_DRAWS = 256  # importance-weighted draws per row
@@ -45,8 +45,8 @@ class VAETransformer(BaseAutoencoder):
     Attributes
     ----------
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise, in units of X squared (absent with
-        ``likelihood="bernoulli"``).
+        Learned variance of the decoder's noise, in units of X squared (present with
+        ``likelihood="gaussian"``).
     kl_per_latent_ : ndarray of shape (latent_dim_,)
         Mean KL divergence of the posterior from the prior, in nats, over at most
         10,000 training rows.
@@ -147,11 +147,12 @@ class VAETransformer(BaseAutoencoder):
 
     def _bound(self, rows, *, of_prior=True):
         """The bound on a block of rows in units of the start's scale."""
-        if self._spec["likelihood"] == "bernoulli":
-            values = rows[:, : self.n_features_in_]
-            _check_range(values.min(), values.max())
-        draws = _normal_points(_N_DRAWS, self.latent_dim_)
-        of_prior = of_prior and not self.net_.module_.posterior_is_exact
+        values = rows[:, : self.n_features_in_]
+        _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
+        module = self.net_.module_
+        # Rows that say what follows have to be decoded one by one with every draw.
+        draws = _normal_points(_N_DRAWS // 8 if module.reads_past else _N_DRAWS, self.latent_dim_)
+        of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
         return self._apply_in_float64("log_evidence", rows, draws, prior_draws)
 
@@ -184,13 +185,28 @@ class VAETransformer(BaseAutoencoder):
         return self._sample(codes, add_noise, rng)
 
     def _sample(self, codes, add_noise, rng):
+        likelihood = self._spec["likelihood"]
+        if add_noise and likelihood == "categorical":
+            return self._shaped(self._draw_steps(codes, rng))
         X = self._decode(codes)
-        if add_noise and self._spec["likelihood"] == "bernoulli":
+        if add_noise and likelihood == "bernoulli":
             X = (rng.random(X.shape) < X).astype(X.dtype)
         elif add_noise:
             noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
             X = X + noise.astype(X.dtype)
         return self._shaped(X)
+
+    def _draw_steps(self, codes, rng):
+        """One category for every step, given a row's code and the steps drawn before."""
+        import torch
+
+        module, device = self.net_.inference_module(codes.dtype)
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+
+        def draw(codes):
+            return self._apply(lambda z: module.decode(z).sample(generator), codes, device)
+
+        return self._by_blocks(draw, codes)
 
     def _between(self, a, b, shares):
         """Along a great circle, where codes of the prior are (Shoemake 1985)."""
@@ -205,9 +221,10 @@ class VAETransformer(BaseAutoencoder):
         return np.where(known, turned / np.where(known, sine, 1.0), straight).astype(a.dtype)
 
     def _classical_start(self, table, inputs, corruption, streams):
-        if self.likelihood == "bernoulli":
-            return _classical.logit_probabilistic_pca(table, self.latent_dim)
-        return _classical.probabilistic_pca(table, self.latent_dim)
+        family = self._family(table)
+        if family is None:
+            return _classical.probabilistic_pca(table, self.latent_dim)
+        return _classical.logit_probabilistic_pca(table, self.latent_dim, family)
 
     def _make_module(self, spec):
         from ._module import VAEModule
@@ -215,14 +232,14 @@ class VAETransformer(BaseAutoencoder):
         return self._make_vae(VAEModule, spec)
 
     def _make_vae(self, module, spec):
-        from .likelihoods import BernoulliHead, GaussianHead
+        from .likelihoods import make_head
 
         start = spec["start"]
-        encoder, decoder = self._make_networks(spec, 2 * start.latent_dim)
-        if spec["likelihood"] == "bernoulli":
-            return module(start, encoder, decoder, BernoulliHead(start))
+        # Steps of one row hang together beyond what its code says.
+        reads_past = spec["likelihood"] == "categorical"
+        encoder, decoder = self._make_networks(spec, 2 * start.latent_dim, reads_past)
         # n rows cannot show that a feature's noise is less than one part in n of the start's.
-        head = GaussianHead(start, floor=1.0 / spec["n_samples"])
+        head = make_head(spec, floor=1.0 / spec["n_samples"])
         return module(start, encoder, decoder, head)
 
     def _loss_units(self, spec):
@@ -255,7 +272,7 @@ class VAETransformer(BaseAutoencoder):
 def _log_volume(spec):
     """Log of the volume of X that a unit of volume of standardised rows takes."""
     start = spec["start"]
-    return 0.0 if spec["likelihood"] == "bernoulli" else len(start.mean) * math.log(start.scale)
+    return len(start.mean) * math.log(start.scale) if spec["likelihood"] == "gaussian" else 0.0
 
 
 @functools.lru_cache(maxsize=8)

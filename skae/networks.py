@@ -3,11 +3,12 @@
 A pair of networks is built by a callable
 ``networks(sizes, hidden_layer_sizes, activation, generator, last_zero)``. Both work on
 flat rows: the encoder is (batch, d + q) -> (batch, n_codes), the decoder
-(batch, k + q) -> (batch, d), with the q conditions of :class:`Sizes` last. With
+(..., k + q) -> (..., d), with the q conditions of :class:`Sizes` last. With
 ``last_zero`` the output is 0 for every input until it is trained, which is what leaves
 the classical start untouched; ``output`` is the layer that sees to it.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class Sizes(NamedTuple):
     n_codes: int  # what the encoder answers
     latent_dim: int  # what the decoder reads
     n_conditions: int = 0  # numbers that follow a row, and a code
+    reads_past: bool = False  # whether a decoder of sequences is told the step before
 
 
 class Mlp(nn.Sequential):
@@ -223,6 +225,146 @@ def upscaler(network, low, image, factor, sizes, activation, generator, last_zer
     return with_zero_output(made) if last_zero else made
 
 
+class RecurrentEncoder(nn.Module):
+    """Bidirectional layers of gated recurrent units, all of whose states a code is read from.
+
+    Reading every state, and not the last ones alone, spares the code from having to be
+    remembered over the whole sequence.
+
+    Shape: (batch, T * F + q) -> (batch, n_codes).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.networks import RecurrentEncoder, Sizes
+    >>> sizes = Sizes((32, 22), n_codes=4, latent_dim=2)
+    >>> net = RecurrentEncoder(sizes, (16,), "silu", torch.Generator().manual_seed(0))
+    >>> net(torch.ones(5, 32 * 22)).shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, sizes, widths, activation, generator):
+        super().__init__()
+        self.sequence = sizes.row
+        n_steps, n_features = sizes.row
+        n_read = [n_features, *(2 * width for width in widths)]
+        self.layers = _gru_layers(n_read[:-1], widths, generator, bidirectional=True)
+        self.output = _linear(n_steps * n_read[-1] + sizes.n_conditions, sizes.n_codes, generator)
+
+    def forward(self, x):
+        """Codes of flat sequences."""
+        n_features = math.prod(self.sequence)
+        states = x[:, :n_features].unflatten(1, self.sequence)
+        for layer in self.layers:
+            states, _ = layer(states)
+        return self.output(torch.cat([states.flatten(1), x[:, n_features:]], dim=1))
+
+
+class RecurrentDecoder(nn.Module):
+    """Layers of gated recurrent units, which read of the code something else in every step.
+
+    With ``sizes.reads_past`` a step also reads the one before it. Rows are then needed to
+    decode a code: all of them at once, ``decoder(z, x)``, or one after the other, as
+    :meth:`steps` does.
+
+    Shape: (..., k + q) -> (..., T * F).
+
+    Parameters
+    ----------
+    sizes : Sizes
+    widths : tuple of int
+    activation : str
+        Of the layer that reads the code.
+    generator : torch.Generator
+    hierarchical : bool, default=False
+        Whether a conductor reads the code (Roberts et al. 2018): a recurrent layer that
+        goes through segments of at most 16 steps of a long sequence. The other layers
+        begin anew in every segment, with what the conductor says of it.
+
+    Notes
+    -----
+    In training a step is told the one before it only half the time (Bowman et al. 2016),
+    or it would not need the code. What is kept from it is drawn from the generator that
+    comes with the rows.
+    """
+
+    def __init__(self, sizes, widths, activation, generator, hierarchical=False):
+        super().__init__()
+        self.sequence = sizes.row
+        self.reads_past = sizes.reads_past
+        n_steps, n_features = sizes.row
+        self.n_segments = -(-n_steps // _SEGMENT) if hierarchical else 1
+        self.length = -(-n_steps // self.n_segments)
+        n_in, width = sizes.latent_dim + sizes.n_conditions, next(iter(widths), n_features)
+        self.conductor = None
+        if hierarchical:
+            self.first = _linear(n_in, self.n_segments * width, generator)
+            self.conductor = _drawn(_GRU(width, width, batch_first=True), generator)
+            n_in = width
+        self.reader = _linear(n_in, self.length * width, generator)
+        self.activation = ACTIVATIONS[activation]()
+        if self.reads_past:
+            self.previous = _linear(n_features, width, generator)
+        self.layers = _gru_layers([width, *widths[:-1]], widths, generator)
+        self.output = _linear([width, *widths][-1], n_features, generator)
+
+    def forward(self, z, x=None, generator=None):
+        """Flat sequences of codes; of rows x that are known, the next steps."""
+        inputs = self._read(z.flatten(0, -2))
+        if self.reads_past:
+            inputs = inputs + self._told(x, generator).expand(*z.shape[:-1], -1, -1).flatten(0, -3)
+        states = inputs.reshape(-1, self.length, inputs.shape[-1])
+        for layer in self.layers:
+            states, _ = layer(states)
+        out = self.output(states).reshape(len(inputs), -1, self.sequence[1])
+        return out[:, : self.sequence[0]].flatten(1).unflatten(0, z.shape[:-1])
+
+    def steps(self, z):
+        """A function of the step before (..., F), zeros at first, that answers the next."""
+        inputs = self._read(z.flatten(0, -2))
+        states = [None] * len(self.layers)
+        numbers = itertools.count()
+
+        def advance(before):
+            number = next(numbers)
+            if number % self.length == 0:
+                states[:] = [None] * len(states)
+            out = (inputs[:, number] + self.previous(before.flatten(0, -2)))[:, None]
+            for place, layer in enumerate(self.layers):
+                out, states[place] = layer(out, states[place])
+            return self.output(out[:, 0]).view_as(before)
+
+        return advance
+
+    def _read(self, z):
+        """What the code says of every step, (batch, n_segments * length, width)."""
+        if self.conductor is not None:
+            z, _ = self.conductor(self.first(z).unflatten(1, (self.n_segments, -1)))
+        read = self.reader(z).reshape(len(z), self.n_segments * self.length, -1)
+        return self.activation(read)
+
+    def _told(self, x, generator):
+        """What every step is told of the one before it, (..., n_segments * length, width)."""
+        before = x.unflatten(-1, self.sequence)[..., :-1, :]
+        if generator is not None:
+            shape, device = (*before.shape[:-1], 1), before.device
+            before = before * torch.randint(2, shape, generator=generator, device=device)
+        n_missing = self.n_segments * self.length - self.sequence[0]
+        return self.previous(nn.functional.pad(before, (0, 0, 1, n_missing)))
+
+
+def recurrent_networks(
+    sizes, hidden_layer_sizes, activation, generator, last_zero, hierarchical=False
+):
+    """A recurrent encoder and decoder; `hidden_layer_sizes` are widths of their layers."""
+    rest = activation, generator
+    encoder = RecurrentEncoder(sizes, hidden_layer_sizes, *rest)
+    decoder = RecurrentDecoder(sizes, hidden_layer_sizes[::-1], *rest, hierarchical)
+    if last_zero:
+        return with_zero_output(encoder), with_zero_output(decoder)
+    return encoder, decoder
+
+
 class Own(nn.Module):
     """A user's module, which sees rows in their own shape, times a gate that begins at 0.
 
@@ -272,9 +414,20 @@ def own_networks(function, sizes, generator, last_zero):
     )
 
 
-NETWORKS = {"mlp": mlp_networks, "conv": conv_networks}
-DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {"mlp": (128, 64), "conv": (32, 64)}
+NETWORKS: dict[str, Callable] = {
+    "mlp": mlp_networks,
+    "conv": conv_networks,
+    "recurrent": recurrent_networks,
+    "hierarchical": functools.partial(recurrent_networks, hierarchical=True),
+}
+DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {
+    "mlp": (128, 64),
+    "conv": (32, 64),
+    "recurrent": (64,),
+    "hierarchical": (64,),
+}
 UPSCALER_SIZES: dict[Any, tuple[int, ...]] = {"mlp": (128, 128), "conv": (32, 32, 32)}
+_SEGMENT = 16  # steps that a conductor leads through at most, a bar of sixteenths
 
 
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
@@ -290,6 +443,8 @@ def widest_layer(network, row, hidden_layer_sizes):
         return 16 * math.prod(row)  # a guess
     if network == "conv":
         return max(math.prod(image) for image in _halvings(row, hidden_layer_sizes))
+    if network in ("recurrent", "hierarchical"):  # three gates, in both directions
+        return row[0] * max((6 * width for width in hidden_layer_sizes), default=row[1])
     return max(hidden_layer_sizes, default=0)
 
 
@@ -336,6 +491,18 @@ class _Conv2d(_Uninitialised, nn.Conv2d):
 
 class _ConvTranspose2d(_Uninitialised, nn.ConvTranspose2d):
     pass
+
+
+class _GRU(_Uninitialised, nn.GRU):
+    pass
+
+
+def _gru_layers(n_read, widths, generator, bidirectional=False):
+    """Recurrent layers of any widths, each of which reads so many numbers in a step."""
+    return nn.ModuleList(
+        _drawn(_GRU(fan_in, width, batch_first=True, bidirectional=bidirectional), generator)
+        for fan_in, width in zip(n_read, widths, strict=True)
+    )
 
 
 def _linear(fan_in, fan_out, generator):
