@@ -29,9 +29,10 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     than by bicubic interpolation.
 
     Beside it an autoencoder learns codes of the small images. It begins at their PCA, and
-    goes back there unless images that were held out are better for what it learned;
-    `inverse_transform` upscales what it decodes. `upscale` needs no code, so it does not
-    depend on `latent_dim`.
+    goes back there unless held-out images are better for what it learned.
+    `inverse_transform` upscales what it decodes, with that share of :math:`h` which suits
+    images that codes have smoothed. `upscale` needs no code: it does not depend on
+    `latent_dim`.
 
     Parameters
     ----------
@@ -245,7 +246,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return SuperResolutionModule(low, start, encoder, decoder, network, shapes, from_bicubic)
 
     def _set_net(self, net, job):
-        """Set the net; codes go back to PCA's unless held-out rows clearly gain by theirs."""
+        """Set the net; held-out rows say which codes to keep, and how to upscale them."""
         from ._upscaling import low_shape
 
         super()._set_net(net, job)
@@ -256,6 +257,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         module = net.module_
         if not net.is_clear(module.gain_of_codes(held_out)):
             module.forget_codes()
+        if not net.is_clear(module.fit_share(held_out)):
+            module.share.zero_()
 
     def _after_training(self, inputs, rows, rank):
         self._codes = self._encode(some_rows(inputs, _MAX_CODES)).astype(np.float64)
@@ -279,16 +282,17 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         rest = tuple(getattr(X, "shape", ()))[1:]
         if len(rest) > 1 and rest in (low, low[1:] if low[0] == 1 else low):
             X = X.reshape(len(X), n_features) if isinstance(X, np.ndarray) else Stacked(X)
-        if is_stream(X):
-            X = Stream(X, "X_low")
-        else:
-            X = check_array(
-                X, dtype=_FLOATS, input_name="X_low", estimator=self, ensure_all_finite=False
-            )
-        if X.shape[1] != n_features:
+            rest = (n_features,)
+        if len(rest) < 2:
+            if is_stream(X):
+                X = Stream(X, "X_low")
+            else:
+                X = check_array(X, dtype=_FLOATS, input_name="X_low", estimator=self)
+            rest = X.shape[1:]
+        if rest != (n_features,):
             raise ValueError(
                 f"X_low must have rows of shape {low} or of {n_features} features, however: its "
-                f"rows have shape {rest or X.shape[1:]}."
+                f"rows have shape {rest}."
             )
         return X
 
