@@ -67,12 +67,12 @@ print(f"ours {psnr(lower, lower_ours):5.2f} dB")
 
 # %%
 
-figure = plt.figure(figsize=(11, 7.5), layout="constrained")
-top, bottom = figure.subfigures(2, 1, height_ratios=[1.1, 1])
+figure = plt.figure(figsize=(11, 9), layout="constrained")
+top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.25])
 lines = {"small": X_low, "bicubic": bicubic, "autoencoder": ours, "original": X_test}
 for axes, (name, rows) in zip(top.subplots(4, 12), lines.items(), strict=True):
     show(axes, np.clip(rows[:12], 0, 1), name)
-line = slice(26 * 2 + 6, 26 * 2 + 10)
+line = slice(26 * 2 + 4, 26 * 2 + 13)
 shown = {"small": lower_low, "bicubic": lower_bicubic, "autoencoder": lower_ours}
 shown["original"] = lower
 for axis, (name, rows) in zip(bottom.subplots(4, 1), shown.items(), strict=True):
