@@ -62,14 +62,13 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     Notes
     -----
-    Small images are made by antialiased bicubic interpolation, as `Image.resize` of Pillow
-    does it. Images that were made small in another way, by plain subsampling for example,
-    are better upscaled by something that has learned that way.
+    Small images are made by antialiased bicubic interpolation, as Pillow's `Image.resize`
+    makes them. What is learned holds for images that were made small in this way.
 
-    Rows without a shape are taken as images of one line. Say ``input_shape=(channels,
-    height, width)``, or give images to ``network="conv"``, which is much the better one for
-    them. All images are as large as those of `fit`; large photographs are fitted and
-    upscaled in patches.
+    Rows without a shape are images of one line. Say ``input_shape=(channels, height,
+    width)``, or give images in their shape to ``network="conv"``, which is by far the better
+    network for them. All images have the size of those of `fit`: large photographs are
+    fitted and upscaled in patches.
 
     Only ``likelihood="gaussian"``: bicubic interpolation overshoots, so it has values
     that are no probabilities.

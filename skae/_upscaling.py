@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from sklearn.utils import assert_all_finite
 from torch.nn import functional as F
 
 from ._module import AutoencoderModule
@@ -30,7 +31,10 @@ def downsampled(rows, image, low):
     rows = np.require(rows, requirements=["C", "W"])
     images = torch.from_numpy(rows).unflatten(1, image)
     small = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
-    return small.flatten(1).numpy()
+    small = small.flatten(1).numpy()
+    if not np.isfinite(small).all():  # of several kinds, out of one
+        assert_all_finite(rows, input_name="X")
+    return small
 
 
 def bicubic_error(rows, image, low):

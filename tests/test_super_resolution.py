@@ -109,6 +109,8 @@ def test_the_loss_is_the_error_of_what_is_upscaled(images):
     error = squared_error(images, resized(model.downsample(images), (10, 7)))
     assert model.loss_curve_[0] == pytest.approx(error / 400, rel=1e-5)
     assert model.noise_variance_ == pytest.approx(error / images.size, rel=1e-5)
+    start = model._spec["start"]  # whose noise is the unit of what is added
+    assert start.noise_variance * start.scale**2 == pytest.approx(error / images.size)
     half = SuperResolutionAutoencoder(3, validation_fraction=0.5, **options).fit(images)
     assert half.validation_curve_[0] == pytest.approx(error / 400, rel=0.05)
 
@@ -249,6 +251,9 @@ def test_convolutions_see_the_image_itself():
     slope, shift = np.polyfit(low.ravel(), seen.ravel(), 1)
     np.testing.assert_allclose(seen, slope * low + shift, atol=1e-5)
     assert np.square(seen).mean() == pytest.approx(1, rel=0.05)
+    dense = SuperResolutionAutoencoder(2, input_shape=(1, 8, 8), max_epochs=0).fit(X)
+    assert not dense.net_.module_.context.any()
+    assert dense.net_.module_.contrast == 1.0
 
 
 def own(input_shape, n_codes, latent_dim):
