@@ -59,8 +59,8 @@ _SHARED_PARAMETERS = """\
         decoder mirrors them. "auto" is (128, 64), (32, 64) for convolutions and (64,) for
         recurrent layers.
     activation : str, default="silu"
-        Of the hidden layers (recurrent ones have their own): "elu", "gelu", "identity", "leaky_relu", "logistic",
-        "relu", "selu", "silu", "softplus" or "tanh".
+        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
+        "relu", "selu", "silu", "softplus" or "tanh". Recurrent layers have their own.
     init : {"pca", "random"}, default="pca"
         Whether training begins at the classical start or at random weights.
     likelihood : {"gaussian", "bernoulli", "categorical"}, default="gaussian"

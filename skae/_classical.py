@@ -303,7 +303,7 @@ def logit_pca(table, latent_dim, family):
     PCA of the standardised score around independent features gives directions, and a
     line search how far to go along them, so the start is never worse than none.
     """
-    bias, spread = _independent(table, family)
+    _, spread = _independent(table, family)
     values, axes = replace(table, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     start = _linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)

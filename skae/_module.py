@@ -127,8 +127,12 @@ class AutoencoderModule(nn.Module):
 
     @property
     def reads_past(self):
-        """Whether a step of a sequence is decoded with the one before it in view."""
-        return getattr(self.decoder, "reads_past", False)
+        """Whether a step of a sequence is decoded with the one before it in view.
+
+        At the classical start, as long as nothing is learned, there is nothing to see.
+        """
+        can = getattr(self.decoder, "reads_past", False)
+        return can and (self.training or not is_zero(self.decoder))
 
     def embed(self, x):
         """The code of a row, without noise."""

@@ -17,6 +17,7 @@ from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
 
 _N_DRAWS = 256  # importance-weighted draws per row
+_N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
@@ -142,16 +143,19 @@ class VAETransformer(BaseAutoencoder):
 
     def _log_likelihood(self, X):
         """Of validated rows, in nats in the units of X, in float64."""
-        bound = self._by_blocks(self._bound, X, copies=_N_DRAWS)
+        bound = self._by_blocks(self._bound, X, copies=self._n_draws())
         return bound - _log_volume(self._spec)
+
+    def _n_draws(self):
+        """Draws from the posterior: few where every row has to be decoded with each of them."""
+        return _N_STEPWISE_DRAWS if self.net_.module_.reads_past else _N_DRAWS
 
     def _bound(self, rows, *, of_prior=True):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
         _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
         module = self.net_.module_
-        # Rows that say what follows have to be decoded one by one with every draw.
-        draws = _normal_points(_N_DRAWS // 8 if module.reads_past else _N_DRAWS, self.latent_dim_)
+        draws = _normal_points(self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
         return self._apply_in_float64("log_evidence", rows, draws, prior_draws)

@@ -247,9 +247,8 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         self.sequence = sizes.row
         n_steps, n_features = sizes.row
-        n_read = [n_features, *(2 * width for width in widths)]
-        self.layers = _gru_layers(n_read[:-1], widths, generator, bidirectional=True)
-        self.output = _linear(n_steps * n_read[-1] + sizes.n_conditions, sizes.n_codes, generator)
+        self.layers, n_states = _gru_layers(n_features, widths, generator, bidirectional=True)
+        self.output = _linear(n_steps * n_states + sizes.n_conditions, sizes.n_codes, generator)
 
     def forward(self, x):
         """Codes of flat sequences."""
@@ -305,13 +304,13 @@ class RecurrentDecoder(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         if self.reads_past:
             self.previous = _linear(n_features, width, generator)
-        self.layers = _gru_layers([width, *widths[:-1]], widths, generator)
-        self.output = _linear([width, *widths][-1], n_features, generator)
+        self.layers, n_states = _gru_layers(width, widths, generator)
+        self.output = _linear(n_states, n_features, generator)
 
     def forward(self, z, x=None, generator=None):
         """Flat sequences of codes; of rows x that are known, the next steps."""
         inputs = self._read(z.flatten(0, -2))
-        if self.reads_past:
+        if x is not None:
             inputs = inputs + self._told(x, generator).expand(*z.shape[:-1], -1, -1).flatten(0, -3)
         states = inputs.reshape(-1, self.length, inputs.shape[-1])
         for layer in self.layers:
@@ -414,7 +413,7 @@ def own_networks(function, sizes, generator, last_zero):
     )
 
 
-NETWORKS: dict[str, Callable] = {
+NETWORKS: dict[Any, Callable] = {
     "mlp": mlp_networks,
     "conv": conv_networks,
     "recurrent": recurrent_networks,
@@ -497,12 +496,14 @@ class _GRU(_Uninitialised, nn.GRU):
     pass
 
 
-def _gru_layers(n_read, widths, generator, bidirectional=False):
-    """Recurrent layers of any widths, each of which reads so many numbers in a step."""
-    return nn.ModuleList(
-        _drawn(_GRU(fan_in, width, batch_first=True, bidirectional=bidirectional), generator)
-        for fan_in, width in zip(n_read, widths, strict=True)
-    )
+def _gru_layers(n_in, widths, generator, bidirectional=False):
+    """Recurrent layers on top of each other, and how many numbers the last one answers."""
+    layers = nn.ModuleList()
+    for width in widths:
+        layer = _GRU(n_in, width, batch_first=True, bidirectional=bidirectional)
+        layers.append(_drawn(layer, generator))
+        n_in = width * (1 + bidirectional)
+    return layers, n_in
 
 
 def _linear(fan_in, fan_out, generator):
