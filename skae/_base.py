@@ -252,8 +252,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         encoder, decoder = self._make_networks(spec, start.latent_dim)
         return AutoencoderModule(start, encoder, decoder, make_head(spec))
 
-    def _kind_of_network(self):
-        """What else the module is built from, as plain values that may not change later."""
+    def _own_spec(self):
+        """What else the module is built from, as values that may not change in a warm start."""
         return {}
 
     def _loss_units(self, spec):
@@ -482,7 +482,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "activation": self.activation,
             "likelihood": self.likelihood,
             "init": self.init,
-            **self._kind_of_network(),
+            **self._own_spec(),
         }
         if previous is not None:
             for name, value in spec.items():

@@ -132,7 +132,10 @@ class AutoencoderNet(NeuralNet):
         if training:
             return dataset.batches(self.batch_size, self.shuffle_)
         times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
-        return dataset.batches(max(self.batch_size, _VALIDATION_BATCH), times=times)
+        # Batches of one size: some modules compare the rows of a batch with each other.
+        n_rows, most = times * len(dataset), max(self.batch_size, _VALIDATION_BATCH)
+        size = math.ceil(n_rows / math.ceil(n_rows / most))
+        return dataset.batches(size, times=times)
 
     def train_step_single(self, batch, **fit_params):
         loss = self.module_(*batch, self.noise_).mean()

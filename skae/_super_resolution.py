@@ -190,7 +190,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             )
         return shape
 
-    def _kind_of_network(self):
+    def _own_spec(self):
         from .networks import UPSCALER_SIZES
 
         default = UPSCALER_SIZES.get(self.network, UPSCALER_SIZES["conv"])

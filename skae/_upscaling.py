@@ -31,10 +31,10 @@ def downsampled(rows, image, low):
     rows = np.require(rows, requirements=["C", "W"])
     images = torch.from_numpy(rows).unflatten(1, image)
     small = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
-    small = small.flatten(1).numpy()
-    if not np.isfinite(small).all():  # of several kinds, out of one
+    out = small.flatten(1).numpy()
+    if not np.isfinite(out).all():  # of several kinds, out of one
         assert_all_finite(rows, input_name="X")
-    return small
+    return out
 
 
 def bicubic_error(rows, image, low):

@@ -800,9 +800,9 @@ class TrainingCurveDisplay:
         display : TrainingCurveDisplay
         """
         model = _autoencoder(estimator)
-        if _has_prior(model):
+        if hasattr(model, "posterior"):
             loss_name = "minus the ELBO of a row (nats)"
-        elif model.likelihood == "bernoulli":
+        elif model.likelihood != "gaussian":
             loss_name = "cross-entropy of a row (nats)"
         else:
             loss_name = "squared error of a row (units of X squared)"
@@ -864,7 +864,7 @@ def _autoencoder(estimator):
 
 def _has_prior(model):
     """Whether codes have the standard normal distribution as their prior."""
-    return hasattr(model, "posterior")
+    return hasattr(model, "posterior") or getattr(model, "prior", None) == "normal"
 
 
 def _flat(X):

@@ -22,6 +22,7 @@ def _labels(X):
 
 
 ESTIMATORS = [
+    skae.AdversarialAutoencoder,
     skae.AutoencoderTransformer,
     skae.DenoisingAutoencoder,
     skae.SuperResolutionAutoencoder,

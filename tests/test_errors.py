@@ -9,7 +9,12 @@ import torch
 from _estimators import ESTIMATORS
 from scipy import sparse
 
-from skae import DenoisingAutoencoder, SuperResolutionAutoencoder, VAETransformer
+from skae import (
+    AdversarialAutoencoder,
+    DenoisingAutoencoder,
+    SuperResolutionAutoencoder,
+    VAETransformer,
+)
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 X = np.random.default_rng(0).standard_normal((20, 4))
@@ -182,6 +187,38 @@ def test_bad_clean_rows():
 def test_bad_vae_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         VAETransformer(**parameters).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"prior": "cauchy"}, r"'prior' parameter .*'normal'.* Got 'cauchy'"),
+        ({"adversarial_weight": 0.0}, r"'adversarial_weight' parameter .* Got 0.0"),
+        (
+            {"latent_dim": 3, "prior": "swiss_roll"},
+            r"prior='swiss_roll' is two-dimensional, however: latent_dim=3",
+        ),
+        (
+            {"prior": lambda n, k, rng: rng.random(n), "init": "random"},
+            r"prior must return an array of shape .*\(65536, 2\), .*shape \(65536,\)",
+        ),
+        (
+            {"prior": lambda n, k, rng: np.full((n, k), np.inf)},
+            r"prior must return finite numbers, however",
+        ),
+        (
+            {"prior": lambda n, k, rng: np.full((n, k), "a")},
+            r"prior must return finite numbers, however: .*dtype <U1",
+        ),
+        (
+            {"prior": lambda n, k, rng: np.ones((n, k))},
+            r"prior must vary in every latent, however: its standard deviations are \[0. 0.\]",
+        ),
+    ],
+)
+def test_bad_priors(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        AdversarialAutoencoder(**parameters).fit(X)
 
 
 @every_estimator
