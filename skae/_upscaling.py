@@ -30,11 +30,11 @@ def downsampled(rows, image, low):
     """
     rows = np.require(rows, requirements=["C", "W"])
     images = torch.from_numpy(rows).unflatten(1, image)
-    small = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
-    out = small.flatten(1).numpy()
-    if not np.isfinite(out).all():  # of several kinds, out of one
+    resized = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
+    small = resized.flatten(1).numpy()
+    if not np.isfinite(small).all():  # an infinity may be NaN by now, so look at what it was
         assert_all_finite(rows, input_name="X")
-    return out
+    return small
 
 
 def bicubic_error(rows, image, low):
