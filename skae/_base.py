@@ -252,6 +252,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         encoder, decoder = self._make_networks(spec, start.latent_dim)
         return AutoencoderModule(start, encoder, decoder, make_head(spec))
 
+    def _own_spec(self):
+        """What else the module is built from, as values that may not change in a warm start."""
+        return {}
+
     def _loss_units(self, spec):
         """Factor and offset that turn the module's loss into the one to report."""
         if spec["likelihood"] != "gaussian":
@@ -478,6 +482,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "activation": self.activation,
             "likelihood": self.likelihood,
             "init": self.init,
+            **self._own_spec(),
         }
         if previous is not None:
             for name, value in spec.items():
@@ -662,14 +667,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _hidden_layer_sizes(self):
         from .networks import DEFAULT_SIZES
 
-        if isinstance(self.hidden_layer_sizes, str):
-            return DEFAULT_SIZES.get(self.network, ())
-        sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
+        return self._layer_sizes("hidden_layer_sizes", DEFAULT_SIZES.get(self.network, ()))
+
+    def _layer_sizes(self, name, default):
+        """The sizes that a parameter gives, or what "auto" stands for."""
+        value = getattr(self, name)
+        if isinstance(value, str):
+            return default
+        sizes = tuple(np.atleast_1d(value).tolist())
         if not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be positive ints, however: "
-                f"hidden_layer_sizes={self.hidden_layer_sizes}."
-            )
+            raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
         return sizes
 
     # The verbs
@@ -898,7 +905,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with torch.inference_mode():
             out = function(torch.from_numpy(x).to(device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
-            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+            with np.errstate(invalid="ignore"):
+                assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
         return out
 
     @property

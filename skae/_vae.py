@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import _classical
 from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
+from ._priors import great_circle
 
 _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
@@ -213,15 +214,7 @@ class VAETransformer(BaseAutoencoder):
         return self._by_blocks(draw, codes)
 
     def _between(self, a, b, shares):
-        """Along a great circle, where codes of the prior are (Shoemake 1985)."""
-        norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-        cosine = (a * b).sum(axis=-1) / np.maximum(norms, np.finfo(a.dtype).tiny)
-        angle = np.arccos(np.clip(cosine, -1.0, 1.0))[..., None]
-        straight = super()._between(a, b, shares)
-        sine = np.sin(angle)
-        turned = np.sin((1 - shares) * angle) * a + np.sin(shares * angle) * b
-        # Between codes in one direction, or in opposite ones, there is no one such circle.
-        return np.where(sine > 1e-4, turned / np.where(sine > 1e-4, sine, 1.0), straight)
+        return great_circle(a, b, shares)
 
     def _classical_start(self, table, inputs, corruption, streams):
         family = self._family(table)

@@ -22,8 +22,20 @@ def _labels(X):
 
 
 ESTIMATORS = [
+    skae.AdversarialAutoencoder,
     skae.AutoencoderTransformer,
     skae.DenoisingAutoencoder,
+    skae.SuperResolutionAutoencoder,
     skae.VAETransformer,
     ConditionalVAE,
 ]
+
+LIKELIHOODS = [
+    (cls, likelihood)
+    for cls in ESTIMATORS
+    for likelihood in ("gaussian", "bernoulli")
+    if likelihood in cls._parameter_constraints["likelihood"][0].options
+]
+
+# Whose rows are told by their codes: an upscaled image is made of the small one itself.
+OF_CODES = [cls for cls in ESTIMATORS if cls is not skae.SuperResolutionAutoencoder]

@@ -7,7 +7,12 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from skorch.callbacks import Callback
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+)
 from skae._classical import Table, choose_latent_dim, pca
 
 
@@ -56,7 +61,12 @@ def test_latent_dim_as_a_share_of_variance(table, share):
 
 
 def test_estimators_take_a_share_of_variance(iris):
-    for cls in (AutoencoderTransformer, VAETransformer, DenoisingAutoencoder):
+    for cls in (
+        AdversarialAutoencoder,
+        AutoencoderTransformer,
+        VAETransformer,
+        DenoisingAutoencoder,
+    ):
         assert cls(0.9, max_epochs=0).fit(iris).transform(iris).shape == (150, 2)
     assert AutoencoderTransformer(0.9, init="random", max_epochs=1).fit(iris).latent_dim_ == 2
 

@@ -9,7 +9,12 @@ import torch
 from _estimators import ESTIMATORS
 from scipy import sparse
 
-from skae import DenoisingAutoencoder, VAETransformer
+from skae import (
+    AdversarialAutoencoder,
+    DenoisingAutoencoder,
+    SuperResolutionAutoencoder,
+    VAETransformer,
+)
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 X = np.random.default_rng(0).standard_normal((20, 4))
@@ -70,7 +75,7 @@ def test_bad_rows(cls, bad, message):
         (
             {"latent_dim": 5},
             r"latent_dim must be at most min\(n_samples, n_features\), however: latent_dim=5, "
-            r"n_samples=20, n_features=4",
+            r"n_samples=20, n_features=(4|2)",  # 2 are left at half the resolution
         ),
         ({"lr": 0.0}, r"'lr' parameter .* \(0.0, inf\). Got 0.0"),
         ({"lr": -1}, r"'lr' parameter .* Got -1"),
@@ -107,7 +112,7 @@ def test_bad_parameters(cls, parameters, message):
 
 @every_estimator
 def test_more_latents_than_rows(cls):
-    message = r"latent_dim=4, n_samples=3, n_features=4"
+    message = r"latent_dim=4, n_samples=3, n_features=(4|2)"
     with pytest.raises(ValueError, match=message):
         cls(4).fit(X[:3])
 
@@ -120,7 +125,9 @@ def test_a_device_that_is_not_there(cls):
         cls(device="cuda").fit(X)
 
 
-@every_estimator
+@pytest.mark.parametrize(
+    "cls", [cls for cls in ESTIMATORS if cls is not SuperResolutionAutoencoder]
+)
 def test_values_outside_0_1_for_bernoulli(cls):
     low, high = X.min(), X.max()
     message = f"needs values in [0, 1], however: X has values from {low:.6g} to {high:.6g}"
@@ -180,6 +187,38 @@ def test_bad_clean_rows():
 def test_bad_vae_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         VAETransformer(**parameters).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"prior": "cauchy"}, r"'prior' parameter .*'normal'.* Got 'cauchy'"),
+        ({"adversarial_weight": 0.0}, r"'adversarial_weight' parameter .* Got 0.0"),
+        (
+            {"latent_dim": 3, "prior": "swiss_roll"},
+            r"prior='swiss_roll' is two-dimensional, however: latent_dim=3",
+        ),
+        (
+            {"prior": lambda n, k, rng: rng.random(n), "init": "random"},
+            r"prior must return an array of shape .*\(65536, 2\), .*shape \(65536,\)",
+        ),
+        (
+            {"prior": lambda n, k, rng: np.full((n, k), np.inf)},
+            r"prior must return finite numbers, however",
+        ),
+        (
+            {"prior": lambda n, k, rng: np.full((n, k), "a")},
+            r"prior must return finite numbers, however: .*dtype <U1",
+        ),
+        (
+            {"prior": lambda n, k, rng: np.ones((n, k))},
+            r"prior must vary in every latent, however: its standard deviations are \[0. 0.\]",
+        ),
+    ],
+)
+def test_bad_priors(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        AdversarialAutoencoder(**parameters).fit(X)
 
 
 @every_estimator

@@ -12,7 +12,13 @@ from _estimators import ESTIMATORS
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, GradientNormClipping, LRScheduler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+)
+
+every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 
 class FakeModule(torch.nn.Module):

@@ -8,7 +8,12 @@ from _estimators import ESTIMATORS
 from sklearn.decomposition import PCA
 from skorch.callbacks import Callback, EarlyStopping
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer, _sources
+from skae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+    _sources,
+)
 from skae._batches import Rows
 from skae._chunks import Chunks
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from _estimators import ESTIMATORS
+from _estimators import OF_CODES
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -27,7 +27,7 @@ def test_pipeline_and_search_as_written():
     assert search.score(X_test, y_test) > 0.8
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
+@pytest.mark.parametrize("cls", OF_CODES)
 def test_search_by_its_own_score(cls, bent):
     search = GridSearchCV(cls(max_epochs=10, random_state=0), {"latent_dim": [1, 2, 4]}).fit(bent)
     assert search.best_params_["latent_dim"] > 1

@@ -9,7 +9,12 @@ import pytest
 import torch
 import zarr
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer, _sources
+from skae import (
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    VAETransformer,
+    _sources,
+)
 from skae._batches import Reader, StreamedRows
 from skae._classical import Table
 from skae._sources import Stream, blocks, is_stream

@@ -122,7 +122,12 @@ def elbo(data, epochs, seed):
     X, _, X_test, _ = (part.reshape(len(part), -1) for part in data)
     k = 20 if X.shape[1] > 64 else 4
     model = VAETransformer(
-        k, likelihood="bernoulli", hidden_layer_sizes=400, random_state=seed, **epochs(10)
+        k,
+        likelihood="bernoulli",
+        hidden_layer_sizes=400,
+        batch_size=128,
+        random_state=seed,
+        **epochs(10),
     ).fit(X)
     module, _ = model.net_.inference_module(np.float32)
     start = module.head

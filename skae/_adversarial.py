@@ -1,0 +1,150 @@
+"""The adversarial autoencoder, which starts as whitened PCA."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from . import _classical, _priors
+from ._base import BaseAutoencoder
+from ._random import Streams
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AdversarialAutoencoder(BaseAutoencoder):
+    r"""Adversarial autoencoder that starts as whitened PCA.
+
+    A discriminator learns to tell codes from draws of a prior, and the encoder learns to
+    be taken for the prior while the decoder reconstructs [1]_: the codes of all rows
+    together are then distributed like the prior, so that draws from it decode to new
+    rows. Before training the codes are the scores of PCA, each with variance 1.
+
+    Parameters
+    ----------
+    {shared_parameters}
+    prior : {"normal", "uniform", "swiss_roll"} or callable, default="normal"
+        The distribution of the codes. "normal" is standard normal; "uniform" is on
+        :math:`[-\sqrt 3, \sqrt 3]` for every latent; "swiss_roll", for two latents, is
+        `sklearn.datasets.make_swiss_roll` from its side, standardised. A callable is
+        called as ``prior(n_samples, latent_dim, rng)`` with a `numpy.random.Generator`,
+        and returns an array of shape (n_samples, latent_dim); codes are on its scale.
+    adversarial_weight : float, default=1.0
+        Weight of the divergence of the codes from the prior: with 1 a nat of it weighs
+        as much as the error that the start leaves.
+
+    Attributes
+    ----------
+    noise_variance_ : float
+        Mean squared error that the codes leave per remaining dimension, as in PCA
+        (absent with ``likelihood="bernoulli"``).
+    {shared_attributes}
+
+    See Also
+    --------
+    VAETransformer : With a density; its prior holds for noisy codes, not for these.
+    AutoencoderTransformer : Where only reconstruction matters.
+
+    Notes
+    -----
+    To the error of a row `loss_curve_` adds what the discriminator can tell, an estimate
+    of the Jensen-Shannon divergence. `validation_curve_` adds an estimate of it from the
+    held-out codes alone, by a kernel two-sample test [2]_, which can be below 0; it weighs
+    ten times as much there, and less where fewer than 1,000 rows are held out, as these
+    show it less well. An epoch that reconstructs them worse than the start is held back by
+    ten times what it lacks.
+
+    References
+    ----------
+    .. [1] Makhzani, A. et al. (2016). Adversarial autoencoders. ICLR workshop.
+    .. [2] Harchaoui, Z., Bach, F. & Moulines, E. (2007). Testing for homogeneity with
+       kernel Fisher discriminant analysis. NeurIPS.
+    .. [3] Mescheder, L., Geiger, A. & Nowozin, S. (2018). Which training methods for GANs
+       do actually converge? ICML. Their penalty of the gradient keeps training stable.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AdversarialAutoencoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> model = AdversarialAutoencoder(2, max_epochs=10, random_state=0).fit(X)
+    >>> model.transform(X).std(axis=0).round()  # as the prior
+    array([1., 1.])
+    >>> model.sample(3).shape
+    (3, 64)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "prior": [StrOptions(set(_priors.BUILT_IN)), callable],
+        "adversarial_weight": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    prior: str | Callable = "normal"
+    adversarial_weight: float = 1.0
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """Draw new rows: codes from the prior, decoded.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+            None uses the estimator's own `random_state`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        return super().sample(n_samples, random_state=random_state)
+
+    def _draw_codes(self, n_samples, rng):
+        drawn = _priors.draw(self._spec["prior"], n_samples, self.latent_dim_, rng)
+        return drawn.astype(self._dtype)
+
+    def _between(self, a, b, shares):
+        if self._spec["prior"] == "normal":
+            return _priors.great_circle(a, b, shares)
+        return super()._between(a, b, shares)
+
+    def _encode(self, X):
+        mean, spread = (value.astype(X.dtype) for value in self._spec["prior_moments"])
+        return super()._encode(X) * spread + mean
+
+    def _decode(self, Z):
+        mean, spread = (value.astype(Z.dtype) for value in self._spec["prior_moments"])
+        return super()._decode((Z - mean) / spread)
+
+    def _classical_start(self, table, inputs, corruption, streams):
+        family = self._family(table)
+        if family is None:
+            start = _classical.pca(table, self.latent_dim)
+        else:
+            start = _classical.logit_pca(table, self.latent_dim, family)
+        return replace(start, code_scale=np.ones(start.latent_dim))
+
+    def _own_spec(self):
+        return {"prior": self.prior, "adversarial_weight": self.adversarial_weight}
+
+    def _describe(self, table, inputs, corruption, streams, previous):
+        spec = super()._describe(table, inputs, corruption, streams, previous)
+        if previous is None:
+            k = spec["start"].latent_dim
+            spec["prior_moments"] = _priors.moments(self.prior, k, streams.numpy("prior"))
+        return spec
+
+    def _make_module(self, spec):
+        from ._adversary import AdversarialModule
+        from .likelihoods import make_head
+
+        start, streams = spec["start"], Streams(seed=spec["seed"])
+        encoder, decoder = self._make_networks(spec, start.latent_dim)
+        mean, spread = spec["prior_moments"]
+        pool = functools.partial(_priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
+        # In units of its noise the start's error is half a nat per feature.
+        weight = 0.5 * len(start.mean) * spec["adversarial_weight"]
+        generator = streams.torch("discriminator")
+        return AdversarialModule(start, encoder, decoder, make_head(spec), pool, generator, weight)
