@@ -6,17 +6,18 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from _estimators import ESTIMATORS
+from _estimators import OF_CODES
 from scipy import special, stats
 from torch import nn
 
 import skae
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
+from skae._classical import Categoricals
 from skae.likelihoods import Autoregressive, Categorical
 from skae.networks import Sizes, largest_product, recurrent_networks, widest_layer
 
-VAES = [cls for cls in ESTIMATORS if issubclass(cls, VAETransformer)]
-every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
+VAES = [cls for cls in OF_CODES if issubclass(cls, VAETransformer)]
+every_estimator = pytest.mark.parametrize("cls", OF_CODES)
 every_vae = pytest.mark.parametrize("cls", VAES)
 recurrent_and_hierarchical = pytest.mark.parametrize("network", ["recurrent", "hierarchical"])
 pytestmark = pytest.mark.filterwarnings("ignore:.*latents have collapsed")
@@ -274,6 +275,11 @@ def test_start_of_noise_is_independent_categories():
     vae = VAETransformer(1, likelihood="categorical", max_epochs=0, random_state=0).fit(X)
     assert -vae.score(X) <= independent(X) + 1e-3
     assert -vae.score(X) == pytest.approx(4 * np.log(3), rel=0.01)
+
+
+def test_smoothed_frequencies_sum_to_one():
+    p = Categoricals(3).smoothed(np.array([0.0, 0.25, 0.75]), 4)
+    np.testing.assert_allclose(p, [1 / 15, 4 / 15, 10 / 15])
 
 
 def test_a_category_that_never_comes_and_a_row_of_one_step():
