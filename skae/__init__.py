@@ -2,7 +2,9 @@
 
 from ._adversarial import AdversarialAutoencoder
 from ._autoencoder import AutoencoderTransformer
+from ._conditional import ConditionalVAE
 from ._denoising import DenoisingAutoencoder
+from ._super_resolution import SuperResolutionAutoencoder
 from ._vae import VAETransformer
 
 __version__ = "0.1.0"
@@ -10,7 +12,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AdversarialAutoencoder",
     "AutoencoderTransformer",
+    "ConditionalVAE",
     "DenoisingAutoencoder",
+    "SuperResolutionAutoencoder",
     "VAETransformer",
     "__version__",
 ]

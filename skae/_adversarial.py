@@ -119,10 +119,11 @@ class AdversarialAutoencoder(BaseAutoencoder):
         return super()._decode((Z - mean) / spread)
 
     def _classical_start(self, table, inputs, corruption, streams):
-        if self.likelihood == "bernoulli":
-            start = _classical.logit_pca(table, self.latent_dim)
-        else:
+        family = self._family(table)
+        if family is None:
             start = _classical.pca(table, self.latent_dim)
+        else:
+            start = _classical.logit_pca(table, self.latent_dim, family)
         return replace(start, code_scale=np.ones(start.latent_dim))
 
     def _own_spec(self):
@@ -137,14 +138,13 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     def _make_module(self, spec):
         from ._adversary import AdversarialModule
-        from .likelihoods import BernoulliHead, GaussianHead
+        from .likelihoods import make_head
 
         start, streams = spec["start"], Streams(seed=spec["seed"])
         encoder, decoder = self._make_networks(spec, start.latent_dim)
-        head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
         mean, spread = spec["prior_moments"]
         pool = functools.partial(_priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
         # In units of its noise the start's error is half a nat per feature.
         weight = 0.5 * len(start.mean) * spec["adversarial_weight"]
         generator = streams.torch("discriminator")
-        return AdversarialModule(start, encoder, decoder, head, pool, generator, weight)
+        return AdversarialModule(start, encoder, decoder, make_head(spec), pool, generator, weight)

@@ -93,8 +93,9 @@ class Discriminator(nn.Module):
         x = torch.cat([z, self.features(z)], dim=-1)
         for layer in self.network:
             if isinstance(layer, nn.Linear):
-                weight, bias = _PACE * layer.weight, _PACE * layer.bias
-                x = F.linear(x, *((weight.detach(), bias.detach()) if fixed else (weight, bias)))
+                values = [layer.weight, layer.bias]
+                weight, bias = (_PACE * (v.detach() if fixed else v) for v in values)
+                x = F.linear(x, weight, bias)
             else:
                 x = layer(x)
         return x[..., 0]

@@ -20,7 +20,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     ----------
     noise_variance_ : float
         Mean squared error that the codes leave per remaining dimension, as in PCA
-        (absent with ``likelihood="bernoulli"``).
+        (present with ``likelihood="gaussian"``).
     {shared_attributes}
 
     See Also
@@ -31,8 +31,9 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Notes
     -----
-    With ``likelihood="bernoulli"`` the start is PCA of the standardised score around
-    independent Bernoullis, in logit space, no worse than these.
+    With ``likelihood="bernoulli"`` or ``"categorical"`` the start is PCA of the
+    standardised score around independent features or steps, in logit space, no worse than
+    these.
 
     References
     ----------
@@ -53,6 +54,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     """
 
     def _classical_start(self, table, inputs, corruption, streams):
-        if self.likelihood == "bernoulli":
-            return _classical.logit_pca(table, self.latent_dim)
-        return _classical.pca(table, self.latent_dim)
+        family = self._family(table)
+        if family is None:
+            return _classical.pca(table, self.latent_dim)
+        return _classical.logit_pca(table, self.latent_dim, family)

@@ -18,13 +18,22 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
-from ._classical import Start, Table, no_start, some_rows
+from ._classical import Start, Table, family_of, no_start, some_rows
 from ._random import Streams
 from ._sources import Stacked, Stream, blocks, is_small, is_stream
 
 _FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
-_AXES: dict[Any, tuple] = {"conv": ("channels", "height", "width")}  # of rows for networks
+_AXES: dict[Any, tuple] = {  # of rows for networks
+    "conv": ("channels", "height", "width"),
+    "recurrent": ("steps", "features"),
+    "hierarchical": ("steps", "features"),
+}
+_ADVICE = {  # where values are not what a likelihood is of
+    "bernoulli": "Scale X with MinMaxScaler(clip=True), or use likelihood='gaussian'.",
+    "categorical": "One-hot encode X, for example with OneHotEncoder, and give "
+    "input_shape=(n_steps, n_categories) where a row has more than one step.",
+}
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
 
@@ -32,27 +41,33 @@ _SHARED_PARAMETERS = """\
     latent_dim : int or float in (0, 1), default=2
         Number of codes. A float is the share of variance that the classical start is
         to keep, as in PCA.
-    network : {"mlp", "conv"} or callable, default="mlp"
-        What is trained on top of the classical start: fully connected layers, or
-        convolutions, each of which halves an image. A callable is called as
+    network : {"mlp", "conv", "recurrent", "hierarchical"} or callable, default="mlp"
+        What is trained on top of the classical start: fully connected layers;
+        convolutions, each of which halves an image; or layers of gated recurrent units
+        that go through the steps of a sequence, in both directions to encode it.
+        "hierarchical" is "recurrent" for long sequences: a further layer, the conductor,
+        leads the decoder through segments of at most 16 steps. A callable is called as
         ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
         encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
         latent_dim) -> (batch, \\*input_shape).
     input_shape : tuple of int or None, default=None
         The shape of a row for networks that are not an MLP: (channels, height, width)
-        of an image. Rows may then come flat or in this shape, and come back as they
-        were given to `fit`. None takes the shape that X has.
+        of an image, (steps, features) of a sequence. Rows may then come flat or in this
+        shape, and come back as they were given to `fit`. None takes the shape that X has.
     hidden_layer_sizes : "auto", int or array-like of int, default="auto"
         Widths of the encoder's hidden layers, or channels of its convolutions; the
-        decoder mirrors them. "auto" is (128, 64), and (32, 64) for convolutions.
+        decoder mirrors them. "auto" is (128, 64), (32, 64) for convolutions and (64,) for
+        recurrent layers.
     activation : str, default="silu"
         Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
-        "relu", "selu", "silu", "softplus" or "tanh".
+        "relu", "selu", "silu", "softplus" or "tanh". Recurrent layers have their own.
     init : {"pca", "random"}, default="pca"
         Whether training begins at the classical start or at random weights.
-    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
-        What a decoded value means: the mean of a normal distribution (squared error)
-        or a probability (cross-entropy, for values in [0, 1]).
+    likelihood : {"gaussian", "bernoulli", "categorical"}, default="gaussian"
+        What a decoded value means: the mean of a normal distribution (squared error), a
+        probability (cross-entropy, for values in [0, 1]), or one of the probabilities of
+        a step. A row is then made of steps (the last axis of `input_shape`; without one it
+        is a single step) whose values sum to 1, as when they are one-hot.
     lr : float, default=2e-3
         Highest learning rate. It rises over the first steps, then falls along a cosine
         to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.
@@ -143,7 +158,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),
         ],
-        "network": [StrOptions({"mlp", "conv"}), callable],
+        "network": [StrOptions({"mlp", "conv", "recurrent", "hierarchical"}), callable],
         "input_shape": ["array-like", None],
         "hidden_layer_sizes": [
             StrOptions({"auto"}),
@@ -157,7 +172,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         ],
         "init": [StrOptions({"pca", "random"})],
-        "likelihood": [StrOptions({"gaussian", "bernoulli"})],
+        "likelihood": [StrOptions({"gaussian", "bernoulli", "categorical"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -214,6 +229,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         raise NotImplementedError
 
+    def _start(self, table, inputs, corruption, streams):
+        """Where training begins."""
+        if self.init == "random":
+            return no_start(table, self.latent_dim, self._family(table))
+        return self._classical_start(table, inputs, corruption, streams)
+
+    def _family(self, table):
+        """What the likelihood is to a classical start; None for normal noise."""
+        return family_of(self.likelihood, self._input_shape or (len(table.mean),))
+
     def _corruption_of(self, table, streams):
         """What the encoder's input goes through in training, or None."""
         return None
@@ -221,27 +246,27 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _make_module(self, spec):
         """The torch module that `spec` describes."""
         from ._module import AutoencoderModule
-        from .likelihoods import BernoulliHead, GaussianHead
+        from .likelihoods import make_head
 
         start = spec["start"]
         encoder, decoder = self._make_networks(spec, start.latent_dim)
-        head = BernoulliHead(start) if spec["likelihood"] == "bernoulli" else GaussianHead(start)
-        return AutoencoderModule(start, encoder, decoder, head)
+        return AutoencoderModule(start, encoder, decoder, make_head(spec))
 
     def _own_spec(self):
-        """The variant's own parameters that make another kind of module."""
+        """What else the module is built from, as values that may not change in a warm start."""
         return {}
 
     def _loss_units(self, spec):
         """Factor and offset that turn the module's loss into the one to report."""
-        if spec["likelihood"] == "bernoulli":
+        if spec["likelihood"] != "gaussian":
             return 1.0, 0.0
         return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
 
-    def _pair(self, X, extra):
+    def _pair(self, X, extra, previous):
         """What the encoder sees and what the decoder should answer, from validated rows.
 
-        `extra` is the variant's own argument of `fit`, or None.
+        `extra` is the variant's own argument of `fit`, or None, and `previous` the net that
+        training goes on with, or None.
         """
         return X, X
 
@@ -422,13 +447,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if previous is None:
             self._input_shape: tuple | None = self._find_input_shape()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
-        seen, X = self._pair(X, extra)
-        self._check_latent_dim(seen, previous)
+        seen, X = self._pair(X, extra, previous)
+        self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
         n_held_out = self._n_held_out(X, chunks)
         kept = _rows_to_keep(X, n_held_out, streams)
         table = Table.of(X, kept, _gram_on(device))
-        if self.likelihood == "bernoulli":
-            _check_range(table.low.min(), table.high.max())
+        _check_values(X, self.likelihood, self._input_shape, (table.low.min(), table.high.max()))
         if previous is not None:  # rows go on being standardised as they were
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
@@ -469,10 +493,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                         "with fit and warm_start=False."
                     )
             return self._spec
-        if self.init == "random":
-            start = no_start(table, self.latent_dim, self.likelihood)
-        else:
-            start = self._classical_start(table, inputs, corruption, streams)
+        start = self._start(table, inputs, corruption, streams)
         return {**spec, "start": start, "n_samples": len(table.X), "seed": streams.integer("init")}
 
     def _split(self, table, inputs, held_out, spec, corruption, device, streams):
@@ -552,7 +573,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "verbose": self.verbose,
         }
 
-    def _make_networks(self, spec, n_codes):
+    def _make_networks(self, spec, n_codes, reads_past=False):
         """An encoder with so many outputs, and the decoder that belongs to it."""
         import torch
 
@@ -561,7 +582,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         start = spec["start"]
         n_read, latent_dim = start.encoder.shape
         row = spec["input_shape"] or (len(start.mean),)
-        sizes = Sizes(row, n_codes, latent_dim, n_conditions=n_read - len(start.mean))
+        sizes = Sizes(row, n_codes, latent_dim, n_read - len(start.mean), reads_past)
         generator = torch.Generator().manual_seed(spec["seed"])
         kind = spec["network"], sizes, spec["hidden_layer_sizes"], spec["activation"]
         return make_networks(*kind, generator, spec["init"] != "random")
@@ -592,7 +613,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         axes = _AXES.get(self.network, ())
         if self.input_shape is None:
             shape = self._row_shape if len(self._row_shape) > 1 else ()
-            if self.network == "mlp" or not (axes or shape):
+            steps = self.likelihood == "categorical"
+            if (self.network == "mlp" and not steps) or not (axes or shape):
                 return None
             if len(shape) == len(axes) - 1 == 2:  # images in grey
                 shape = (1, *shape)
@@ -624,8 +646,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return X
 
-    def _check_latent_dim(self, X, previous):
-        n_samples, n_features = X.shape
+    def _validate_codes(self, Z):
+        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        if Z.shape[1] != self.latent_dim_:
+            raise ValueError(
+                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
+            )
+        return Z
+
+    def _check_latent_dim(self, n_samples, n_features, previous):
         for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
             if isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
@@ -638,14 +667,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _hidden_layer_sizes(self):
         from .networks import DEFAULT_SIZES
 
-        if isinstance(self.hidden_layer_sizes, str):
-            return DEFAULT_SIZES.get(self.network, ())
-        sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
+        return self._layer_sizes("hidden_layer_sizes", DEFAULT_SIZES.get(self.network, ()))
+
+    def _layer_sizes(self, name, default):
+        """The sizes that a parameter gives, or what "auto" stands for."""
+        value = getattr(self, name)
+        if isinstance(value, str):
+            return default
+        sizes = tuple(np.atleast_1d(value).tolist())
         if not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be positive ints, however: "
-                f"hidden_layer_sizes={self.hidden_layer_sizes}."
-            )
+            raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
         return sizes
 
     # The verbs
@@ -679,12 +710,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             training rows and the dtype of Z.
         """
         check_is_fitted(self, "net_")
-        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
-        if Z.shape[1] != self.latent_dim_:
-            raise ValueError(
-                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
-            )
-        return self._shaped(self._decode(Z))
+        return self._shaped(self._decode(self._validate_codes(Z)))
 
     def reconstruct(self, X):
         """Encode and decode rows.
@@ -778,7 +804,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         shares = np.linspace(0.0, 1.0, steps, dtype=a.dtype)[:, None]
         codes = self._between(a[:, None], b[:, None], shares)
-        X = self._shaped(self._decode(codes.reshape(-1, self.latent_dim_)))
+        X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
         return X.reshape(len(a), steps, *X.shape[1:])
 
     def _between(self, a, b, shares):
@@ -816,7 +842,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         def function(codes):
             module, device = self.net_.inference_module(codes.dtype)
             x = self._apply(module.expect, codes / code_scale, device)
-            if self._spec["likelihood"] == "bernoulli":
+            if self._spec["likelihood"] != "gaussian":
                 return x
             return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
 
@@ -879,7 +905,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with torch.inference_mode():
             out = function(torch.from_numpy(x).to(device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
-            assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+            with np.errstate(invalid="ignore"):
+                assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
         return out
 
     @property
@@ -926,13 +953,27 @@ def _check_numbers(X, name):
         )
 
 
-def _check_range(low, high):
+def _check_values(X, likelihood, input_shape, ends=None):
+    """Whether rows are what a likelihood is of; `ends` are X's lowest and highest value."""
+    if likelihood == "gaussian":
+        return
+    low, high = ends or (X.min(), X.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
-            "likelihood='bernoulli' needs values in [0, 1], however: X has values from "
-            f"{low:.6g} to {high:.6g}. Scale X with MinMaxScaler(clip=True), or use "
-            "likelihood='gaussian'."
+            f"likelihood={likelihood!r} needs values in [0, 1], however: X has values from "
+            f"{low:.6g} to {high:.6g}. {_ADVICE[likelihood]}"
         )
+    if likelihood == "categorical":
+        n_categories = (input_shape or X.shape[1:])[-1]
+        for _, rows in blocks(X):
+            total = rows.reshape(len(rows), -1, n_categories).sum(axis=2, dtype=np.float64)
+            worst = total.flat[np.abs(total - 1).argmax()]
+            if abs(worst - 1) > (_ROUNDING if X.dtype == np.float64 else 100 * _ROUNDING):
+                raise ValueError(
+                    "likelihood='categorical' needs values that sum to 1 in every step of "
+                    f"{n_categories} categories, however: X has a step whose sum is {worst:.6g}. "
+                    f"{_ADVICE[likelihood]}"
+                )
 
 
 def _hold_out(X, n_held_out, rng):

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import logit
+from scipy.special import log_softmax, logit
 
-from ._sources import Stream, blocks, is_small
+from ._sources import Stream, blocks, is_small, mapped
 
 # Smallest noise variance, relative to the mean variance of a feature: of a density, which
 # is scored in float64, and as the unit of an error, which is trained in float32.
@@ -23,7 +23,8 @@ _DENSITY_FLOOR = 1e-20
 _ERROR_FLOOR = 1e-9
 _EXACT_WIDTH = 2048  # features up to which a covariance is formed
 _EXACT_LENGTH = 1024  # rows or features, whichever are fewer, up to which there is an SVD
-_SKETCH = 512  # axes beyond those asked for that a sketch of a large, wide table has
+_SKETCH = 512  # axes beyond those asked for that a sketch of a wide stream has
+_SKETCH_IN_MEMORY = 64  # and where further passes cost little
 _SEARCH_ROWS = 5000  # rows that a line search looks at
 
 
@@ -168,14 +169,16 @@ class Table:
     def _leading_axes(self, latent_dim):
         """By Nystrom's approximation of the covariance (Tropp et al. 2017).
 
-        Two passes over a stream; in memory, where a pass is cheap, four, each of which
-        makes the sketch look closer at the leading axes (Halko et al. 2011).
+        Two passes over a stream; in memory, where a pass is cheap, six of a smaller sketch,
+        each of which looks closer at the leading axes (Halko et al. 2011).
         """
         rank = min(self.X.shape)
         wanted = latent_dim if isinstance(latent_dim, numbers.Integral) else 0
-        width = min(rank, wanted + _SKETCH)
+        in_memory = not isinstance(self.X, Stream)
+        beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
+        width = min(rank, wanted + beyond)
         basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
-        for _ in range(2 if isinstance(self.X, Stream) else 4):
+        for _ in range(6 if in_memory else 2):
             basis = np.linalg.qr(basis)[0]
             sketch = np.zeros_like(basis)
             for rows in self.standardised():
@@ -237,32 +240,94 @@ def probabilistic_pca(table, latent_dim):
     )
 
 
-def logit_pca(table, latent_dim):
-    """PCA in logit space, for rows in [0, 1]: the autoencoder's Bernoulli start.
+class Bernoullis:
+    """Rows in [0, 1] as probabilities, and what logit space is for them.
 
     Around independent Bernoullis with means p, the score of a row is x - p and its
-    Fisher information p (1 - p): PCA of the standardised score gives directions, and
-    a line search how far to go along them, so the start is never worse than none.
+    Fisher information p (1 - p).
     """
-    p, spread, values, axes = _standardised_score(table, latent_dim)
+
+    logits = staticmethod(logit)
+
+    def smoothed(self, mean, n_samples):
+        """Means of so many rows, kept off both ends by half a row."""
+        return (n_samples * mean + 0.5) / (n_samples + 1.0)
+
+    def spread(self, p):
+        """What standardises the score."""
+        return np.sqrt(p * (1.0 - p))
+
+    def loss(self, x, logits):
+        """Cross-entropy of each row, summed over features, in nats."""
+        return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
+
+
+class Categoricals:
+    """Rows of steps, each of which holds the probabilities of `n_categories`.
+
+    Around independent categoricals with probabilities p, the score of a step is x - p
+    and its Fisher information diag(p) - p p'. Scores divided by the root of p are
+    orthogonal to that root, and for logits along such directions the information is the
+    identity. PCA of these scores is correspondence analysis (Greenacre 1984).
+    """
+
+    logits = staticmethod(np.log)
+
+    def __init__(self, n_categories):
+        self.n_categories = n_categories
+
+    def smoothed(self, mean, n_samples):
+        """Frequencies in so many rows and one more, spread evenly over the categories."""
+        return (n_samples * mean + 1.0 / self.n_categories) / (n_samples + 1.0)
+
+    def spread(self, p):
+        """What standardises the score."""
+        return np.sqrt(p)
+
+    def loss(self, x, logits):
+        """Cross-entropy of each row, summed over steps, in nats."""
+        steps = logits.reshape(*logits.shape[:-1], -1, self.n_categories)
+        return -(x * log_softmax(steps, axis=-1).reshape(logits.shape)).sum(axis=-1)
+
+
+def family_of(likelihood, row):
+    """What a likelihood is to a closed form, of rows of this shape; None for normal noise."""
+    if likelihood == "gaussian":
+        return None
+    return Bernoullis() if likelihood == "bernoulli" else Categoricals(row[-1])
+
+
+def logit_pca(table, latent_dim, family):
+    """PCA in logit space: the autoencoder's start for a `family` of probabilities.
+
+    PCA of the standardised score around independent features gives directions, and a
+    line search how far to go along them, so the start is never worse than none.
+    """
+    _, spread = _independent(table, family)
+    values, axes = replace(table, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     start = _linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)
     clean = some_rows(table.sample)
-    return _in_logits(start, table, p, spread, clean, table.standard(clean))
+    return _in_logits(start, table, family, clean, table.standard(clean))
 
 
-def logit_probabilistic_pca(table, latent_dim):
-    """Probabilistic PCA in logit space: the VAE's Bernoulli start.
+def logit_probabilistic_pca(table, latent_dim, family, within=None, logits=0.0):
+    """Probabilistic PCA in logit space: the VAE's start for a `family` of probabilities.
 
-    To second order around independent Bernoullis the ELBO is that of probabilistic PCA
+    `within` is the table of what is left of rows when their conditions' mean is taken
+    off, and `logits`, (n, d), what these add to the logits of the rows of its sample.
+
+    To second order around independent features the ELBO is that of probabilistic PCA
     of the standardised score with unit noise, whose optimum is known. Going only part
     of the way (down to none) is chosen where the exact ELBO says so.
     """
-    p, spread, values, axes = _standardised_score(table, latent_dim)
+    within = table if within is None else within
+    bias, spread = _independent(table, family)
+    values, axes = replace(within, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
     rows = some_rows(table.sample)
-    scores = ((rows - table.mean) / spread) @ axes
+    scores = ((some_rows(within.sample) - within.mean) / spread) @ axes
     draws = np.random.default_rng(0).standard_normal((8, 1, k))
 
     def posterior(step):
@@ -273,9 +338,9 @@ def logit_probabilistic_pca(table, latent_dim):
         weights, gain, variance = posterior(step)
         mean = scores * gain
         codes = mean + np.sqrt(variance) * draws
-        logits = logit(p) + codes @ (axes * weights / spread[:, None]).T
+        decoded = bias + logits + codes @ (axes * weights / spread[:, None]).T
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
-        return (_bernoulli_loss(rows, logits).mean(axis=0) + kl).mean()
+        return (family.loss(rows, decoded).mean(axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
     weights, gain, variance = posterior(step)
@@ -283,9 +348,72 @@ def logit_probabilistic_pca(table, latent_dim):
         _linear(table, axes, axes, np.ones(k), 1.0),
         encoder=axes * gain * (table.scale / spread)[:, None],
         decoder=(axes * weights).T / spread,
-        decoder_bias=logit(p),
+        decoder_bias=bias,
         code_scale=np.ones(k),
         log_variance=np.log(variance),
+    )
+
+
+def conditional_pca(table, inputs, latent_dim, family, classes):
+    """Probabilistic PCA around the mean that a row's conditions predict.
+
+    Parameters
+    ----------
+    table : Table
+        Of rows.
+    inputs : Table
+        Of the same rows, (n, d + q), with q conditions behind them: indicators of
+        classes, or numbers of mean 0.
+    latent_dim : int or float
+    family : Bernoullis, Categoricals or None
+        None for rows with normal noise.
+    classes : bool
+        Whether conditions are classes, which have frequencies of their own in logit space;
+        what numbers do there is left to the network.
+    """
+    d = len(table.mean)
+    q = len(inputs.mean) - d
+    products, cross = np.zeros((q, q)), np.zeros((q, d))
+    for _, rows in blocks(inputs.X):
+        conditions = rows[:, d:].astype(np.float64)
+        products += conditions.T @ conditions
+        cross += conditions.T @ table.standard(rows[:, :d])
+    effects = np.linalg.pinv(products, hermitian=True) @ cross  # (q, d), on standardised rows
+
+    def residual(rows):
+        return rows[:, :d] - table.mean - rows[:, d:] @ (effects * table.scale)
+
+    within = Table.of(mapped(residual, d, inputs.X), kept=np.empty(0, dtype=int))
+    within = replace(within, sample=residual(some_rows(inputs.sample)))
+    if family is None:
+        start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
+        return with_conditions(start, table, effects, effects)
+    on_logits = np.zeros_like(effects)
+    if classes:
+        sizes = products.diagonal()[:, None]
+        p = family.smoothed(table.mean + effects * table.scale, sizes)
+        on_logits = family.logits(p) - _independent(table, family)[0]
+    logits = some_rows(inputs.sample)[:, d:] @ on_logits
+    start = logit_probabilistic_pca(table, latent_dim, family, within, logits)
+    return with_conditions(start, table, effects, on_logits)
+
+
+def with_conditions(start, table, seen, answered):
+    """A start whose rows and codes are followed by conditions.
+
+    `seen` (q, d) is what they add to a standardised row, which the encoder takes off, and
+    `answered` (q, d) what they add to what is decoded.
+    """
+    q = len(seen)
+    return replace(
+        start,
+        mean=table.mean,
+        scale=table.scale,
+        input_mean=np.append(table.mean, np.zeros(q)),
+        input_scale=np.append(np.full(len(table.mean), table.scale), np.ones(q)),
+        encoder=np.vstack([start.encoder, -seen @ start.encoder]),
+        decoder=np.vstack([start.decoder, answered]),
+        code_scale=np.ones(1),
     )
 
 
@@ -320,30 +448,30 @@ def linear_denoiser(table, latent_dim, moments, n_pairs=None):
     return replace(start, encoder_bias=-shift @ start.encoder)
 
 
-def logit_denoiser(table, latent_dim, moments, clean, corrupted, n_pairs=None):
+def logit_denoiser(table, latent_dim, family, moments, clean, corrupted, n_pairs=None):
     """As `linear_denoiser`, of the standardised score in logit space (see `logit_pca`).
 
     `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
     what the line search looks at.
     """
-    p, spread = _independent(table)
+    _, spread = _independent(table, family)
     ratio = table.scale / spread
     shift, cross, covariance = moments
     outer = np.outer(ratio, ratio)
     scaled = (shift * ratio, cross * outer, covariance * outer)
     start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled, n_pairs)
-    return _in_logits(start, table, p, spread, clean, corrupted)
+    return _in_logits(start, table, family, clean, corrupted)
 
 
-def no_start(table, latent_dim, likelihood):
+def no_start(table, latent_dim, family=None):
     """No linear path at all: what is left to a network that starts at random."""
     if isinstance(latent_dim, float):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
     empty = np.zeros((n_features, latent_dim))
     start = _linear(table, empty, empty, np.ones(latent_dim), 1.0)
-    if likelihood == "bernoulli":
-        start = replace(start, decoder_bias=logit(_independent(table)[0]))
+    if family is not None:
+        start = replace(start, decoder_bias=_independent(table, family)[0])
     return replace(start, code_scale=np.ones(latent_dim))
 
 
@@ -369,14 +497,15 @@ def _linear(table, reader, axes, values, noise):
     )
 
 
-def _in_logits(start, table, p, spread, clean, inputs):
+def _in_logits(start, table, family, clean, inputs):
     """A linear map of standardised scores as a map to logits, as far as it helps."""
+    bias, spread = _independent(table, family)
     encoder = start.encoder * (table.scale / spread)[:, None]
     decoder = start.decoder / spread
     direction = (inputs @ encoder + start.encoder_bias) @ decoder
 
     def loss(step):
-        return _bernoulli_loss(clean, logit(p) + step * direction).mean()
+        return family.loss(clean, bias + step * direction).mean()
 
     from scipy.optimize import minimize_scalar
 
@@ -387,7 +516,7 @@ def _in_logits(start, table, p, spread, clean, inputs):
         input_scale=table.scale,
         encoder=encoder,
         decoder=decoder * (step if loss(step) < loss(0.0) else 0.0),
-        decoder_bias=logit(p),
+        decoder_bias=bias,
         code_scale=np.linalg.norm(start.decoder, axis=1),
         log_variance=np.zeros(start.latent_dim),
     )
@@ -422,21 +551,10 @@ def _noise(values, k):
     return float(values[k:].mean()) if k < len(values) else 0.0
 
 
-def _independent(table):
-    """Means of rows in [0, 1], kept off both ends by half a row, and their spread."""
-    n_samples = len(table.X)
-    p = (n_samples * table.mean + 0.5) / (n_samples + 1.0)
-    return p, np.sqrt(p * (1.0 - p))
-
-
-def _standardised_score(table, latent_dim):
-    p, spread = _independent(table)
-    return p, spread, *replace(table, scale=spread).principal_axes(latent_dim)
-
-
-def _bernoulli_loss(x, logits):
-    """Cross-entropy of each row, summed over features, in nats."""
-    return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
+def _independent(table, family):
+    """Logits of independent features, and the spread of the score around them."""
+    p = family.smoothed(table.mean, len(table.X))
+    return family.logits(p), family.spread(p)
 
 
 def some_rows(X, n_rows=_SEARCH_ROWS):

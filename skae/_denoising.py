@@ -40,7 +40,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     ----------
     noise_variance_ : float
         Mean squared error of ``denoise(X)`` on the training rows, per remaining
-        dimension, as in PCA (absent with ``likelihood="bernoulli"``).
+        dimension, as in PCA (present with ``likelihood="gaussian"``).
     {shared_attributes}
 
     See Also
@@ -150,7 +150,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         return self.reconstruct(X)
 
-    def _pair(self, X, X_clean):
+    def _pair(self, X, X_clean, previous):
         if X_clean is None:
             return X, X
         _check_numbers(X_clean, "X_clean")
@@ -159,7 +159,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if is_stream(X_clean):
             X_clean = Stream(X_clean, "X_clean")
         else:
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")
+            # A view, as rows that come twice are pairs all the same.
+            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")[:]
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="
@@ -192,7 +193,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
             if corruption is not None:
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
-            start = logit_denoiser(table, self.latent_dim, moments, clean, rows, n_pairs)
+            start = logit_denoiser(
+                table, self.latent_dim, self._family(table), moments, clean, rows, n_pairs
+            )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 
     def _corruption_of(self, table, streams):

@@ -79,12 +79,12 @@ class AutoencoderModule(nn.Module):
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
 
-    def _through(self, network, x):
+    def _through(self, network, x, *rest):
         """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
         if not (self.autocast and self.training):
-            return network(x)
+            return network(x, *rest)
         with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
-            return network(x).float()
+            return network(x, *rest).float()
 
     def encode(self, x):
         """Codes of shape (batch, k)."""
@@ -109,9 +109,30 @@ class AutoencoderModule(nn.Module):
         module.linear_encoder = _absorb(self.linear_encoder, mean, scale)
         return module
 
-    def decode(self, z):
-        """The distribution of a row given its code."""
-        return self.head(self.linear_decoder(z), self._through(self.decoder, z))
+    def decode(self, z, generator=None):
+        """The distribution of a row given its code.
+
+        A decoder that is told the step before is told only some in training, drawn from
+        the generator.
+        """
+        linear = self.linear_decoder(z)
+        if not self.reads_past:
+            return self.head(linear, self._through(self.decoder, z))
+        generator = generator if self.training else None
+        return self.head.stepwise(
+            linear,
+            lambda x: self._through(self.decoder, z, x, generator),
+            lambda: self.decoder.steps(z),
+        )
+
+    @property
+    def reads_past(self):
+        """Whether a step of a sequence is decoded with the one before it in view.
+
+        At the classical start, as long as nothing is learned, there is nothing to see.
+        """
+        can = getattr(self.decoder, "reads_past", False)
+        return can and (self.training or not is_zero(self.decoder))
 
     def embed(self, x):
         """The code of a row, without noise."""
@@ -162,7 +183,7 @@ class VAEModule(AutoencoderModule):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,)."""
         posterior = self.encode(x)
         z = self.given(posterior.sample(generator), x)
-        log_likelihood = self.decode(z).log_prob(self.head.target(target))
+        log_likelihood = self.decode(z, generator).log_prob(self.head.target(target))
         kl = posterior.kl_from_standard_normal().sum(-1)
         beta = self.beta * self.warmup if self.training else self.beta
         return beta * kl - log_likelihood
@@ -217,6 +238,36 @@ class VAEModule(AutoencoderModule):
         joint_prior = decoded.cross_log_prob(target).T + log_prior[:, None]
         weights = torch.cat([joint - mixed, joint_prior - mixed_prior])
         return torch.logsumexp(weights, 0) - math.log(total)
+
+
+class ConditionalVAEModule(VAEModule):
+    """A variational autoencoder whose rows end in conditions, which the decoder reads too.
+
+    Shape: rows (batch, d + q); codes as the decoder reads them (..., k + q).
+    """
+
+    def __init__(self, start, encoder, decoder, head):
+        super().__init__(start, encoder, decoder, head)
+        self.n_features = len(start.mean)
+
+    def given(self, z, x):
+        """Codes with the conditions of the rows behind them."""
+        conditions = x[:, self.n_features :]
+        return torch.cat([z, conditions.expand(*z.shape[:-1], -1)], dim=-1)
+
+    def row_of(self, x):
+        return x[:, : self.n_features]
+
+    def plausibility(self, x):
+        """The ELBO of every row but for constants, with the code at its mean, (batch,).
+
+        It compares conditions: to second order of the decoder, what is left out depends
+        on the row and on nothing else.
+        """
+        posterior = self.encode(x)
+        decoded = self.decode(self.given(posterior.mean, x))
+        kl = posterior.kl_from_standard_normal().sum(-1)
+        return decoded.log_prob(self.head.target(self.row_of(x))) - kl
 
 
 def _log_standard_normal(z):

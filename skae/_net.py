@@ -213,10 +213,10 @@ class AutoencoderNet(NeuralNet):
             losses[name] = self._held_out_losses(self.get_iterator(held_out))
         # What was kept has been accepted: it only falls to what is clearly better.
         start, choice = losses["start"], "kept"
-        if self._is_clear(losses["kept"] - start):
+        if self.is_clear(losses["kept"] - start):
             choice = "start"
         latest = losses.get("latest")
-        if latest is not None and self._is_clear(start - latest):
+        if latest is not None and self.is_clear(start - latest):
             choice = "latest" if latest.mean() < losses[choice].mean() else choice
         return choice
 
@@ -475,14 +475,15 @@ class AutoencoderNet(NeuralNet):
         """
         epoch = len(self.history)
         curve = self.validation_curve_
-        if self._is_clear(self.start_losses_ - losses) and curve[-1] < curve[self.best_epoch_]:
+        if self.is_clear(self.start_losses_ - losses) and curve[-1] < curve[self.best_epoch_]:
             self._keep()
         if curve[-1] < curve[self.lowest_epoch_]:
             self.lowest_epoch_ = epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
             self.stopping_ = True
 
-    def _is_clear(self, improvement):
+    def is_clear(self, improvement):
+        """Whether rows gain on average, beyond their own noise and beyond rounding."""
         noise = math.inf
         if len(improvement) > 1:
             noise = improvement.std(ddof=1) / math.sqrt(len(improvement))

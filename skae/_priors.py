@@ -79,11 +79,12 @@ def great_circle(a, b, shares):
     norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     cosine = (a * b).sum(axis=-1) / np.maximum(norms, np.finfo(a.dtype).tiny)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))[..., None]
-    straight = (1 - shares) * a + shares * b
-    sine = np.sin(angle)
+    # Between codes in one direction, in opposite ones or without one there is no circle.
+    sine = np.where(norms > 0, np.sin(angle[..., 0]), 0.0)[..., None]
+    known = sine > 1e-4
     turned = np.sin((1 - shares) * angle) * a + np.sin(shares * angle) * b
-    # Between codes in one direction, or in opposite ones, there is no one such circle.
-    return np.where(sine > 1e-4, turned / np.where(sine > 1e-4, sine, 1.0), straight)
+    straight = (1 - shares) * a + shares * b
+    return np.where(known, turned / np.where(known, sine, 1.0), straight).astype(a.dtype)
 
 
 def _moments_of_the_roll():

@@ -13,11 +13,12 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import BaseAutoencoder, _check_range
+from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
 from ._priors import great_circle
 
 _N_DRAWS = 256  # importance-weighted draws per row
+_N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
@@ -46,8 +47,8 @@ class VAETransformer(BaseAutoencoder):
     Attributes
     ----------
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise, in units of X squared (absent with
-        ``likelihood="bernoulli"``).
+        Learned variance of the decoder's noise, in units of X squared (present with
+        ``likelihood="gaussian"``).
     kl_per_latent_ : ndarray of shape (latent_dim_,)
         Mean KL divergence of the posterior from the prior, in nats, over at most
         10,000 training rows.
@@ -114,7 +115,9 @@ class VAETransformer(BaseAutoencoder):
             In the dtype of X; the prior has mean 0 and standard deviation 1.
         """
         check_is_fitted(self, "net_")
-        X = self._validate_rows(X)
+        return self._posterior(self._validate_rows(X))
+
+    def _posterior(self, X):
         moments = self._by_blocks(functools.partial(self._apply_encoder, "moments"), X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
 
@@ -137,22 +140,32 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        draws = _normal_points(_N_DRAWS, self.latent_dim_)
-        exact = self.net_.module_.posterior_is_exact
-        prior_draws = None if exact else _normal_points(_N_PRIOR_DRAWS, self.latent_dim_)
+        return self._log_likelihood(X).astype(X.dtype, copy=False)
 
-        def bound(rows):
-            if self._spec["likelihood"] == "bernoulli":
-                _check_range(rows.min(), rows.max())
-            # In float64 always: a density with little noise magnifies rounding.
-            x = self._standardise(rows.astype(np.float64))
-            module, device = self.net_.inference_module(np.float64)
-            return self._apply(
-                lambda x: module.log_evidence(x, draws, prior_draws), x, device, rows
-            )
+    def _log_likelihood(self, X):
+        """Of validated rows, in nats in the units of X, in float64."""
+        bound = self._by_blocks(self._bound, X, copies=self._n_draws())
+        return bound - _log_volume(self._spec)
 
-        bound = self._by_blocks(bound, X, copies=_N_DRAWS)
-        return (bound - _log_volume(self._spec)).astype(X.dtype, copy=False)
+    def _n_draws(self):
+        """Draws from the posterior: few where every row has to be decoded with each of them."""
+        return _N_STEPWISE_DRAWS if self.net_.module_.reads_past else _N_DRAWS
+
+    def _bound(self, rows, *, of_prior=True):
+        """The bound on a block of rows in units of the start's scale."""
+        values = rows[:, : self.n_features_in_]
+        _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
+        module = self.net_.module_
+        draws = _normal_points(self._n_draws(), self.latent_dim_)
+        of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
+        prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
+        return self._apply_in_float64("log_evidence", rows, draws, prior_draws)
+
+    def _apply_in_float64(self, method, rows, *rest):
+        """A method of the module on rows: a density with little noise magnifies rounding."""
+        module, device = self.net_.inference_module(np.float64)
+        x = self._standardise(rows.astype(np.float64))
+        return self._apply(lambda x: getattr(module, method)(x, *rest), x, device, rows)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):
         """Draw new rows: a code from the prior, then a row given the code.
@@ -174,33 +187,56 @@ class VAETransformer(BaseAutoencoder):
         check_is_fitted(self, "net_")
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
         codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
+        return self._sample(codes, add_noise, rng)
+
+    def _sample(self, codes, add_noise, rng):
+        likelihood = self._spec["likelihood"]
+        if add_noise and likelihood == "categorical":
+            return self._shaped(self._draw_steps(codes, rng))
         X = self._decode(codes)
-        if add_noise and self._spec["likelihood"] == "bernoulli":
+        if add_noise and likelihood == "bernoulli":
             X = (rng.random(X.shape) < X).astype(X.dtype)
         elif add_noise:
             noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
             X = X + noise.astype(X.dtype)
         return self._shaped(X)
 
+    def _draw_steps(self, codes, rng):
+        """One category for every step, given a row's code and the steps drawn before."""
+        import torch
+
+        module, device = self.net_.inference_module(codes.dtype)
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+
+        def draw(codes):
+            return self._apply(lambda z: module.decode(z).sample(generator), codes, device)
+
+        return self._by_blocks(draw, codes)
+
     def _between(self, a, b, shares):
         return great_circle(a, b, shares)
 
     def _classical_start(self, table, inputs, corruption, streams):
-        if self.likelihood == "bernoulli":
-            return _classical.logit_probabilistic_pca(table, self.latent_dim)
-        return _classical.probabilistic_pca(table, self.latent_dim)
+        family = self._family(table)
+        if family is None:
+            return _classical.probabilistic_pca(table, self.latent_dim)
+        return _classical.logit_probabilistic_pca(table, self.latent_dim, family)
 
     def _make_module(self, spec):
         from ._module import VAEModule
-        from .likelihoods import BernoulliHead, GaussianHead
+
+        return self._make_vae(VAEModule, spec)
+
+    def _make_vae(self, module, spec):
+        from .likelihoods import make_head
 
         start = spec["start"]
-        encoder, decoder = self._make_networks(spec, 2 * start.latent_dim)
-        if spec["likelihood"] == "bernoulli":
-            return VAEModule(start, encoder, decoder, BernoulliHead(start))
+        # Steps of one row hang together beyond what its code says.
+        reads_past = spec["likelihood"] == "categorical"
+        encoder, decoder = self._make_networks(spec, 2 * start.latent_dim, reads_past)
         # n rows cannot show that a feature's noise is less than one part in n of the start's.
-        head = GaussianHead(start, floor=1.0 / spec["n_samples"])
-        return VAEModule(start, encoder, decoder, head)
+        head = make_head(spec, floor=1.0 / spec["n_samples"])
+        return module(start, encoder, decoder, head)
 
     def _loss_units(self, spec):
         return 1.0, _log_volume(spec)
@@ -232,7 +268,7 @@ class VAETransformer(BaseAutoencoder):
 def _log_volume(spec):
     """Log of the volume of X that a unit of volume of standardised rows takes."""
     start = spec["start"]
-    return 0.0 if spec["likelihood"] == "bernoulli" else len(start.mean) * math.log(start.scale)
+    return len(start.mean) * math.log(start.scale) if spec["likelihood"] == "gaussian" else 0.0
 
 
 @functools.lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from _estimators import ESTIMATORS, LIKELIHOODS, OF_CODES
 from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -23,11 +24,11 @@ from skae import (
 )
 from skae._base import _hold_out
 
-ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
+PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
-    *(cls() for cls in ESTIMATORS),
-    *(cls(hidden_layer_sizes=(512,), max_epochs=3) for cls in ESTIMATORS),
-    *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in ESTIMATORS),
+    *(cls() for cls in PUBLIC),
+    *(cls(hidden_layer_sizes=(512,), max_epochs=3) for cls in PUBLIC),
+    *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in PUBLIC),
     AutoencoderTransformer(activation="tanh", optimizer="sgd", lr=1e-3, max_epochs=3),
     DenoisingAutoencoder(corruption="swap", max_epochs=3),
     DenoisingAutoencoder(corruption="salt_and_pepper", max_epochs=3),
@@ -144,8 +145,7 @@ def test_rows_that_repeat_are_on_one_side(bent):
     assert not (held_out[:, None] == trained[None]).all(axis=2).any()
 
 
-@every_estimator
-@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize(("cls", "likelihood"), LIKELIHOODS)
 def test_every_weight_is_trained(cls, likelihood, digits):
     X = digits[0][:200]
     options = {"likelihood": likelihood, "random_state": 0, "validation_fraction": None}
@@ -233,11 +233,12 @@ def test_unfitted_estimator_says_so(cls, verb, iris):
         getattr(cls(), verb)(*([] if verb == "sample" else [iris]))
 
 
-@every_estimator
+@pytest.mark.parametrize("cls", OF_CODES)
 def test_reconstruct_is_there_and_back(cls, bent):
     estimator = cls(max_epochs=5, random_state=0).fit(bent)
-    back = estimator.inverse_transform(estimator.transform(bent))
-    np.testing.assert_allclose(estimator.reconstruct(bent), back, rtol=1e-12)
+    told = {"y": 1} if cls.__name__ == "ConditionalVAE" else {}
+    back = estimator.inverse_transform(estimator.transform(bent, **told), **told)
+    np.testing.assert_allclose(estimator.reconstruct(bent, **told), back, rtol=1e-12)
 
 
 @every_estimator
@@ -326,3 +327,29 @@ def test_a_first_fit_does_not_import_a_compiler():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("cls", OF_CODES)
+def test_interpolation_leads_from_reconstruction_to_reconstruction(cls, bent):
+    model = cls(2, max_epochs=5, random_state=0).fit(bent)
+    ways = model.interpolate(bent[:7], bent[7:14], steps=9)
+    assert ways.shape == (7, 9, 6)
+    np.testing.assert_allclose(ways[:, 0], model.reconstruct(bent[:7]), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(ways[:, -1], model.reconstruct(bent[7:14]), rtol=1e-9, atol=1e-9)
+    steps = np.linalg.norm(np.diff(ways, axis=1), axis=2)
+    whole = np.linalg.norm(ways[:, -1] - ways[:, 0], axis=1)
+    assert (steps.max(axis=1) < 0.8 * np.maximum(whole, 1)).all()
+    for steps, rows in ((1, bent[:7]), (2.5, bent[:7]), (True, bent[:7]), (4, bent[:6])):
+        with pytest.raises(ValueError, match=r"steps must be|as many rows"):
+            model.interpolate(bent[7:14], rows, steps=steps)
+
+
+def test_interpolation_of_a_normal_prior_is_along_a_great_circle():
+    vae, autoencoder = VAETransformer(2), AutoencoderTransformer(2)
+    a, b = np.array([[[2.0, 0.0]]]), np.array([[[0.0, 2.0]]])
+    shares = np.array([[0.0], [0.5], [1.0]])
+    np.testing.assert_allclose(vae._between(a, b, shares)[0, 1], [np.sqrt(2), np.sqrt(2)])
+    np.testing.assert_allclose(autoencoder._between(a, b, shares)[0, 1], [1, 1])
+    for end in (3 * a, -a, 0 * a):  # in one direction, in opposite ones, without one
+        expected = (1 - shares) * a[0] + shares * end[0]
+        np.testing.assert_allclose(vae._between(a, end, shares)[0], expected)

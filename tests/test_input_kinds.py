@@ -3,20 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from _estimators import ESTIMATORS, LIKELIHOODS, OF_CODES
 from sklearn.preprocessing import MinMaxScaler
 
-from skae import (
-    AdversarialAutoencoder,
-    AutoencoderTransformer,
-    DenoisingAutoencoder,
-    VAETransformer,
-)
-
 pytestmark = [
-    pytest.mark.parametrize(
-        "cls",
-        [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer],
-    ),
+    pytest.mark.parametrize("cls", ESTIMATORS),
     pytest.mark.filterwarnings("ignore:.*latents have collapsed"),
 ]
 
@@ -37,7 +28,8 @@ def test_integers_and_booleans(cls, digits):
         assert codes.dtype == np.float64
         np.testing.assert_array_equal(codes, reference)
     fit(cls, X > 8)
-    fit(cls, X > 8, likelihood="bernoulli")
+    if (cls, "bernoulli") in LIKELIHOODS:
+        fit(cls, X > 8, likelihood="bernoulli")
 
 
 def test_data_frames(cls, bent):
@@ -51,7 +43,8 @@ def test_data_frames(cls, bent):
     assert codes.index.equals(frame.index)
     back = model.inverse_transform(codes)
     assert isinstance(back, np.ndarray)
-    np.testing.assert_allclose(model.reconstruct(frame), back, rtol=1e-12)
+    if cls in OF_CODES and cls.__name__ != "ConditionalVAE":  # which knows the condition too
+        np.testing.assert_allclose(model.reconstruct(frame), back, rtol=1e-12)
     assert list(model.get_feature_names_out()) == list(codes.columns)
 
 
@@ -85,7 +78,8 @@ def test_input_is_left_as_it_was(cls, bent):
 def test_constant_and_duplicated_columns(cls, bent):
     X = np.column_stack([bent, np.zeros(400), np.full(400, 1e6), bent[:, 0], bent])
     fit(cls, X)
-    fit(cls, MinMaxScaler().fit_transform(X), likelihood="bernoulli")
+    if (cls, "bernoulli") in LIKELIHOODS:
+        fit(cls, MinMaxScaler().fit_transform(X), likelihood="bernoulli")
 
 
 def test_nothing_but_constants(cls):

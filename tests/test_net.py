@@ -8,17 +8,16 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import pytest
 import torch
+from _estimators import ESTIMATORS
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, GradientNormClipping, LRScheduler
 
 from skae import (
-    AdversarialAutoencoder,
     AutoencoderTransformer,
     DenoisingAutoencoder,
     VAETransformer,
 )
 
-ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 
@@ -353,7 +352,7 @@ class Interrupt(Callback):
 
 
 @pytest.mark.parametrize("how", ["raise", "signal"])
-@every_estimator
+@pytest.mark.parametrize("cls", ESTIMATORS)
 def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
     model = cls(2, random_state=0, callbacks=[Interrupt(6, how)])
     with pytest.raises(KeyboardInterrupt):
@@ -537,7 +536,7 @@ def test_weight_decay_spares_the_noise(bent):
 # Progress
 
 
-@every_estimator
+@pytest.mark.parametrize("cls", ESTIMATORS)
 def test_silence(cls, bent, capfd):
     cls(2, max_epochs=2).fit(bent).sample(3)
     out, err = capfd.readouterr()

@@ -9,21 +9,16 @@ import threading
 import numpy as np
 import pytest
 import torch
+from _estimators import ESTIMATORS
 from joblib import parallel_backend
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from skae import (
-    AdversarialAutoencoder,
-    AutoencoderTransformer,
-    DenoisingAutoencoder,
-    VAETransformer,
-)
+from skae import VAETransformer
 from skae._random import Streams
 
-ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 

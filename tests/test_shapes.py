@@ -5,18 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _estimators import ESTIMATORS, LIKELIHOODS
 from sklearn.decomposition import PCA
 from torch import nn
 
-from skae import (
-    AdversarialAutoencoder,
-    AutoencoderTransformer,
-    DenoisingAutoencoder,
-    VAETransformer,
-)
+from skae import AutoencoderTransformer, VAETransformer
 from skae.networks import Sizes, conv_networks, largest_product, widest_layer
 
-ESTIMATORS = [AdversarialAutoencoder, AutoencoderTransformer, DenoisingAutoencoder, VAETransformer]
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 SHAPES = [(1, 8, 8), (3, 7, 5), (2, 1, 9), (1, 1, 1)]
 
@@ -90,14 +85,13 @@ def test_work_and_width():
 def test_starts_as_its_classical_method(cls, images):
     options = {"max_epochs": 0, "random_state": 0}
     rows = images.reshape(300, -1)
-    flat = cls(3, **options).fit(rows)
+    flat = cls(3, input_shape=(2, 7, 5), **options).fit(rows)
     conv = cls(3, network="conv", **options).fit(images)
     np.testing.assert_allclose(conv.transform(images), flat.transform(rows), atol=1e-10)
     np.testing.assert_allclose(conv.score_samples(images), flat.score_samples(rows), rtol=1e-10)
 
 
-@every_estimator
-@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize(("cls", "likelihood"), LIKELIHOODS)
 def test_flat_and_shaped_rows_are_the_same(cls, likelihood, images):
     X = np.clip(images, 0, 1).astype(np.float32)
     flat = X.reshape(300, -1)
@@ -153,17 +147,24 @@ def test_chunks_of_images(images):
     assert model.sample(2).shape == (2, 2, 7, 5)
 
 
+class Own(nn.Sequential):
+    """What a user may bring, with a place for conditions."""
+
+    def forward(self, x, *conditions):
+        return super().forward(x)
+
+
 def own(input_shape, n_codes, latent_dim):
     n = int(np.prod(input_shape))
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(n, 30), nn.Tanh(), nn.Linear(30, n_codes))
-    decoder = nn.Sequential(nn.Linear(latent_dim, 30), nn.Tanh(), nn.Linear(30, n))
-    return encoder, nn.Sequential(decoder, nn.Unflatten(1, input_shape))
+    encoder = Own(nn.Flatten(), nn.Linear(n, 30), nn.Tanh(), nn.Linear(30, n_codes))
+    decoder = Own(nn.Linear(latent_dim, 30), nn.Tanh(), nn.Linear(30, n))
+    return encoder, Own(*decoder, nn.Unflatten(1, input_shape))
 
 
 @every_estimator
 def test_own_networks(cls, images):
     start = cls(2, network=own, max_epochs=0, random_state=0).fit(images)
-    classical = cls(2, max_epochs=0, random_state=0).fit(images.reshape(300, -1))
+    classical = cls(2, input_shape=(2, 7, 5), max_epochs=0).fit(images.reshape(300, -1))
     codes = classical.transform(images.reshape(300, -1))
     np.testing.assert_allclose(start.transform(images), codes, atol=1e-10)
     models = [cls(2, network=own, max_epochs=30, random_state=0).fit(images) for _ in range(2)]

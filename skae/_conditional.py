@@ -1,0 +1,423 @@
+"""The conditional variational autoencoder, which starts as pPCA around every class mean."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+from sklearn.utils import assert_all_finite, check_array, check_consistent_length
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from ._base import _check_numbers
+from ._classical import conditional_pca, no_start, with_conditions
+from ._sources import is_small, mapped
+from ._vae import VAETransformer
+
+_N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConditionalVAE(VAETransformer):
+    r"""Variational autoencoder of rows given a class, or given numbers.
+
+    Encoder and decoder are told the condition of a row, so a code says what the condition
+    does not [1]_: the hand, not which digit it writes. New rows can be asked for by class,
+    and a row be decoded under another one. Before training this is probabilistic PCA
+    around the mean of every class, with one covariance for all of them,
+    :math:`x = \mu_y + B z + \epsilon`, and with numbers for conditions around the linear
+    regression on them.
+
+    Where `y` is not given, rows say what it is: the average over conditions, weighed by
+    how plausible each makes the row (and by how often it was seen). So the estimator works
+    within a Pipeline, whose `transform` has no labels.
+
+    Parameters
+    ----------
+    {shared_parameters}
+    beta : float, default=1.0
+        Weight of the KL term in training. `score` does not depend on it.
+    beta_warmup : int, default=0
+        Epochs over which the weight of the KL term rises to `beta`.
+    condition : {"auto", "class", "number"}, default="auto"
+        What `y` holds. "auto" takes strings, booleans and whole numbers for classes, and
+        other numbers, or several columns, for numbers.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted (absent where conditions are numbers).
+    noise_variance_ : ndarray of shape (n_features_in_,)
+        Learned variance of the decoder's noise, in units of X squared (present with
+        ``likelihood="gaussian"``).
+    kl_per_latent_ : ndarray of shape (latent_dim_,)
+        Mean KL divergence of the posterior from the prior, in nats, over at most
+        10,000 training rows.
+    n_active_latents_ : int
+        Number of latents with a KL above 0.01 nats; the others have collapsed.
+    {shared_attributes}
+
+    See Also
+    --------
+    VAETransformer : Without conditions.
+
+    References
+    ----------
+    .. [1] Sohn, K., Lee, H. & Yan, X. (2015). Learning structured output representation
+       using deep conditional generative models. NeurIPS.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import ConditionalVAE
+    >>> X, y = load_iris(return_X_y=True, as_frame=False)
+    >>> vae = ConditionalVAE(1, max_epochs=20, random_state=0).fit(X, y)
+    >>> vae.transform(X).shape
+    (150, 1)
+    >>> vae.sample(3, y=2).shape  # of the third species
+    (3, 4)
+    >>> as_the_first = vae.inverse_transform(vae.transform(X, y), y=0)
+    >>> bool(vae.score(X, y) > vae.score(X))  # labels make rows more likely
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **VAETransformer._parameter_constraints,
+        "condition": [StrOptions({"auto", "class", "number"})],
+    }
+
+    condition: str = "auto"
+
+    def fit(self, X, y=None):
+        """Compute the classical start, then train, keeping the best epoch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As in `VAETransformer.fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions)
+            Class labels, or numbers.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y breaks a rule; nothing was trained then, and what was
+            fitted before is as it was.
+        KeyboardInterrupt
+            On Ctrl-C. The best epoch so far is kept as a fitted estimator.
+        """
+        return self._guarded(self._fit, X, (y, None))
+
+    def partial_fit(self, X, y=None, classes=None):
+        """Go on training with a further chunk of rows: one pass over it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions)
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels there will be, in the first call; None takes those of its `y`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y breaks a rule. Whatever is raised, the estimator is as
+            it was before the call.
+
+        See Also
+        --------
+        VAETransformer.partial_fit : How chunks are used.
+        """
+        return self._guarded(self._partial_fit, X, (y, classes))
+
+    def transform(self, X, y=None):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            Conditions of the rows; None has the rows say.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, latent_dim_)
+            Posterior means, in the dtype of X.
+        """
+        check_is_fitted(self, "net_")
+        return self._encode(self._beside(X, y))[:, : self.latent_dim_]
+
+    def inverse_transform(self, Z, y=None):
+        """Decode codes into rows of a condition.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim_)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            None is the average of all conditions.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The decoder's mean, in the units of the training rows and the dtype of Z.
+        """
+        check_is_fitted(self, "net_")
+        Z = self._validate_codes(Z)
+        if y is None:
+            conditions, log_weights = self._mixture
+            conditions = np.exp(log_weights) @ conditions
+        else:
+            conditions = self._conditions(y, len(Z))
+        return self._shaped(self._decode(_side_by_side(Z, conditions)))
+
+    def reconstruct(self, X, y=None):
+        """Encode and decode rows under the same condition.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            None has the rows say.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "net_")
+        return self._shaped(self._by_blocks(self._reconstruct, self._beside(X, y)))
+
+    def posterior(self, X, y=None):
+        """The Gaussian posterior of each row's code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            None has the rows say.
+
+        Returns
+        -------
+        mean, std : ndarrays of shape (n_samples, latent_dim_)
+        """
+        check_is_fitted(self, "net_")
+        return self._posterior(self._beside(X, y))
+
+    def score_samples(self, X, y=None):
+        r"""Log-likelihood of each row given its condition, or whatever its condition.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            None is the mixture over classes by their frequencies, :math:`\log \sum_y
+            p(y) p(x | y)`; over 32 conditions of training rows where they are numbers.
+            For numbers the bound is of posterior draws alone.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            In nats, as in `VAETransformer.score_samples`; comparable with a Gaussian
+            for every class.
+        """
+        check_is_fitted(self, "net_")
+        X = self._validate_rows(X)
+        if y is not None:
+            conditions = self._conditions(y, len(X))
+            order = np.lexsort(conditions.T)  # rows of one condition share draws
+            joined = self._join(X, conditions)
+            joined = joined[order] if is_small(X) else joined
+            likelihood = self._log_likelihood(joined)
+            if is_small(X):
+                likelihood[order] = likelihood.copy()
+            return likelihood.astype(X.dtype, copy=False)
+        likelihoods = [
+            log_weight + self._log_likelihood(self._join(X, condition))
+            for condition, log_weight in zip(*self._mixture, strict=True)
+        ]
+        return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
+
+    def score(self, X, y=None):
+        """Mean of `score_samples`; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or None
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+
+    def sample(self, n_samples=1, *, y=None, random_state=None, add_noise=True):
+        """Draw new rows: a code from the prior, then a row given the code and a condition.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            None draws conditions as often as training rows had them.
+        random_state : int, RandomState or None, default=None
+            None uses the estimator's own `random_state`.
+        add_noise : bool, default=True
+            As in `VAETransformer.sample`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "net_")
+        streams = self._sampling_streams(n_samples, random_state)
+        if y is None:
+            conditions, log_weights = self._mixture
+            rng = streams.numpy("conditions")
+            conditions = conditions[rng.choice(len(conditions), n_samples, p=np.exp(log_weights))]
+        else:
+            conditions = self._conditions(y, n_samples)
+        rng = streams.numpy("sampling")
+        codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
+        return self._sample(_side_by_side(codes, conditions), add_noise, rng)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    # Conditions
+
+    def _pair(self, X, extra, previous):
+        y, classes = extra
+        if previous is None:
+            self._set_conditions(y, classes, len(X))
+        return self._join(X, self._conditions(y, len(X))), X
+
+    def _set_conditions(self, y, classes, n_samples):
+        """Find out what conditions are, and how often."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Use "
+                "VAETransformer for rows without conditions."
+            )
+        y, kind = np.asarray(y), self.condition
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
+        if kind == "auto":
+            kind = "number" if type_of_target(y).startswith("continuous") else "class"
+            kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
+        self.__dict__.pop("classes_", None)
+        if kind == "class":
+            y = column_or_1d(y, warn=True)
+            self.classes_ = np.unique(y if classes is None else classes)
+            counts = self._conditions(y, n_samples).sum(axis=0)
+            # A class still to come is taken to have been seen half a time.
+            shares = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
+            self._mixture = np.eye(len(self.classes_)), np.log(shares)
+        else:
+            y = self._numbers(y, n_samples)
+            spread = y.std(axis=0)
+            self._numbers_scale = y.mean(axis=0), np.where(spread > 0, spread, 1.0)
+            conditions = self._conditions(y, n_samples)
+            # Evenly along the first of them.
+            order = np.argsort(conditions[:, 0], kind="stable")
+            m = min(_N_CONDITIONS, n_samples)
+            places = ((np.arange(m) + 0.5) * n_samples / m).astype(int)
+            self._mixture = conditions[order[places]], np.full(m, -np.log(m))
+
+    def _conditions(self, y, n_samples):
+        """Conditions as the networks read them, (n_samples, q), from `y` or one of it."""
+        y = np.asarray(y)
+        if hasattr(self, "classes_"):
+            y = np.repeat(y, n_samples) if y.ndim == 0 else y
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(y, np.empty(n_samples))
+            unknown = np.setdiff1d(y, self.classes_)
+            if len(unknown):
+                raise ValueError(
+                    f"y must hold classes that fit has seen, {self.classes_.tolist()}, however: "
+                    f"it holds {unknown.tolist()}."
+                )
+            return np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)]
+        mean, scale = self._numbers_scale
+        y = np.broadcast_to(y, (n_samples, len(mean))) if y.ndim == 0 else y
+        return (self._numbers(y, n_samples) - mean) / scale
+
+    @staticmethod
+    def _numbers(y, n_samples):
+        _check_numbers(y, "y")
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        y = check_array(y, dtype=np.float64, input_name="y")
+        check_consistent_length(y, np.empty(n_samples))
+        return y
+
+    def _beside(self, X, y):
+        """Validated rows with their conditions, or alone where these are not known."""
+        X = self._validate_rows(X)
+        return X if y is None else self._join(X, self._conditions(y, len(X)))
+
+    def _join(self, X, conditions):
+        conditions = np.broadcast_to(conditions, (len(X), conditions.shape[-1]))
+        return mapped(_side_by_side, X.shape[1] + conditions.shape[1], X, conditions)
+
+    def _encode(self, X):
+        """Codes and, behind them, conditions."""
+        if X.shape[1] == self.n_features_in_:
+            return self._by_blocks(lambda rows: self._encode(self._with_likely(rows)), X)
+        return _side_by_side(super()._encode(X), X[:, self.n_features_in_ :])
+
+    def _with_likely(self, rows):
+        """Rows with the conditions that they make likely."""
+        conditions, log_weights = self._mixture
+        plausibility = [
+            self._apply_in_float64("plausibility", _side_by_side(rows, condition))
+            for condition in conditions
+        ]
+        shares = softmax(np.array(plausibility).T + log_weights, axis=1)
+        return _side_by_side(rows, shares @ conditions)
+
+    def _between(self, a, b, shares):
+        k = self.latent_dim_
+        codes = super()._between(a[..., :k], b[..., :k], shares)
+        conditions = (1 - shares) * a[..., k:] + shares * b[..., k:]
+        return np.concatenate([codes, conditions], axis=-1)
+
+    def _bound(self, rows, *, of_prior=True):
+        if not hasattr(self, "classes_"):  # every row would need prior draws of its own
+            return super()._bound(rows, of_prior=False)
+        group = rows[:, self.n_features_in_ :].argmax(axis=1)
+        bound = np.empty(len(rows))
+        for number in np.unique(group):
+            bound[group == number] = super()._bound(rows[group == number])
+        return bound
+
+    # Training
+
+    def _start(self, table, inputs, corruption, streams):
+        if self.init == "random":
+            start = no_start(table, self.latent_dim, self._family(table))
+            nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
+            return with_conditions(start, table, nothing, nothing)
+        family, classes = self._family(table), hasattr(self, "classes_")
+        return conditional_pca(table, inputs, self.latent_dim, family, classes)
+
+    def _make_module(self, spec):
+        from ._module import ConditionalVAEModule
+
+        return self._make_vae(ConditionalVAEModule, spec)
+
+
+def _side_by_side(rows, conditions):
+    """Rows with conditions, one for each or one for all, in the dtype of the rows."""
+    conditions = np.broadcast_to(conditions, (len(rows), conditions.shape[-1]))
+    return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)

@@ -1,0 +1,41 @@
+"""All estimators, as the common tests go through them."""
+
+import numpy as np
+
+import skae
+
+
+class ConditionalVAE(skae.ConditionalVAE):
+    __doc__ = skae.ConditionalVAE.__doc__
+
+    def fit(self, X, y=None):
+        """As it is, with labels made up where a test has none."""
+        return super().fit(X, _labels(X) if y is None else y)
+
+    def partial_fit(self, X, y=None, classes=None):
+        """As `fit`."""
+        return super().partial_fit(X, _labels(X) if y is None else y, classes)
+
+
+def _labels(X):
+    return np.arange(X.shape[0] if hasattr(X, "shape") else len(X)) % 2
+
+
+ESTIMATORS = [
+    skae.AdversarialAutoencoder,
+    skae.AutoencoderTransformer,
+    skae.DenoisingAutoencoder,
+    skae.SuperResolutionAutoencoder,
+    skae.VAETransformer,
+    ConditionalVAE,
+]
+
+LIKELIHOODS = [
+    (cls, likelihood)
+    for cls in ESTIMATORS
+    for likelihood in ("gaussian", "bernoulli")
+    if likelihood in cls._parameter_constraints["likelihood"][0].options
+]
+
+# Whose rows are told by their codes: an upscaled image is made of the small one itself.
+OF_CODES = [cls for cls in ESTIMATORS if cls is not skae.SuperResolutionAutoencoder]
