@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from _estimators import ESTIMATORS
+from _estimators import ESTIMATORS, OF_CODES
 from sklearn.decomposition import PCA
 from skorch.callbacks import Callback, EarlyStopping
 
@@ -98,7 +98,7 @@ def test_fit_forgets_chunks(bent):
     assert model.n_iter_ == 3
 
 
-@every_estimator
+@pytest.mark.parametrize("cls", OF_CODES)  # the other chooses its codes after training
 def test_a_chunk_after_fit_goes_on_from_it(cls, bent):
     model = cls(2, random_state=0, max_epochs=30).fit(bent)
     before, weights = model.score(bent), model.net_.module_.state_dict()
