@@ -15,6 +15,7 @@ from . import _classical
 from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers
 from ._classical import some_rows
 from ._sources import Stacked, Stream, is_stream, mapped
+from ._threads import suitable_threads
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -254,10 +255,11 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         if held_out is None or job.spec["init"] == "random":
             return
         module = net.module_
-        if not net.is_clear(module.gain_of_codes(held_out)):
-            module.forget_codes()
-        if not net.is_clear(module.fit_share(held_out)):
-            module.share.zero_()
+        with suitable_threads(0):  # sums of one order, however many threads there are
+            if not net.is_clear(module.gain_of_codes(held_out)):
+                module.forget_codes()
+            if not net.is_clear(module.fit_share(held_out)):
+                module.share.zero_()
 
     def _after_training(self, inputs, rows, rank):
         self._codes = self._encode(some_rows(inputs, _MAX_CODES)).astype(np.float64)
