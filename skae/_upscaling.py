@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ._module import AutoencoderModule
 from ._sources import blocks
+from ._threads import suitable_threads
 from .likelihoods import GaussianHead
 from .networks import ConvUpscaler, with_zero_output
 
@@ -48,7 +49,8 @@ def bicubic_error(rows, image, low):
 
 def bicubic(x, low, image):
     """Flat rows, (batch, C * h * w) -> (batch, C * H * W), by bicubic interpolation."""
-    images = F.interpolate(x.unflatten(1, low), image[1:], mode="bicubic", align_corners=False)
+    with suitable_threads(0):  # which round differently where their shares of an image end
+        images = F.interpolate(x.unflatten(1, low), image[1:], mode="bicubic", align_corners=False)
     return images.flatten(1)
 
 
