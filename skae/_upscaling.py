@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from ._module import AutoencoderModule
 from ._sources import blocks
-from ._threads import suitable_threads
 from .likelihoods import GaussianHead
 from .networks import ConvUpscaler, with_zero_output
 
@@ -49,8 +48,7 @@ def bicubic_error(rows, image, low):
 
 def bicubic(x, low, image):
     """Flat rows, (batch, C * h * w) -> (batch, C * H * W), by bicubic interpolation."""
-    with suitable_threads(0):  # which round differently where their shares of an image end
-        images = F.interpolate(x.unflatten(1, low), image[1:], mode="bicubic", align_corners=False)
+    images = F.interpolate(x.unflatten(1, low), image[1:], mode="bicubic", align_corners=False)
     return images.flatten(1)
 
 
