@@ -282,9 +282,9 @@ class RecurrentDecoder(nn.Module):
 
     Notes
     -----
-    In training a step is told the one before it only half the time (Bowman et al. 2016),
-    or it would not need the code. What is kept from it is drawn from the generator that
-    comes with the rows.
+    In training a quarter of the steps are not told the one before them (Bowman et al.
+    2016), or they would not need the code; which, is drawn from the generator that comes
+    with the rows.
     """
 
     def __init__(self, sizes, widths, activation, generator, hierarchical=False):
@@ -347,7 +347,7 @@ class RecurrentDecoder(nn.Module):
         before = x.unflatten(-1, self.sequence)[..., :-1, :]
         if generator is not None:
             shape, device = (*before.shape[:-1], 1), before.device
-            before = before * torch.randint(2, shape, generator=generator, device=device)
+            before = before * (torch.rand(shape, generator=generator, device=device) < _TOLD)
         n_missing = self.n_segments * self.length - self.sequence[0]
         return self.previous(nn.functional.pad(before, (0, 0, 1, n_missing)))
 
@@ -426,6 +426,7 @@ DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {
     "hierarchical": (64,),
 }
 UPSCALER_SIZES: dict[Any, tuple[int, ...]] = {"mlp": (128, 128), "conv": (32, 32, 32)}
+_TOLD = 0.75  # share of steps that are told the one before them in training
 _SEGMENT = 16  # steps that a conductor leads through at most, a bar of sixteenths
 
 
