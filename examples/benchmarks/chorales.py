@@ -157,7 +157,7 @@ def print_interpolations(vae, test, rng):
     ends = np.abs(frames[:, 0] - frames[:, -1]).mean(axis=1)
     print(
         f"interpolations of {FRAMES} frames: a step moves {jumps.mean():.2f} semitones from frame "
-        f"to frame, {jumps.max(axis=1).mean():.2f} at the largest jump on the way, and the ends are "
+        f"to frame, {jumps.max(axis=1).mean():.2f} at the largest jump on the way, and ends are "
         f"{ends.mean():.2f} apart",
         flush=True,
     )
