@@ -391,7 +391,9 @@ def conditional_pca(table, inputs, latent_dim, family, classes):
     on_logits = np.zeros_like(effects)
     if classes:
         sizes = products.diagonal()[:, None]
-        p = family.smoothed(table.mean + effects * table.scale, sizes)
+        # Towards the frequencies of all rows, where a class has few.
+        overall = family.smoothed(table.mean, len(table.X))
+        p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
         on_logits = family.logits(p) - _independent(table, family)[0]
     logits = some_rows(inputs.sample)[:, d:] @ on_logits
     start = logit_probabilistic_pca(table, latent_dim, family, within, logits)

@@ -299,18 +299,18 @@ class ConditionalVAE(VAETransformer):
 
     def _pair(self, X, extra, previous):
         y, classes = extra
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Use "
+                "VAETransformer for rows without conditions."
+            )
         if previous is None:
             self._set_conditions(y, classes, len(X))
         return self._join(X, self._conditions(y, len(X))), X
 
     def _set_conditions(self, y, classes, n_samples):
         """Find out what conditions are, and how often."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None. Use "
-                "VAETransformer for rows without conditions."
-            )
-        y, kind = np.asarray(y), self.condition
+        y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         if kind == "auto":
@@ -337,21 +337,31 @@ class ConditionalVAE(VAETransformer):
 
     def _conditions(self, y, n_samples):
         """Conditions as the networks read them, (n_samples, q), from `y` or one of it."""
-        y = np.asarray(y)
+        y = _as_array(y)
         if hasattr(self, "classes_"):
             y = np.repeat(y, n_samples) if y.ndim == 0 else y
             y = column_or_1d(y, warn=True)
             check_consistent_length(y, np.empty(n_samples))
-            unknown = np.setdiff1d(y, self.classes_)
+            if (y.dtype.kind in "US") == (self.classes_.dtype.kind in "US"):
+                index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+                unknown = np.unique(y[self.classes_[index] != y])
+            else:
+                unknown = np.unique(y)
             if len(unknown):
                 raise ValueError(
                     f"y must hold classes that fit has seen, {self.classes_.tolist()}, however: "
                     f"it holds {unknown.tolist()}."
                 )
-            return np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)]
+            return np.eye(len(self.classes_))[index]
         mean, scale = self._numbers_scale
         y = np.broadcast_to(y, (n_samples, len(mean))) if y.ndim == 0 else y
-        return (self._numbers(y, n_samples) - mean) / scale
+        y = self._numbers(y, n_samples)
+        if y.shape[1] != len(mean):
+            raise ValueError(
+                f"y must have {len(mean)} conditions for a row, as in fit, however: it has "
+                f"{y.shape[1]}."
+            )
+        return (y - mean) / scale
 
     @staticmethod
     def _numbers(y, n_samples):
@@ -370,8 +380,20 @@ class ConditionalVAE(VAETransformer):
         conditions = np.broadcast_to(conditions, (len(X), conditions.shape[-1]))
         return mapped(_side_by_side, X.shape[1] + conditions.shape[1], X, conditions)
 
+    def _posterior(self, X):
+        if X.shape[1] > self.n_features_in_:
+            return super()._posterior(X)
+
+        def moments(rows):
+            return self._apply_encoder("moments", self._with_likely(rows))
+
+        both = self._by_blocks(moments, X)
+        return both[:, : self.latent_dim_], both[:, self.latent_dim_ :]
+
     def _encode(self, X):
         """Codes and, behind them, conditions."""
+        if not isinstance(X, np.ndarray):
+            return self._by_blocks(self._encode, X)
         if X.shape[1] == self.n_features_in_:
             return self._by_blocks(lambda rows: self._encode(self._with_likely(rows)), X)
         return _side_by_side(super()._encode(X), X[:, self.n_features_in_ :])
@@ -421,3 +443,9 @@ def _side_by_side(rows, conditions):
     """Rows with conditions, one for each or one for all, in the dtype of the rows."""
     conditions = np.broadcast_to(conditions, (len(rows), conditions.shape[-1]))
     return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)
+
+
+def _as_array(y):
+    """Labels or numbers as an array, of strings where pandas has objects."""
+    y = np.asarray(y)
+    return np.asarray(y.tolist()) if y.dtype.kind == "O" else y

@@ -500,7 +500,7 @@ class AutoencoderNet(NeuralNet):
         return list(self.module_.state_dict().values())
 
     def _keep_while_finite(self):
-        norms = torch._foreach_norm(self._weights(), math.inf)
+        norms = torch._foreach_norm([w for w in self._weights() if w.is_floating_point()], math.inf)
         if math.isfinite(torch.stack(norms).sum()):
             self._keep()
         else:

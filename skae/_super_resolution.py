@@ -253,6 +253,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         self.low_shape_ = low_shape(job.spec["input_shape"], job.spec["scale_factor"])
         held_out = job.split.valid if self._chunks is None else self._chunks.rows(job.device)
         if held_out is None or job.spec["init"] == "random":
+            net.module_.share.fill_(1.0)
             return
         module = net.module_
         with suitable_threads(0):  # sums of one order, however many threads there are

@@ -250,7 +250,8 @@ class VAETransformer(BaseAutoencoder):
             module, _ = self.net_.inference_module(np.float64)
             noise = module.head.log_std().detach().exp().cpu().numpy()
             self.noise_variance_ = np.square(noise * self._spec["start"].scale)
-        self.kl_per_latent_ = self._apply_encoder("kl", some_rows(inputs, _KL_ROWS)).mean(axis=0)
+        kl = functools.partial(self._apply_encoder, "kl")
+        self.kl_per_latent_ = self._by_blocks(kl, some_rows(inputs, _KL_ROWS)).mean(axis=0)
         self.n_active_latents_ = int((self.kl_per_latent_ > _ACTIVE).sum())
 
     def _announce(self):

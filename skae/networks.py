@@ -8,6 +8,7 @@ flat rows: the encoder is (batch, d + q) -> (batch, n_codes), the decoder
 the classical start untouched; ``output`` is the layer that sees to it.
 """
 
+import copy
 import functools
 import itertools
 import math
@@ -402,7 +403,8 @@ def own_networks(function, sizes, generator, last_zero):
     Weights of dense, convolutional and recurrent layers are drawn anew from `generator`,
     so that the seed of the estimator decides on them.
     """
-    encoder, decoder = function(sizes.row, sizes.n_codes, sizes.latent_dim)
+    # Copies, as a function may answer the same modules every time.
+    encoder, decoder = copy.deepcopy(function(sizes.row, sizes.n_codes, sizes.latent_dim))
     for module in (encoder, decoder):
         for layer in module.modules():
             if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase)):

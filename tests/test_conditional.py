@@ -70,7 +70,7 @@ def test_start_with_frequencies(digits):
     assert model.score(held_out, labels) > vae.score(held_out) + 1
     sizes = np.bincount(y)[:, None]
     means = np.array([rows[y == c].mean(axis=0) for c in range(10)])
-    p = (sizes * means + 0.5) / (sizes + 1)
+    p = (sizes * means + (900 * rows.mean(axis=0) + 0.5) / 901) / (sizes + 1)
     decoded = model.inverse_transform(np.zeros((10, 1)), np.arange(10))
     np.testing.assert_allclose(decoded, p, atol=1e-12)
 
@@ -116,6 +116,8 @@ def test_one_condition_for_all_or_one_each(two_sheets):
     np.testing.assert_array_equal(mean, model.transform(rows, y))
     assert (std > 0).all()
     assert model.interpolate(rows[:2], rows[2:4], 5).shape == (2, 5, 5)
+    likely, _ = model.posterior(rows)
+    np.testing.assert_array_equal(likely, model.transform(rows))
 
 
 def test_within_a_pipeline(two_sheets):
@@ -166,7 +168,11 @@ def test_larger_than_memory(two_sheets, init, tmp_path, monkeypatch):
     np.testing.assert_allclose(
         model.score_samples(table, y), whole.score_samples(rows, y), rtol=1e-9
     )
-    assert np.isfinite(ConditionalVAE(2, max_epochs=2, init=init).fit(table, y).score(table))
+    trained = ConditionalVAE(2, max_epochs=2, init=init, random_state=0).fit(table, y)
+    assert np.isfinite(trained.score(table))
+    codes = trained.transform(table, y)
+    monkeypatch.undo()
+    np.testing.assert_allclose(trained.transform(rows, y), codes, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +198,13 @@ def test_bad_conditions_after_fit():
         model.sample(2, y=7)
     with pytest.raises(ValueError, match="inconsistent"):
         model.inverse_transform(np.zeros((3, 1)), [0, 1])
+    with pytest.raises(ValueError, match=r"classes that fit has seen"):
+        model.transform(X, Y.astype(str))  # which are no numbers
+    model = ConditionalVAE(1, max_epochs=0).fit(X, X[:, :2])
+    with pytest.raises(ValueError, match=r"y must have 2 conditions for a row.* it has 1"):
+        model.transform(X, X[:, 0])
+    with pytest.raises(ValueError, match="requires y"):
+        model.partial_fit(X)
 
 
 def test_refitting_forgets_the_classes():

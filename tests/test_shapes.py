@@ -174,6 +174,14 @@ def test_own_networks(cls, images):
     np.testing.assert_array_equal(copied.transform(images), models[0].transform(images))
 
 
+def test_own_networks_may_be_the_same_objects_every_time(images):
+    networks = own((2, 7, 5), 2, 2)
+    model = AutoencoderTransformer(2, network=lambda *_: networks, max_epochs=30, random_state=0)
+    assert model.fit(images).best_epoch_ > 0
+    single = model.transform(images.astype(np.float32))
+    np.testing.assert_allclose(single, model.transform(images), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["memmap", "zarr", "dask"])
 def test_images_larger_than_memory(kind, images, tmp_path, monkeypatch):
     from skae import _sources
