@@ -93,14 +93,14 @@ def denoising(data, epochs, seed):
     sizes = (8, 16, 24, 32, 48, 64) if X.shape[-1] > 8 else (4, 8)
     best = max(psnr(X_test, by_pca(k, X, X_test, noisy)) for k in sizes)
     yield "PCA, best of " + ", ".join(map(str, sizes)), "PSNR", best
-    k = 64 if X.shape[-1] > 8 else 8
+    k = 128 if X.shape[-1] > 8 else 8
     options = {"corruption": add_noise, "corruption_level": 0.5, "random_state": seed}
     linear = DenoisingAutoencoder(k, max_epochs=0, **options).fit(X.reshape(len(X), -1))
     flat = noisy.reshape(len(noisy), -1)
     yield f"linear, {k} codes", "PSNR", psnr(X_test, linear.denoise(flat).reshape(X_test.shape))
+    options.update(likelihood="bernoulli", input_shape=X.shape[1:])
     for network in ("mlp", "conv"):
-        options.update(network=network, input_shape=X.shape[1:])
-        model = DenoisingAutoencoder(k, **options, **epochs(15)).fit(X)
+        model = DenoisingAutoencoder(k, network=network, **options, **epochs(15)).fit(X)
         yield f"{network}, {k} codes", "PSNR", psnr(X_test, model.denoise(noisy))
 
 
