@@ -1,0 +1,75 @@
+"""Blocks to copy run as they stand, and what is public is documented.
+
+Blocks with prompts are doctests, which pytest runs by itself; those here are the others.
+"""
+
+import importlib
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skae
+import skae.displays
+
+ROOT = Path(__file__).parents[1]
+RST_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", re.MULTILINE)
+MD_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.rst"), *ROOT.glob("docs/guide/*.rst")]
+
+
+def blocks_without_prompts():
+    found = []
+    for page in PAGES:
+        pattern = MD_BLOCK if page.suffix == ".md" else RST_BLOCK
+        for number, block in enumerate(pattern.findall(page.read_text())):
+            if ">>>" not in block:
+                name = f"{page.relative_to(ROOT)}-{number}"
+                found.append(pytest.param(textwrap.dedent(block), id=name))
+    return found
+
+
+@pytest.mark.parametrize("block", blocks_without_prompts())
+def test_block_runs(block, capsys):
+    exec(compile(block, "block", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_front_pages_have_the_same_block():
+    (readme, *_), (index, *_) = (
+        pattern.findall((ROOT / page).read_text())
+        for pattern, page in ((MD_BLOCK, "README.md"), (RST_BLOCK, "docs/index.rst"))
+    )
+    assert readme.strip() == textwrap.dedent(index).strip()
+
+
+@pytest.mark.parametrize("name", [name for name in skae.__all__ if not name.startswith("_")])
+def test_diagram_links_to_the_page_of_the_class(name):
+    estimator = getattr(skae, name)()
+    page = f"/generated/skae.{name}.html"
+    assert estimator._get_doc_link().endswith(page)
+    pipeline = make_pipeline(StandardScaler(), estimator)
+    assert estimator._get_doc_link() in pipeline._repr_html_()
+    assert re.search(rf"^   {name}$", (ROOT / "docs/api.rst").read_text(), re.MULTILINE)
+
+
+def test_diagram_of_someone_elses_subclass_has_no_link():
+    class Own(skae.AutoencoderTransformer):
+        __doc__ = skae.AutoencoderTransformer.__doc__
+
+    assert Own()._get_doc_link() == ""
+
+
+def test_reference_lists_what_there_is():
+    """Every name under a module in the reference exists, and no display is forgotten."""
+    module, listed = None, {}
+    for line in (ROOT / "docs/api.rst").read_text().splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = importlib.import_module(found[1])
+        elif found := re.fullmatch(r"   (\w+)", line):
+            listed.setdefault(module, set()).add(getattr(module, found[1]).__name__)
+    displays = {name for name in vars(skae.displays) if name.endswith("Display")}
+    assert listed[skae.displays] == displays
