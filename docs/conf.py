@@ -76,9 +76,7 @@ def as_rst(app, relative_path, parent_docname, content):
     if relative_path.suffix == ".md":
         text = re.sub(r"`([^`]+)`", r"``\1``", content[0])
         heading = re.compile(r"^(#+) (.+)$", re.MULTILINE)
-        content[0] = heading.sub(
-            lambda m: f"{m[2]}\n{'=-~'[len(m[1]) - 1] * len(m[2])}", text
-        )
+        content[0] = heading.sub(lambda m: f"{m[2]}\n{'=-~'[len(m[1]) - 1] * len(m[2])}", text)
 
 
 def skip_inherited(app, what, name, obj, skip, options):
