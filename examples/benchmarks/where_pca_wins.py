@@ -35,7 +35,7 @@ def add(rows, part, case, measure, estimator, pca, ours):
             "estimator": estimator,
             "pca": pca,
             "estimator_value": ours,
-            "ratio": ours / pca if pca else "",
+            "ratio": ours / pca if abs(pca) > 1e-9 else "",
         }
     )
 
@@ -177,8 +177,9 @@ def interpretability(rows, options, names):
         pca = PCA(2).fit(X)
         model = fitted(AutoencoderTransformer, X, 2, 0, options)
         case, cls = name, "AutoencoderTransformer"
-        weights = sum(value.numel() for value in model.net_.module_.parameters())
         numbers = pca.components_.size
+        # Of the encoder, beside its linear path.
+        weights = sum(value.numel() for value in model.net_.module_.encoder.parameters())
         add(rows, "interpretability", case, "numbers that make codes", cls, numbers, weights)
         sparse = SparsePCA(2, alpha=2, random_state=0).fit(X).components_
         kept = int((sparse != 0).sum())
@@ -189,7 +190,7 @@ def interpretability(rows, options, names):
         add(rows, "interpretability", case, "correlation of codes", cls, told["PCA"], told[cls])
         print(
             f"{name}, 2 codes (epoch {model.best_epoch_}): PCA has {numbers} loadings, SparsePCA "
-            f"{kept} that are not 0, the networks {weights:,} weights; the direction of a code at "
+            f"{kept} that are not 0, the encoder {weights:,} weights; the direction of a code at "
             f"a row has a cosine of {same:.2f} with its mean over rows (PCA {agreement(pca, X):.2f}"
             f"); correlation of the codes {told[cls]:.2f} (PCA {told['PCA']:.2f})",
             flush=True,
