@@ -5,6 +5,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 import skae
 
 sys.path.append(str(Path(__file__).parent))
@@ -17,7 +20,6 @@ version = release = skae.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
@@ -25,11 +27,20 @@ extensions = [
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "py:obj"
+toc_object_entries_show_parents = "hide"
 root_doc = "index"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skae"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 html_copy_source = html_show_sourcelink = False
+# Formulas are in the pages as MathML, which browsers draw by themselves; where the reader has a
+# network, MathJax sets them more finely.
+html_math_renderer = "mathml"
+html_js_files = [
+    ("https://cdn.jsdelivr.net/npm/mathjax@3.2.2/es5/mml-chtml.js", {"async": "async"}),
+]
 html_sidebars = {page: [] for page in ("index", "start", "moving_from_pca", "changelog")}
 html_theme_options = {
     "logo": {"text": "skae"},
@@ -92,7 +103,16 @@ def keep_underscores(app, what, name, obj, options, lines):
         lines[i] = before + shape + (re.sub(r"(\w)_(?=[ ,)])", r"\1\_", after) if shape else "")
 
 
+def write_math(translator, node):
+    """A formula as MathML."""
+    block = isinstance(node, nodes.math_block)
+    formula = tex2mathml(node.astext(), as_block=block)
+    translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
+    raise nodes.SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("include-read", as_rst)
     app.connect("autodoc-skip-member", skip_inherited)
     app.connect("autodoc-process-docstring", keep_underscores, priority=900)
