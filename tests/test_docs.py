@@ -9,8 +9,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from independent import IndependentAutoencoder  # docs/independent.py
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skae
 import skae.displays
@@ -44,6 +46,11 @@ def test_front_pages_have_the_same_block():
         for pattern, page in ((MD_BLOCK, "README.md"), (RST_BLOCK, "docs/index.rst"))
     )
     assert readme.strip() == textwrap.dedent(index).strip()
+
+
+@parametrize_with_checks([IndependentAutoencoder(max_epochs=2)])
+def test_variant_in_one_file_passes_the_checks(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize("name", [name for name in skae.__all__ if not name.startswith("_")])
