@@ -74,7 +74,7 @@ def plot(rows, path):
         axis.set(xscale="log", yscale="log", xlabel=what)
         axis.grid(color="0.9")
     axes[0].set_ylabel("seconds of a fit, 5 epochs")
-    axes[0].legend()
+    axes[2].legend(loc="upper left")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
