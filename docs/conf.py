@@ -41,7 +41,9 @@ html_math_renderer = "mathml"
 html_js_files = [
     ("https://cdn.jsdelivr.net/npm/mathjax@3.2.2/es5/mml-chtml.js", {"async": "async"}),
 ]
-html_sidebars = {page: [] for page in ("index", "start", "moving_from_pca", "changelog")}
+html_sidebars = {
+    page: [] for page in ("index", "start", "moving_from_pca", "contributing", "changelog")
+}
 html_theme_options = {
     "logo": {"text": "skae"},
     "navbar_end": ["theme-switcher"],
