@@ -3,6 +3,7 @@
 Blocks with prompts are doctests, which pytest runs by itself; those here are the others.
 """
 
+import csv
 import importlib
 import re
 import textwrap
@@ -80,3 +81,28 @@ def test_reference_lists_what_there_is():
             listed.setdefault(module, set()).add(getattr(module, found[1]).__name__)
     displays = {name for name in vars(skae.displays) if name.endswith("Display")}
     assert listed[skae.displays] == displays
+
+
+def test_where_pca_wins_says_what_was_measured():
+    page = (ROOT / "docs/where_pca_wins.rst").read_text()
+    with open(ROOT / "docs/results/where_pca_wins.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    times = [float(row["ratio"]) for row in rows if row["part"] == "fit time"]
+    assert len(times) == 12
+    for ratio in times:
+        assert f"{ratio:,.0f} times" in page
+    for row in rows:
+        if row["part"] == "interpretability":
+            value = float(row["estimator_value"])
+            assert f"     - {value:,.0f}\n" in page or f"     - {value:.2f}\n" in page
+    for size in (30, 60, 120):
+        here = [row for row in rows if row["case"].startswith(f"{size} rows")]
+        for estimator in ("AutoencoderTransformer", "VAETransformer"):
+            epochs = [int(row["epoch"]) for row in here if row["estimator"] == estimator]
+            assert f"     - {epochs.count(0)} of {len(epochs)}" in page
+        ratios = [float(row["ratio"]) for row in here if row["estimator"].startswith("textbook")]
+        worse = sum(ratio > 1 for ratio in ratios)
+        said = f"{min(ratios):.2f} to {max(ratios):.2f}; above 1 in {worse} of {len(ratios)}"
+        assert said in page
+    linear = [row for row in rows if row["part"] == "linear data"]
+    assert {row["epoch"] for row in linear} == {"0"}
