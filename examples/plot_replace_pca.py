@@ -117,4 +117,4 @@ for line, (name, batch) in zip(images, rows.items(), strict=True):
     line[0].set_ylabel(name.removesuffix("Transformer"), rotation=0, ha="right", va="center")
 
 figure.savefig(arguments.out, dpi=110)
-print(f"\nwritten: {arguments.out}")
+print(f"\nwritten: {arguments.out.name}")

@@ -153,6 +153,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ``_corruption_of`` and ``_after_training``.
     """
 
+    # Where the HTML diagram of an estimator links to.
+    _doc_link_module: ClassVar[str] = "skae"
+    _doc_link_template: ClassVar[str] = (
+        "https://skae.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+    )
+
     _parameter_constraints: ClassVar[dict] = {
         "latent_dim": [
             Interval(Integral, 1, None, closed="left"),

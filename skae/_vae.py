@@ -124,9 +124,9 @@ class VAETransformer(BaseAutoencoder):
     def score_samples(self, X):
         """Log-likelihood of each row, as an importance-weighted lower bound.
 
-        The bound [4]_ averages over fixed low-discrepancy draws, 256 from the posterior
-        and 2,048 from the prior, so it is the same in every call. Before any training it
-        is the exact log-likelihood of probabilistic PCA.
+        The bound (Burda et al. 2016) averages over fixed low-discrepancy draws, 256 from
+        the posterior and 2,048 from the prior, so it is the same in every call. Before any
+        training it is the exact log-likelihood of probabilistic PCA.
 
         Parameters
         ----------

@@ -69,4 +69,4 @@ def show(axes, images, label):
 def save(figure, arguments):
     """Write the figure."""
     figure.savefig(arguments.out, dpi=110)
-    print(f"written: {arguments.out}")
+    print(f"written: {arguments.out.name}")

@@ -1,0 +1,236 @@
+"""Where PCA wins: time, tiny tables, linear data, and what a component says.
+
+Every row of the CSV is one figure of PCA's and one of the autoencoder's (or the VAE's) with
+as many codes; estimators are as they come. Rows to test are those not trained on, and
+tables are standardised.
+
+    python where_pca_wins.py
+"""
+
+import argparse
+import functools
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _tables import BUNDLED
+from _timing import alternate, write
+from sklearn.decomposition import PCA, SparsePCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderTransformer, VAETransformer
+
+ESTIMATORS = (AutoencoderTransformer, VAETransformer)
+
+
+def add(rows, part, case, measure, estimator, pca, ours):
+    rows.append(
+        {
+            "part": part,
+            "case": case,
+            "measure": measure,
+            "estimator": estimator,
+            "pca": pca,
+            "estimator_value": ours,
+            "ratio": ours / pca if abs(pca) > 1e-9 else "",
+        }
+    )
+
+
+def standard(train, test):
+    scaler = StandardScaler().fit(train)
+    return scaler.transform(train), scaler.transform(test)
+
+
+def squared_error(X, model):
+    return np.square(X - model.inverse_transform(model.transform(X))).sum()
+
+
+def fitted(cls, X, k, seed, options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # collapsed latents
+        return cls(k, random_state=seed, **options).fit(X)
+
+
+def seconds_of(cls, X, options, times=1):
+    """Of a fit, the mean of so many."""
+    began = time.perf_counter()
+    for _ in range(times):
+        fitted(cls, X, 2, 0, options)
+    return (time.perf_counter() - began) / times
+
+
+def fit_time(rows, options, repeats):
+    """Seconds of a fit, in turns."""
+    rng = np.random.default_rng(0)
+    tables = {name: StandardScaler().fit_transform(read().data) for name, read in BUNDLED.items()}
+    latent = rng.standard_normal((20_000, 8))
+    bent = np.tanh(latent @ rng.standard_normal((8, 64))) + 0.1 * rng.standard_normal((20_000, 64))
+    tables["20,000 x 64"] = bent
+    if repeats == 1:
+        tables = {"iris": tables["iris"]}
+    for name, X in tables.items():
+        contenders = {
+            cls.__name__: functools.partial(seconds_of, cls, X, options) for cls in ESTIMATORS
+        }
+        contenders["PCA"] = functools.partial(seconds_of, PCA, X, {}, times=20)
+        seconds = alternate(contenders, repeats if len(X) < 10_000 else 1)
+        for cls in ESTIMATORS:
+            own = seconds[cls.__name__]
+            add(rows, "fit time", name, "seconds", cls.__name__, seconds["PCA"], own)
+            print(
+                f"fit of {name}: PCA {1e3 * seconds['PCA']:.2f} ms, {cls.__name__} {own:.2f} s, "
+                f"{own / seconds['PCA']:,.0f} times as long",
+                flush=True,
+            )
+
+
+def tiny_tables(rows, options, sizes, seeds):
+    """Two codes of a few rows of each table; all other rows test."""
+    for size in sizes:
+        found = {cls: [] for cls in ESTIMATORS}
+        epochs = {cls: [] for cls in ESTIMATORS}
+        random = []
+        for name, read in BUNDLED.items():
+            table = read().data
+            for seed in seeds:
+                order = np.random.default_rng(seed).permutation(len(table))
+                X, X_test = standard(table[order[:size]], table[order[size:]])
+                pca = PCA(2).fit(X)
+                least, score = squared_error(X_test, pca), pca.score(X_test)
+                for cls in ESTIMATORS:
+                    model = fitted(cls, X, 2, seed, options)
+                    of_vae = cls is VAETransformer
+                    own = model.score(X_test) if of_vae else squared_error(X_test, model)
+                    measure = "nats of a test row" if of_vae else "squared error of test rows"
+                    reference = score if of_vae else least
+                    case = f"{size} rows of {name}, seed {seed}"
+                    add(rows, "tiny tables", case, measure, cls.__name__, reference, own)
+                    rows[-1]["epoch"] = model.best_epoch_
+                    found[cls].append(own - score if of_vae else own / least)
+                    epochs[cls].append(model.best_epoch_)
+                everyone = {"init": "random", "validation_fraction": None}
+                model = fitted(AutoencoderTransformer, X, 2, seed, {**options, **everyone})
+                own = squared_error(X_test, model)
+                measure = "squared error of test rows"
+                add(rows, "tiny tables", case, measure, "textbook autoencoder", least, own)
+                random.append(own / least)
+        for cls, values in found.items():
+            what = "nats over PCA's" if cls is VAETransformer else "error over PCA's"
+            pca_itself = np.mean(np.array(epochs[cls]) == 0)
+            print(
+                f"{size} rows, {len(values)} fits of {cls.__name__}: PCA itself in "
+                f"{pca_itself:.0%}, {what} {min(values):.3f} to {max(values):.3f}, "
+                f"median {statistics.median(values):.3f}"
+            )
+        print(
+            f"{size} rows, textbook autoencoder: error over PCA's {min(random):.2f} to "
+            f"{max(random):.2f}, worse than PCA in {np.mean(np.array(random) > 1):.0%}",
+            flush=True,
+        )
+
+
+def linear_data(rows, options, seeds, n):
+    """A linear factor model with normal noise: 20 features, 3 codes, which PCA knows."""
+    found = {cls: [] for cls in ESTIMATORS}
+    epochs = {cls: [] for cls in ESTIMATORS}
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        weights = rng.standard_normal((3, 20))
+
+        def draw(n_rows, weights=weights, rng=rng):
+            noise = 0.5 * rng.standard_normal((n_rows, 20))
+            return rng.standard_normal((n_rows, 3)) @ weights + noise
+
+        X, X_test = draw(n), draw(10_000)
+        pca = PCA(3).fit(X)
+        least, score = squared_error(X_test, pca), pca.score(X_test)
+        for cls in ESTIMATORS:
+            model = fitted(cls, X, 3, seed, options)
+            of_vae = cls is VAETransformer
+            own = model.score(X_test) if of_vae else squared_error(X_test, model)
+            measure = "nats of a test row" if of_vae else "squared error of test rows"
+            reference = score if of_vae else least
+            add(
+                rows, "linear data", f"{n} x 20, seed {seed}", measure, cls.__name__, reference, own
+            )
+            rows[-1]["epoch"] = model.best_epoch_
+            found[cls].append(own - score if of_vae else own / least)
+            epochs[cls].append(model.best_epoch_)
+    for cls, values in found.items():
+        what = "nats over PCA's" if cls is VAETransformer else "error over PCA's"
+        print(
+            f"linear data, {n} rows, {len(values)} fits of {cls.__name__}: PCA itself in "
+            f"{np.mean(np.array(epochs[cls]) == 0):.0%}, {what} {min(values):.4f} to "
+            f"{max(values):.4f}",
+            flush=True,
+        )
+
+
+def interpretability(rows, options, names):
+    """How much has to be read to know what a code is, for two codes."""
+    for name in names:
+        X = StandardScaler().fit_transform(BUNDLED[name]().data)
+        pca = PCA(2).fit(X)
+        model = fitted(AutoencoderTransformer, X, 2, 0, options)
+        case, cls = name, "AutoencoderTransformer"
+        numbers = pca.components_.size
+        # Of the encoder, beside its linear path.
+        weights = sum(value.numel() for value in model.net_.module_.encoder.parameters())
+        add(rows, "interpretability", case, "numbers that make codes", cls, numbers, weights)
+        sparse = SparsePCA(2, alpha=2, random_state=0).fit(X).components_
+        kept = int((sparse != 0).sum())
+        add(rows, "interpretability", case, "of these not zero", "SparsePCA", numbers, kept)
+        same = agreement(model, X)
+        add(rows, "interpretability", case, "agreement of directions", cls, agreement(pca, X), same)
+        told = {label: codes_correlation(m, X) for label, m in (("PCA", pca), (cls, model))}
+        add(rows, "interpretability", case, "correlation of codes", cls, told["PCA"], told[cls])
+        print(
+            f"{name}, 2 codes (epoch {model.best_epoch_}): PCA has {numbers} loadings, SparsePCA "
+            f"{kept} that are not 0, the encoder {weights:,} weights; the direction of a code at "
+            f"a row has a cosine of {same:.2f} with its mean over rows (PCA {agreement(pca, X):.2f}"
+            f"); correlation of the codes {told[cls]:.2f} (PCA {told['PCA']:.2f})",
+            flush=True,
+        )
+
+
+def agreement(model, X, step=1e-3):
+    """Mean cosine between what a code does to a reconstruction here, and on average."""
+    Z = np.asarray(model.transform(X), dtype=np.float64)
+    cosines = []
+    for shift in step * Z.std(axis=0) * np.eye(Z.shape[1]):
+        change = model.inverse_transform(Z + shift) - model.inverse_transform(Z - shift)
+        change /= np.linalg.norm(change, axis=1, keepdims=True)
+        average = change.mean(axis=0)
+        cosines.append((change @ (average / np.linalg.norm(average))).mean())
+    return float(np.mean(cosines))
+
+
+def codes_correlation(model, X):
+    return float(abs(np.corrcoef(model.transform(X).T)[0, 1]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="of timings")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV")
+    parser.add_argument("--tiny", action="store_true", help="one table, a few epochs")
+    arguments = parser.parse_args()
+    options, sizes, n, names = {}, [30, 60, 120], 1000, ["breast_cancer", "digits"]
+    if arguments.tiny:
+        options, sizes, n, names = {"max_epochs": 3}, [30], 100, ["wine"]
+        arguments.repeats, arguments.seeds = 1, [0]
+    rows = []
+    fit_time(rows, options, arguments.repeats)
+    tiny_tables(rows, options, sizes, arguments.seeds)
+    linear_data(rows, options, arguments.seeds, n)
+    interpretability(rows, options, names)
+    write(rows, arguments.out / "where_pca_wins.csv")
+
+
+if __name__ == "__main__":
+    main()
