@@ -128,8 +128,10 @@ class Mapped(Stream):
         """Rows to read at a time, in order or (`fine`) in any."""
         first = self.tables[0]
         if isinstance(first, Stream):
-            return first.step(fine=fine)
-        return max(1, (_FINEST if fine else _BLOCK) // first.shape[1])
+            rows = first.step(fine=fine)
+        else:
+            rows = (_FINEST if fine else _BLOCK) // first.shape[1]
+        return max(1, min(rows, _LARGEST // self.shape[1]))  # which may be much wider
 
 
 def mapped(function, n_features, *tables):
