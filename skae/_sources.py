@@ -91,6 +91,7 @@ class Stacked:
         self.shape = (int(X.shape[0]), int(np.prod(X.shape[1:])))
         self.dtype = X.dtype
         self.chunks = getattr(X, "chunks", None)
+        self._mmap, self.mode = (getattr(X, name, None) for name in ("_mmap", "mode"))
 
     def __len__(self):
         return self.shape[0]
@@ -138,6 +139,13 @@ def mapped(function, n_features, *tables):
     """A function of the rows of tables: as an ndarray where these are small, else a Stream."""
     rows = Mapped(function, n_features, *tables)
     return rows[:] if is_small(tables[0]) else rows
+
+
+def flattened(X):
+    """Rows of any shape as rows of numbers; no copy of them is made."""
+    rows = Stacked(X)
+    in_order = isinstance(X, np.ndarray) and X.flags.c_contiguous
+    return X.reshape(rows.shape) if in_order else rows
 
 
 def is_small(X):

@@ -203,6 +203,69 @@ def test_images_larger_than_memory(kind, images, tmp_path, monkeypatch):
     assert model.reconstruct(table).shape == X.shape
 
 
+def test_a_map_whose_rows_are_not_in_order_is_not_copied(images, tmp_path, monkeypatch):
+    """Every second pixel of a map, and one that is stored column by column."""
+    import tracemalloc
+
+    from skae import _sources
+
+    X = np.repeat(images.astype(np.float32), 20, axis=0)
+    maps = []
+    for name, order, step in (("steps", "C", 2), ("columns", "F", 1)):
+        shape = (*X.shape[:-1], step * X.shape[-1])
+        table = np.memmap(tmp_path / name, np.float32, "w+", shape=shape, order=order)
+        table[..., ::step] = X
+        maps.append(table[..., ::step])
+    expected = AutoencoderTransformer(2, max_epochs=0).fit(X.reshape(len(X), -1))
+    for name, size in (("RESIDENT", 1000), ("_BLOCK", 5000)):
+        monkeypatch.setattr(_sources, name, size)
+    monkeypatch.setattr("skae._base._KEPT", 10_000)
+    for table in maps:
+        tracemalloc.start()
+        model = AutoencoderTransformer(2, network="conv", max_epochs=0).fit(table)
+        model.score(table)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < X.nbytes
+        np.testing.assert_allclose(model.mean_, expected.mean_, rtol=1e-6)
+        in_memory = np.array(table, order="K")
+        np.testing.assert_allclose(model.transform(in_memory), model.transform(table), atol=1e-6)
+
+
+@every_estimator
+def test_lists_are_rows_of_a_shape_too(cls, images):
+    options = {"network": "conv", "max_epochs": 1, "random_state": 0}
+    X = images[:80]
+    model = cls(2, **options).fit(X.tolist())
+    other = cls(2, input_shape=(2, 7, 5), **options).fit(X.tolist())
+    codes = cls(2, **options).fit(X).transform(X)
+    for one in (model, other):
+        np.testing.assert_array_equal(one.transform(X.tolist()), codes)
+        np.testing.assert_array_equal(one.reconstruct(X.tolist()), one.reconstruct(X))
+        assert one.sample(2).shape == (2, 2, 7, 5)
+    with pytest.raises(ValueError, match=r"rows of this shape or of 70 features, however: X has"):
+        model.transform(X[:, :, :, :4].tolist())
+    with pytest.raises(ValueError, match=r"inhomogeneous"):
+        model.fit([X[0].tolist(), X[1, :, :4].tolist()])
+    with pytest.raises(ValueError, match=r"Found array with dim 4"):
+        cls(2).fit(X.tolist())
+
+
+@every_estimator
+@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+def test_another_input_shape_needs_a_new_network(cls, verb, images):
+    rows, options = images.reshape(300, -1), {"max_epochs": 1, "random_state": 0}
+    model = cls(2, input_shape=(2, 7, 5), warm_start=True, **options).fit(rows)
+    before = model.transform(rows)
+    message = r"network of the same kind, however: input_shape was \(2, 7, 5\) and is \(2, 5, 7\)"
+    for X in (rows, images):
+        with pytest.raises(ValueError, match=message):
+            getattr(model.set_params(input_shape=(2, 5, 7)), verb)(X)
+    np.testing.assert_array_equal(model.transform(images), before)
+    getattr(model.set_params(input_shape=[2, 7, 5]), verb)(images)  # the same
+    getattr(model.set_params(input_shape=None), verb)(images)  # which is that of X
+
+
 @every_estimator
 @pytest.mark.parametrize(
     ("options", "shape", "message"),
