@@ -499,12 +499,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _check_same_kind(self):
         for name, value in self._kind().items():
-            if value != self._spec[name]:
-                raise ValueError(
-                    "warm_start=True and partial_fit go on with a network of the same kind, "
-                    f"however: {name} was {self._spec[name]!r} and is {value!r}. Begin anew "
-                    "with fit and warm_start=False."
-                )
+            _check_same(name, self._spec[name], value)
 
     def _split(self, table, inputs, held_out, spec, corruption, device, streams):
         """Rows on the device, or streamed to it, some of them held out."""
@@ -958,6 +953,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 def _with_shape(X):
     """Rows in lists as an array; anything that has a shape as it is."""
     return X if hasattr(X, "shape") else np.asarray(X)
+
+
+def _check_same(name, before, now):
+    if before != now:
+        raise ValueError(
+            "warm_start=True and partial_fit go on with a network of the same kind, however: "
+            f"{name} was {before!r} and is {now!r}. Begin anew with fit and warm_start=False."
+        )
 
 
 def _check_numbers(X, name):

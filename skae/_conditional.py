@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ._base import _check_numbers
+from ._base import _check_numbers, _check_same
 from ._classical import conditional_pca, no_start, with_conditions
 from ._sources import Mapped, is_small, mapped
 from ._vae import VAETransformer
@@ -122,7 +122,8 @@ class ConditionalVAE(VAETransformer):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels there will be, in the first call; None takes those of its `y`.
+            All labels there will be, in the first call; None takes those of its `y`. In a
+            later one they have to be the same.
 
         Returns
         -------
@@ -307,6 +308,9 @@ class ConditionalVAE(VAETransformer):
             )
         if previous is None:
             self._set_conditions(y, classes, len(X))
+        elif classes is not None:
+            known = self.classes_.tolist() if hasattr(self, "classes_") else None
+            _check_same("classes", known, np.unique(classes).tolist())
         self._count(y, len(X), seen)
         return self._join(X, self._conditions(y, len(X))), X
 
@@ -315,6 +319,8 @@ class ConditionalVAE(VAETransformer):
         y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
+        if kind == "auto" and classes is not None:
+            kind = "class"
         if kind == "auto":
             kind = "number" if type_of_target(y).startswith("continuous") else "class"
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
@@ -322,6 +328,11 @@ class ConditionalVAE(VAETransformer):
         if kind == "class":
             y = column_or_1d(y, warn=True)
             self.classes_ = np.unique(y if classes is None else classes)
+        elif classes is not None:
+            raise ValueError(
+                "classes must be None where conditions are numbers, however: condition='number' "
+                f"and classes={np.unique(classes).tolist()}."
+            )
         else:
             y = self._numbers(y, n_samples)
             spread = y.std(axis=0)
@@ -450,6 +461,12 @@ class ConditionalVAE(VAETransformer):
         return bound
 
     # Training
+
+    def _own_spec(self):
+        kind = self.condition
+        if kind == "auto":  # which is found out once
+            kind = "class" if hasattr(self, "classes_") else "number"
+        return {"condition": kind}
 
     def _start(self, table, inputs, corruption, streams):
         if self.init == "random":

@@ -263,6 +263,34 @@ def test_bad_conditions_after_fit():
         model.partial_fit(X)
 
 
+@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+def test_other_conditions_need_a_new_network(verb):
+    model = ConditionalVAE(1, warm_start=True, max_epochs=0).fit(X, Y)
+    before = model.score_samples(X)
+    with pytest.raises(ValueError, match="condition was 'class' and is 'number'"):
+        getattr(model.set_params(condition="number"), verb)(X, X[:, 0])
+    np.testing.assert_array_equal(model.score_samples(X), before)
+    getattr(model.set_params(condition="class"), verb)(X, Y)
+    numbers = ConditionalVAE(1, warm_start=True, max_epochs=0).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="condition was 'number' and is 'class'"):
+        getattr(numbers.set_params(condition="class"), verb)(X, Y)
+    getattr(numbers.set_params(condition="auto"), verb)(X, Y)  # are numbers as before
+
+
+def test_other_classes_need_a_new_network():
+    model = ConditionalVAE(1, lr=1e-12).partial_fit(X, Y, classes=[0, 1, 2])
+    model.partial_fit(X, Y).partial_fit(X, Y, classes=np.array([2, 1, 0]))
+    with pytest.raises(ValueError, match=r"classes was \[0, 1, 2\] and is \[0, 1, 2, 3\]"):
+        model.partial_fit(X, Y, classes=[0, 1, 2, 3])
+    halves = ConditionalVAE(1, lr=1e-12).partial_fit(X, Y / 2, classes=[0.0, 0.5, 1.0])
+    assert halves.classes_.tolist() == [0.0, 0.5, 1.0]  # and no numbers
+    numbers = ConditionalVAE(1, condition="number", lr=1e-12)
+    with pytest.raises(ValueError, match=r"classes must be None where conditions are numbers"):
+        numbers.partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"classes was None and is \[0, 1, 2\]"):
+        numbers.partial_fit(X, Y).partial_fit(X, Y, classes=[0, 1, 2])
+
+
 def test_refitting_forgets_the_classes():
     model = ConditionalVAE(1, max_epochs=0).fit(X, Y)
     model.fit(X, X[:, 0] + 0.123)
