@@ -134,6 +134,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         if previous is None:
             k = spec["start"].latent_dim
             spec["prior_moments"] = _priors.moments(self.prior, k, streams.numpy("prior"))
+            spec["error_left"] = _classical.error_left(spec["start"], table, self._family(table))
         return spec
 
     def _make_module(self, spec):
@@ -144,7 +145,6 @@ class AdversarialAutoencoder(BaseAutoencoder):
         encoder, decoder = self._make_networks(spec, start.latent_dim)
         mean, spread = spec["prior_moments"]
         pool = functools.partial(_priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
-        # In units of its noise the start's error is half a nat per feature.
-        weight = 0.5 * len(start.mean) * spec["adversarial_weight"]
+        weight = spec["error_left"] * spec["adversarial_weight"]
         generator = streams.torch("discriminator")
         return AdversarialModule(start, encoder, decoder, make_head(spec), pool, generator, weight)
