@@ -190,7 +190,7 @@ def test_codes_of_binary_images_follow_the_prior_too(digits):
     train, test = X[:1200], X[1200:]
     options = {"likelihood": "bernoulli", "random_state": 0}
     start = AdversarialAutoencoder(2, max_epochs=0, **options).fit(train)
-    model = AdversarialAutoencoder(2, **options).fit(train)
+    model = AdversarialAutoencoder(2, max_epochs=60, **options).fit(train)
     losses, accuracies = [], []
     for m in (model, start):
         p = m.reconstruct(test)
@@ -251,6 +251,31 @@ def test_held_out_codes_follow_the_prior_and_reconstruct_better_than_pca(digits)
         accuracies.append(np.mean([two_sample_accuracy(codes, some) for some in draws]))
     assert accuracies[0] < accuracies[1]
     assert accuracies[0] < 0.59
+
+
+def test_codes_have_mean_0_and_covariance_1(bent):
+    """Which the decoder takes back: reconstructions are those of the bare module."""
+    model = AdversarialAutoencoder(2, random_state=0).fit(bent)
+    assert model.best_epoch_ > 0
+    codes, start = model.transform(bent), model._spec["start"]
+    x = torch.from_numpy((bent - model.mean_) / start.scale)
+    module = model.net_.inference_module(np.float64)[0]
+    with torch.no_grad():
+        bare = module.encode(x)
+        decoded = module.decode(bare).mean.numpy()
+    bare = bare.numpy()
+    np.testing.assert_allclose(model.reconstruct(bent), decoded * start.scale + model.mean_)
+    for value, from_bare, wanted in (
+        (codes.mean(axis=0), bare.mean(axis=0), 0),
+        (np.cov(codes.T), np.cov(bare.T), np.eye(2)),
+    ):
+        assert np.abs(value - wanted).max() < 0.25 * np.abs(from_bare - wanted).max() + 0.01
+    # One row more says next to nothing, and a further fit says it all.
+    model.set_params(lr=1e-12).partial_fit(bent[:1])
+    np.testing.assert_allclose(model.transform(bent), codes, atol=0.05)
+    fresh = AdversarialAutoencoder(2, max_epochs=0, random_state=0).fit(bent)
+    model.set_params(max_epochs=0).fit(bent)
+    np.testing.assert_array_equal(model.transform(bent), fresh.transform(bent))
 
 
 def test_more_weight_means_codes_nearer_to_the_prior(bent):
