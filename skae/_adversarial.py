@@ -11,7 +11,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from . import _classical, _priors
 from ._base import BaseAutoencoder
+from ._classical import some_rows
 from ._random import Streams
+
+_ALIGNED_BY = 10_000  # rows whose codes say how they are to be turned
+_UNTURNED = 100  # rows that weigh against it
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -56,6 +60,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
     ten times as much there, and less where fewer than 1,000 rows are held out, as these
     show it less well. An epoch that reconstructs them worse than the start is held back by
     ten times what it lacks.
+
+    With a normal prior the codes that training ends with are shifted, scaled and turned to
+    mean 0 and covariance I, but for what few rows can say of these. The decoder undoes it,
+    so reconstructions are as they were.
 
     References
     ----------
@@ -112,11 +120,34 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     def _encode(self, X):
         mean, spread = (value.astype(X.dtype) for value in self._spec["prior_moments"])
-        return super()._encode(X) * spread + mean
+        centre, forth, _ = (value.astype(X.dtype) for value in self._alignment)
+        return (super()._encode(X) - centre) @ forth * spread + mean
 
     def _decode(self, Z):
         mean, spread = (value.astype(Z.dtype) for value in self._spec["prior_moments"])
-        return super()._decode((Z - mean) / spread)
+        centre, _, back = (value.astype(Z.dtype) for value in self._alignment)
+        return super()._decode((Z - mean) / spread @ back + centre)
+
+    def _after_training(self, inputs, rows, rank):
+        whole = self._chunks is None or "_alignment" not in vars(self)
+        if whole or self.best_epoch_ == 0:
+            self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
+        if self._spec["prior"] == "normal" and self.best_epoch_ > 0:
+            self._align(self._encode(some_rows(inputs, _ALIGNED_BY)).astype(np.float64))
+        super()._after_training(inputs, rows, rank)
+
+    def _align(self, codes):
+        """Give codes mean 0 and covariance I, as at the start; the decoder takes it back.
+
+        Few codes turn them less: it is as if some more had been seen that need no turn.
+        """
+        middle, n = codes.mean(axis=0), len(codes)
+        products = (codes - middle).T @ (codes - middle) + _UNTURNED * np.eye(len(middle))
+        values, axes = np.linalg.eigh(products / (n - 1 + _UNTURNED))
+        turn, unturn = (axes * values**power @ axes.T for power in (-0.5, 0.5))
+        centre, forth, back = self._alignment
+        middle = n / (n + _UNTURNED) * middle @ back
+        self._alignment = centre + middle, forth @ turn, unturn @ back
 
     def _classical_start(self, table, inputs, corruption, streams):
         family = self._family(table)
@@ -134,6 +165,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         if previous is None:
             k = spec["start"].latent_dim
             spec["prior_moments"] = _priors.moments(self.prior, k, streams.numpy("prior"))
+            spec["error_left"] = _classical.error_left(spec["start"], table, self._family(table))
         return spec
 
     def _make_module(self, spec):
@@ -144,7 +176,6 @@ class AdversarialAutoencoder(BaseAutoencoder):
         encoder, decoder = self._make_networks(spec, start.latent_dim)
         mean, spread = spec["prior_moments"]
         pool = functools.partial(_priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
-        # In units of its noise the start's error is half a nat per feature.
-        weight = 0.5 * len(start.mean) * spec["adversarial_weight"]
+        weight = spec["error_left"] * spec["adversarial_weight"]
         generator = streams.torch("discriminator")
         return AdversarialModule(start, encoder, decoder, make_head(spec), pool, generator, weight)

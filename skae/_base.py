@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, no_start, some_rows
 from ._random import Streams
-from ._sources import Stacked, Stream, blocks, is_small, is_stream
+from ._sources import Stream, blocks, flattened, is_small, is_stream
 
 _FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
@@ -49,7 +49,8 @@ _SHARED_PARAMETERS = """\
         leads the decoder through segments of at most 16 steps. A callable is called as
         ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
         encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
-        latent_dim) -> (batch, \\*input_shape).
+        latent_dim) -> (batch, \\*input_shape). What torch draws in that call, as the weights of
+        layers, comes from `random_state`; modules that were made before keep theirs.
     input_shape : tuple of int or None, default=None
         The shape of a row for networks that are not an MLP: (channels, height, width)
         of an image, (steps, features) of a sequence. Rows may then come flat or in this
@@ -449,9 +450,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _prepare(self, X, extra, previous, streams, chunks=None):
         """Everything that comes before training, or an error where a rule is broken."""
         device = _find_device(self.device)
-        self._row_shape = tuple(getattr(X, "shape", ()))[1:]
-        if previous is None:
+        X = _with_shape(X)
+        self._row_shape = tuple(X.shape)[1:]
+        if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
+        if previous is not None:
+            self._check_same_kind()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
         seen, X = self._pair(X, extra, previous)
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
@@ -480,7 +484,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
-        spec = {
+        if previous is not None:
+            return self._spec
+        start = self._start(table, inputs, corruption, streams)
+        seed = streams.integer("init")
+        return {**self._kind(), "start": start, "n_samples": len(table.X), "seed": seed}
+
+    def _kind(self):
+        """Of network: what a warm start and `partial_fit` need to be the same."""
+        return {
             "network": self.network,
             "input_shape": self._input_shape,
             "hidden_layer_sizes": self._hidden_layer_sizes(),
@@ -490,17 +502,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "init": self.init,
             **self._own_spec(),
         }
-        if previous is not None:
-            for name, value in spec.items():
-                if value != self._spec[name]:
-                    raise ValueError(
-                        "warm_start=True and partial_fit go on with a network of the same kind, "
-                        f"however: {name} was {self._spec[name]!r} and is {value!r}. Begin anew "
-                        "with fit and warm_start=False."
-                    )
-            return self._spec
-        start = self._start(table, inputs, corruption, streams)
-        return {**spec, "start": start, "n_samples": len(table.X), "seed": streams.integer("init")}
+
+    def _check_same_kind(self):
+        for name, value in self._kind().items():
+            _check_same(name, self._spec[name], value)
 
     def _split(self, table, inputs, held_out, spec, corruption, device, streams):
         """Rows on the device, or streamed to it, some of them held out."""
@@ -601,6 +606,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
         is not finite.
         """
+        X = _with_shape(X)
         _check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
@@ -644,7 +650,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return X
         n_features = math.prod(shape)
         if rest in (shape, shape[1:] if shape[0] == 1 else shape) and len(rest) > 1:
-            return X.reshape(len(X), n_features) if isinstance(X, np.ndarray) else Stacked(X)
+            return flattened(X)
         if len(rest) > 1 or (reset and rest != (n_features,)):
             raise ValueError(
                 f"input_shape={shape} needs rows of this shape or of {n_features} features, "
@@ -948,6 +954,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if not _is_available(self.device_):
                 self.device_ = "cpu"
             self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+
+
+def _with_shape(X):
+    """Rows in lists as an array; anything that has a shape as it is."""
+    return X if hasattr(X, "shape") else np.asarray(X)
+
+
+def _check_same(name, before, now):
+    if before != now:
+        raise ValueError(
+            "warm_start=True and partial_fit go on with a network of the same kind, however: "
+            f"{name} was {before!r} and is {now!r}. Begin anew with fit and warm_start=False."
+        )
 
 
 def _check_numbers(X, name):

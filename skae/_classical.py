@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import log_softmax, logit
+from scipy.special import entr, log_softmax, logit
 
 from ._sources import Stream, blocks, is_small, mapped
 
@@ -257,6 +257,10 @@ class Bernoullis:
         """What standardises the score."""
         return np.sqrt(p * (1.0 - p))
 
+    def least(self, x):
+        """The loss of each row under its own values, the lowest that there is."""
+        return (entr(x) + entr(1.0 - x)).sum(axis=-1)
+
     def loss(self, x, logits):
         """Cross-entropy of each row, summed over features, in nats."""
         return (np.logaddexp(0.0, logits) - x * logits).sum(axis=-1)
@@ -283,6 +287,10 @@ class Categoricals:
     def spread(self, p):
         """What standardises the score."""
         return np.sqrt(p)
+
+    def least(self, x):
+        """The loss of each row under its own values, the lowest that there is."""
+        return entr(x).sum(axis=-1)
 
     def loss(self, x, logits):
         """Cross-entropy of each row, summed over steps, in nats."""
@@ -522,6 +530,21 @@ def _in_logits(start, table, family, clean, inputs):
         code_scale=np.linalg.norm(start.decoder, axis=1),
         log_variance=np.zeros(start.latent_dim),
     )
+
+
+def error_left(start, table, family):
+    """What a start leaves to be explained, per row, as the loss counts it, in nats.
+
+    Half the squared error in units of the noise is half a nat per feature, and of
+    probabilities it is half the deviance.
+    """
+    if family is None:
+        return 0.5 * len(start.mean)
+    rows = some_rows(table.sample)
+    codes = table.standard(rows) @ start.encoder + start.encoder_bias
+    logits = codes @ start.decoder + start.decoder_bias
+    least = family.least(np.clip(rows, 0.0, 1.0))
+    return float((family.loss(rows, logits) - least).mean())
 
 
 def _inverse(cross, corrupted, total, n_pairs):

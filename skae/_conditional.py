@@ -10,9 +10,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ._base import _check_numbers
+from ._base import _check_numbers, _check_same
 from ._classical import conditional_pca, no_start, with_conditions
-from ._sources import is_small, mapped
+from ._sources import Mapped, is_small, mapped
 from ._vae import VAETransformer
 
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
@@ -112,7 +112,7 @@ class ConditionalVAE(VAETransformer):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(self._fit, X, (y, None))
+        return self._guarded(self._fit, X, (y, None, None))
 
     def partial_fit(self, X, y=None, classes=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -122,7 +122,8 @@ class ConditionalVAE(VAETransformer):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels there will be, in the first call; None takes those of its `y`.
+            All labels there will be, in the first call; None takes those of its `y`. In a
+            later one they have to be the same.
 
         Returns
         -------
@@ -139,7 +140,7 @@ class ConditionalVAE(VAETransformer):
         --------
         VAETransformer.partial_fit : How chunks are used.
         """
-        return self._guarded(self._partial_fit, X, (y, classes))
+        return self._guarded(self._partial_fit, X, (y, classes, vars(self).get("_seen")))
 
     def transform(self, X, y=None):
         """Encode rows.
@@ -156,7 +157,8 @@ class ConditionalVAE(VAETransformer):
             Posterior means, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        return self._encode(self._beside(X, y))[:, : self.latent_dim_]
+        k = self.latent_dim_
+        return self._by_blocks(lambda rows: self._encode(rows)[:, :k], self._beside(X, y))
 
     def inverse_transform(self, Z, y=None):
         """Decode codes into rows of a condition.
@@ -178,7 +180,7 @@ class ConditionalVAE(VAETransformer):
             conditions, log_weights = self._mixture
             conditions = np.exp(log_weights) @ conditions
         else:
-            conditions = self._conditions(y, len(Z))
+            conditions = self._conditions(y, len(Z))[:]
         return self._shaped(self._decode(_side_by_side(Z, conditions)))
 
     def reconstruct(self, X, y=None):
@@ -233,13 +235,13 @@ class ConditionalVAE(VAETransformer):
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
         if y is not None:
-            conditions = self._conditions(y, len(X))
-            order = np.lexsort(conditions.T)  # rows of one condition share draws
-            joined = self._join(X, conditions)
-            joined = joined[order] if is_small(X) else joined
-            likelihood = self._log_likelihood(joined)
-            if is_small(X):
-                likelihood[order] = likelihood.copy()
+            joined = self._join(X, self._conditions(y, len(X)))
+            if is_small(X):  # rows of one condition share draws
+                order = np.lexsort(joined[:, self.n_features_in_ :].T)
+                likelihood = np.empty(len(X))
+                likelihood[order] = self._log_likelihood(joined[order])
+            else:
+                likelihood = self._log_likelihood(joined)
             return likelihood.astype(X.dtype, copy=False)
         likelihoods = [
             log_weight + self._log_likelihood(self._join(X, condition))
@@ -285,7 +287,7 @@ class ConditionalVAE(VAETransformer):
             rng = streams.numpy("conditions")
             conditions = conditions[rng.choice(len(conditions), n_samples, p=np.exp(log_weights))]
         else:
-            conditions = self._conditions(y, n_samples)
+            conditions = self._conditions(y, n_samples)[:]
         rng = streams.numpy("sampling")
         codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
         return self._sample(_side_by_side(codes, conditions), add_noise, rng)
@@ -298,7 +300,7 @@ class ConditionalVAE(VAETransformer):
     # Conditions
 
     def _pair(self, X, extra, previous):
-        y, classes = extra
+        y, classes, seen = extra
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Use "
@@ -306,13 +308,19 @@ class ConditionalVAE(VAETransformer):
             )
         if previous is None:
             self._set_conditions(y, classes, len(X))
+        elif classes is not None:
+            known = self.classes_.tolist() if hasattr(self, "classes_") else None
+            _check_same("classes", known, np.unique(classes).tolist())
+        self._count(y, len(X), seen)
         return self._join(X, self._conditions(y, len(X))), X
 
     def _set_conditions(self, y, classes, n_samples):
-        """Find out what conditions are, and how often."""
+        """Find out what conditions are."""
         y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
+        if kind == "auto" and classes is not None:
+            kind = "class"
         if kind == "auto":
             kind = "number" if type_of_target(y).startswith("continuous") else "class"
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
@@ -320,39 +328,49 @@ class ConditionalVAE(VAETransformer):
         if kind == "class":
             y = column_or_1d(y, warn=True)
             self.classes_ = np.unique(y if classes is None else classes)
-            counts = self._conditions(y, n_samples).sum(axis=0)
-            # A class still to come is taken to have been seen half a time.
-            shares = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
-            self._mixture = np.eye(len(self.classes_)), np.log(shares)
+        elif classes is not None:
+            raise ValueError(
+                "classes must be None where conditions are numbers, however: condition='number' "
+                f"and classes={np.unique(classes).tolist()}."
+            )
         else:
             y = self._numbers(y, n_samples)
             spread = y.std(axis=0)
             self._numbers_scale = y.mean(axis=0), np.where(spread > 0, spread, 1.0)
-            conditions = self._conditions(y, n_samples)
-            # Evenly along the first of them.
-            order = np.argsort(conditions[:, 0], kind="stable")
-            m = min(_N_CONDITIONS, n_samples)
-            places = ((np.arange(m) + 0.5) * n_samples / m).astype(int)
-            self._mixture = conditions[order[places]], np.full(m, -np.log(m))
+
+    def _count(self, y, n_samples, seen):
+        """Find out how often conditions are: those `seen` in earlier chunks too, if any."""
+        if hasattr(self, "classes_"):
+            counts = np.bincount(self._class_numbers(y, n_samples), minlength=len(self.classes_))
+            counts = counts if seen is None else counts + seen[1]
+            self._seen = np.eye(len(counts)), counts
+            # A class still to come is taken to have been seen half a time.
+            shares = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
+            self._mixture = self._seen[0], np.log(shares)
+            return
+        conditions, counts = self._conditions(y, n_samples), np.ones(n_samples)
+        if seen is not None:
+            conditions = np.concatenate([seen[0], conditions])
+            counts = np.append(seen[1], counts)
+        # Evenly along the first of them.
+        order, total = np.argsort(conditions[:, 0], kind="stable"), counts.sum()
+        m = min(_N_CONDITIONS, len(counts))
+        places = (np.arange(m) + 0.5) * total / m
+        places = np.searchsorted(np.cumsum(counts[order]), places, side="right")
+        self._seen = conditions[order[places]], np.full(m, total / m)
+        self._mixture = self._seen[0], np.full(m, -np.log(m))
 
     def _conditions(self, y, n_samples):
-        """Conditions as the networks read them, (n_samples, q), from `y` or one of it."""
-        y = _as_array(y)
+        """Conditions as the networks read them, (n_samples, q), from `y` or one of it.
+
+        Indicators of many classes for many rows are made as they are read.
+        """
         if hasattr(self, "classes_"):
-            y = np.repeat(y, n_samples) if y.ndim == 0 else y
-            y = column_or_1d(y, warn=True)
-            check_consistent_length(y, np.empty(n_samples))
-            if (y.dtype.kind in "US") == (self.classes_.dtype.kind in "US"):
-                index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-                unknown = np.unique(y[self.classes_[index] != y])
-            else:
-                unknown = np.unique(y)
-            if len(unknown):
-                raise ValueError(
-                    f"y must hold classes that fit has seen, {self.classes_.tolist()}, however: "
-                    f"it holds {unknown.tolist()}."
-                )
-            return np.eye(len(self.classes_))[index]
+            numbers = np.arange(len(self.classes_))
+            column = self._class_numbers(y, n_samples)[:, None]
+            indicators = Mapped(lambda some: some == numbers, len(numbers), column)
+            return indicators[:] if is_small(indicators) else indicators
+        y = _as_array(y)
         mean, scale = self._numbers_scale
         y = np.broadcast_to(y, (n_samples, len(mean))) if y.ndim == 0 else y
         y = self._numbers(y, n_samples)
@@ -362,6 +380,24 @@ class ConditionalVAE(VAETransformer):
                 f"{y.shape[1]}."
             )
         return (y - mean) / scale
+
+    def _class_numbers(self, y, n_samples):
+        """The number of the class of every row, (n_samples,), from `y` or one of it."""
+        y = _as_array(y)
+        y = np.repeat(y, n_samples) if y.ndim == 0 else y
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(y, np.empty(n_samples))
+        if (y.dtype.kind in "US") == (self.classes_.dtype.kind in "US"):
+            index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+            unknown = np.unique(y[self.classes_[index] != y])
+        else:
+            unknown = np.unique(y)
+        if len(unknown):
+            raise ValueError(
+                f"y must hold classes that fit has seen, {self.classes_.tolist()}, however: "
+                f"it holds {unknown.tolist()}."
+            )
+        return index
 
     @staticmethod
     def _numbers(y, n_samples):
@@ -377,7 +413,8 @@ class ConditionalVAE(VAETransformer):
         return X if y is None else self._join(X, self._conditions(y, len(X)))
 
     def _join(self, X, conditions):
-        conditions = np.broadcast_to(conditions, (len(X), conditions.shape[-1]))
+        if len(conditions.shape) == 1:
+            conditions = np.broadcast_to(conditions, (len(X), conditions.shape[-1]))
         return mapped(_side_by_side, X.shape[1] + conditions.shape[1], X, conditions)
 
     def _posterior(self, X):
@@ -424,6 +461,12 @@ class ConditionalVAE(VAETransformer):
         return bound
 
     # Training
+
+    def _own_spec(self):
+        kind = self.condition
+        if kind == "auto":  # which is found out once
+            kind = "class" if hasattr(self, "classes_") else "number"
+        return {"condition": kind}
 
     def _start(self, table, inputs, corruption, streams):
         if self.init == "random":

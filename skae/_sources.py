@@ -91,6 +91,7 @@ class Stacked:
         self.shape = (int(X.shape[0]), int(np.prod(X.shape[1:])))
         self.dtype = X.dtype
         self.chunks = getattr(X, "chunks", None)
+        self._mmap, self.mode = (getattr(X, name, None) for name in ("_mmap", "mode"))
 
     def __len__(self):
         return self.shape[0]
@@ -128,14 +129,23 @@ class Mapped(Stream):
         """Rows to read at a time, in order or (`fine`) in any."""
         first = self.tables[0]
         if isinstance(first, Stream):
-            return first.step(fine=fine)
-        return max(1, (_FINEST if fine else _BLOCK) // first.shape[1])
+            rows = first.step(fine=fine)
+        else:
+            rows = (_FINEST if fine else _BLOCK) // first.shape[1]
+        return max(1, min(rows, _LARGEST // self.shape[1]))  # which may be much wider
 
 
 def mapped(function, n_features, *tables):
     """A function of the rows of tables: as an ndarray where these are small, else a Stream."""
     rows = Mapped(function, n_features, *tables)
     return rows[:] if is_small(tables[0]) else rows
+
+
+def flattened(X):
+    """Rows of any shape as rows of numbers; no copy of them is made."""
+    rows = Stacked(X)
+    in_order = isinstance(X, np.ndarray) and X.flags.c_contiguous
+    return X.reshape(rows.shape) if in_order else rows
 
 
 def is_small(X):

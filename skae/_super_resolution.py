@@ -12,9 +12,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers
+from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers, _with_shape
 from ._classical import some_rows
-from ._sources import Stacked, Stream, is_stream, mapped
+from ._sources import Stream, flattened, is_stream, mapped
 from ._threads import suitable_threads
 
 
@@ -121,8 +121,9 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             that is. Values are not clipped.
         """
         check_is_fitted(self, "net_")
+        X_low = _with_shape(X_low)
         X, image = self._upscale(self._validate_low(X_low)), self._spec["input_shape"]
-        n_axes = len(_shape_of(X_low))
+        n_axes = len(X_low.shape)
         return X.reshape(len(X), *image[4 - n_axes :]) if n_axes > 2 else X
 
     def downsample(self, X):
@@ -157,7 +158,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             The codes of the small images, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        shape = _shape_of(X)
+        X = _with_shape(X)
+        shape = X.shape
         is_low = len(shape) > 1 and np.prod(shape[1:]) == np.prod(self.low_shape_)
         # A table with too few features must not pass for one of small images.
         is_low = is_low and self._spec["input_shape"][:2] != (1, 1)
@@ -280,10 +282,11 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     def _validate_low(self, X):
         """Small images as a float array of flat rows, or a Stream."""
         low, n_features = self.low_shape_, int(np.prod(self.low_shape_))
+        X = _with_shape(X)
         _check_numbers(X, "X_low")
-        rest = tuple(getattr(X, "shape", ()))[1:]
+        rest = tuple(X.shape)[1:]
         if len(rest) > 1 and rest in (low, low[1:] if low[0] == 1 else low):
-            X = X.reshape(len(X), n_features) if isinstance(X, np.ndarray) else Stacked(X)
+            X = flattened(X)
             rest = (n_features,)
         if len(rest) < 2:
             if is_stream(X):
@@ -313,7 +316,3 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
 
         return self._by_blocks(function, X_low)
-
-
-def _shape_of(X):
-    return np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())

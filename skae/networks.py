@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
@@ -397,18 +398,44 @@ class _Gate(nn.Module):
         return self.gate * x
 
 
+class _DrawnFrom(TorchDispatchMode):
+    """Where it is entered, what torch would draw from its global generator is from this one.
+
+    It sees the operations of its own thread alone, and leaves those on other devices be.
+    """
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        device = args[0].device if args and isinstance(args[0], torch.Tensor) else None
+        device = torch.device(kwargs.get("device") or device or "cpu")
+        draws = torch.Tag.nondeterministic_seeded in func.tags and device.type == "cpu"
+        if draws and kwargs.get("generator") is None:
+            if not _takes_generator(func):  # but another overload may
+                name = func._overloadname.replace("default", "")
+                func = getattr(func.overloadpacket, f"{name}_generator".lstrip("_"), func)
+            if _takes_generator(func):
+                kwargs["generator"] = self.generator
+        return func(*args, **kwargs)
+
+
+def _takes_generator(operation):
+    return any(argument.name == "generator" for argument in operation._schema.arguments)
+
+
 def own_networks(function, sizes, generator, last_zero):
     """Encoder and decoder from a user's ``function(input_shape, n_codes, latent_dim)``.
 
-    Weights of dense, convolutional and recurrent layers are drawn anew from `generator`,
-    so that the seed of the estimator decides on them.
+    Whatever it draws, its layers' weights above all, comes from `generator`, so that the
+    seed of the estimator decides on it.
     """
+    with _DrawnFrom(generator):
+        modules = function(sizes.row, sizes.n_codes, sizes.latent_dim)
     # Copies, as a function may answer the same modules every time.
-    encoder, decoder = copy.deepcopy(function(sizes.row, sizes.n_codes, sizes.latent_dim))
-    for module in (encoder, decoder):
-        for layer in module.modules():
-            if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase)):
-                _drawn(layer, generator)
+    encoder, decoder = copy.deepcopy(modules)
     return (
         Own(encoder, sizes.row, sizes.n_codes, last_zero),
         Own(decoder, (sizes.latent_dim,), math.prod(sizes.row), last_zero),

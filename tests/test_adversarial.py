@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 from sklearn.datasets import make_swiss_roll
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
@@ -162,6 +162,46 @@ def test_each_side_follows_a_gradient_of_its_own(bent):
 # The estimator
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "options"),
+    [("bernoulli", {}), ("bernoulli", {"init": "random"}), ("categorical", {})],
+)
+def test_the_divergence_weighs_as_much_as_the_error_that_the_start_leaves(
+    likelihood, options, digits
+):
+    """Half the deviance of its probabilities; of normal noise it is half a nat per feature."""
+    X = digits[0][:300]
+    if likelihood == "categorical":  # 4 shades of every second pixel
+        X = np.eye(4)[(3.9 * X[:, ::2]).astype(int)].reshape(300, -1)
+        options = {**options, "input_shape": (32, 4)}
+    model = AdversarialAutoencoder(
+        3, likelihood=likelihood, adversarial_weight=2.0, max_epochs=0, **options
+    ).fit(X)
+    p = model.reconstruct(X)
+    error = special.rel_entr(X, p).sum()
+    if likelihood == "bernoulli":
+        error += special.rel_entr(1 - X, 1 - p).sum()
+    # With random weights the networks add a little to it.
+    assert model.net_.module_.weight == pytest.approx(2.0 * error / 300, rel=2e-3)
+
+
+def test_codes_of_binary_images_follow_the_prior_too(digits):
+    X = np.random.default_rng(0).permutation(digits[0] > 0.5).astype(float)
+    train, test = X[:1200], X[1200:]
+    options = {"likelihood": "bernoulli", "random_state": 0}
+    start = AdversarialAutoencoder(2, max_epochs=0, **options).fit(train)
+    model = AdversarialAutoencoder(2, max_epochs=60, **options).fit(train)
+    losses, accuracies = [], []
+    for m in (model, start):
+        p = m.reconstruct(test)
+        losses.append(-np.log(np.where(test == 1, p, 1 - p)).sum(axis=1).mean())
+        draws = [drawn("normal", seed=seed) for seed in range(3)]
+        codes = m.transform(test)
+        accuracies.append(np.mean([two_sample_accuracy(codes, some) for some in draws]))
+    assert losses[0] < losses[1] - 1
+    assert accuracies[0] < min(0.59, accuracies[1])
+
+
 def test_starts_as_whitened_pca(table):
     k = 3
     model = AdversarialAutoencoder(k, max_epochs=0).fit(table)
@@ -211,6 +251,31 @@ def test_held_out_codes_follow_the_prior_and_reconstruct_better_than_pca(digits)
         accuracies.append(np.mean([two_sample_accuracy(codes, some) for some in draws]))
     assert accuracies[0] < accuracies[1]
     assert accuracies[0] < 0.59
+
+
+def test_codes_have_mean_0_and_covariance_1(bent):
+    """Which the decoder takes back: reconstructions are those of the bare module."""
+    model = AdversarialAutoencoder(2, random_state=0).fit(bent)
+    assert model.best_epoch_ > 0
+    codes, start = model.transform(bent), model._spec["start"]
+    x = torch.from_numpy((bent - model.mean_) / start.scale)
+    module = model.net_.inference_module(np.float64)[0]
+    with torch.no_grad():
+        bare = module.encode(x)
+        decoded = module.decode(bare).mean.numpy()
+    bare = bare.numpy()
+    np.testing.assert_allclose(model.reconstruct(bent), decoded * start.scale + model.mean_)
+    for value, from_bare, wanted in (
+        (codes.mean(axis=0), bare.mean(axis=0), 0),
+        (np.cov(codes.T), np.cov(bare.T), np.eye(2)),
+    ):
+        assert np.abs(value - wanted).max() < 0.25 * np.abs(from_bare - wanted).max() + 0.01
+    # One row more says next to nothing, and a further fit says it all.
+    model.set_params(lr=1e-12).partial_fit(bent[:1])
+    np.testing.assert_allclose(model.transform(bent), codes, atol=0.05)
+    fresh = AdversarialAutoencoder(2, max_epochs=0, random_state=0).fit(bent)
+    model.set_params(max_epochs=0).fit(bent)
+    np.testing.assert_array_equal(model.transform(bent), fresh.transform(bent))
 
 
 def test_more_weight_means_codes_nearer_to_the_prior(bent):

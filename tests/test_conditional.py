@@ -154,6 +154,62 @@ def test_classes_of_chunks(two_sheets):
     np.testing.assert_array_equal(model.transform(rows, y), before)
 
 
+def test_frequencies_of_chunks_add_up_and_those_of_a_further_fit_do_not():
+    """The 50, 50 and 20 rows of the mixture above, whichever way they come."""
+    rows, y = X[:120], Y[:120]
+
+    def shares(model):
+        weighed = [model.score_samples(rows, c) for c in range(3)]
+        return np.linalg.lstsq(np.exp(weighed).T, np.exp(model.score_samples(rows)))[0]
+
+    model = ConditionalVAE(2, lr=1e-12, random_state=0)
+    model.partial_fit(rows[::2], y[::2], classes=[0, 1, 2]).partial_fit(rows[1::2], y[1::2])
+    np.testing.assert_allclose(shares(model), np.array([50, 50, 20]) / 120, rtol=1e-6)
+    model.fit(rows, y).partial_fit(rows[:50], y[:50])
+    np.testing.assert_allclose(shares(model), np.array([100, 50, 20]) / 170, rtol=1e-6)
+    model.set_params(warm_start=True).fit(rows[20:], y[20:])
+    np.testing.assert_allclose(shares(model), np.array([30, 50, 20]) / 100, rtol=1e-6)
+
+
+def test_numbers_of_chunks_stand_for_all_of_them():
+    """The 32 that are kept are spread as those of all chunks are."""
+    numbers = np.random.default_rng(0).gamma(2.0, size=3000)
+    rows = np.column_stack([numbers, numbers**2, np.sin(numbers)])
+    model = ConditionalVAE(1, lr=1e-12, random_state=0)
+    for chosen in np.array_split(np.argsort(numbers), 10):
+        model.partial_fit(rows[chosen], numbers[chosen])
+    mean, scale = model._numbers_scale
+    kept = np.sort(model._mixture[0][:, 0] * scale + mean)
+    expected = np.quantile(numbers, (np.arange(32) + 0.5) / 32)
+    np.testing.assert_allclose(kept, expected, atol=0.3)  # of numbers up to 7
+    assert model._seen[1].sum() == pytest.approx(3000)
+
+
+def test_indicators_of_many_classes_are_never_all_in_memory(monkeypatch):
+    """100 classes of 40,000 rows would be 32 MB, and 16 MB beside rows in float32."""
+    import tracemalloc
+
+    from skae import _batches, _sources
+
+    rng = np.random.default_rng(0)
+    rows, y = rng.standard_normal((40_000, 3)).astype(np.float32), np.arange(40_000) % 100
+    model = ConditionalVAE(1, max_epochs=0, random_state=0)
+    whole = model.fit(rows, y).transform(rows, y)
+    for name, size in (("RESIDENT", 20_000), ("_BLOCK", 10_000), ("_LARGEST", 80_000)):
+        monkeypatch.setattr(_sources, name, size)
+    monkeypatch.setattr(_batches, "_BLOCK", 40_000)
+    monkeypatch.setattr("skae._base._KEPT", 40_000)
+    tracemalloc.start()
+    model.fit(rows, y)
+    fitted = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    codes = model.transform(rows, y)
+    encoded = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(fitted, encoded) < 10_000_000
+    np.testing.assert_allclose(np.abs(codes), np.abs(whole), atol=1e-3)
+
+
 @pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 @pytest.mark.parametrize("init", ["pca", "random"])
 def test_larger_than_memory(two_sheets, init, tmp_path, monkeypatch):
@@ -205,6 +261,34 @@ def test_bad_conditions_after_fit():
         model.transform(X, X[:, 0])
     with pytest.raises(ValueError, match="requires y"):
         model.partial_fit(X)
+
+
+@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+def test_other_conditions_need_a_new_network(verb):
+    model = ConditionalVAE(1, warm_start=True, max_epochs=0).fit(X, Y)
+    before = model.score_samples(X)
+    with pytest.raises(ValueError, match="condition was 'class' and is 'number'"):
+        getattr(model.set_params(condition="number"), verb)(X, X[:, 0])
+    np.testing.assert_array_equal(model.score_samples(X), before)
+    getattr(model.set_params(condition="class"), verb)(X, Y)
+    numbers = ConditionalVAE(1, warm_start=True, max_epochs=0).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="condition was 'number' and is 'class'"):
+        getattr(numbers.set_params(condition="class"), verb)(X, Y)
+    getattr(numbers.set_params(condition="auto"), verb)(X, Y)  # are numbers as before
+
+
+def test_other_classes_need_a_new_network():
+    model = ConditionalVAE(1, lr=1e-12).partial_fit(X, Y, classes=[0, 1, 2])
+    model.partial_fit(X, Y).partial_fit(X, Y, classes=np.array([2, 1, 0]))
+    with pytest.raises(ValueError, match=r"classes was \[0, 1, 2\] and is \[0, 1, 2, 3\]"):
+        model.partial_fit(X, Y, classes=[0, 1, 2, 3])
+    halves = ConditionalVAE(1, lr=1e-12).partial_fit(X, Y / 2, classes=[0.0, 0.5, 1.0])
+    assert halves.classes_.tolist() == [0.0, 0.5, 1.0]  # and no numbers
+    numbers = ConditionalVAE(1, condition="number", lr=1e-12)
+    with pytest.raises(ValueError, match=r"classes must be None where conditions are numbers"):
+        numbers.partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"classes was None and is \[0, 1, 2\]"):
+        numbers.partial_fit(X, Y).partial_fit(X, Y, classes=[0, 1, 2])
 
 
 def test_refitting_forgets_the_classes():

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae.networks import Sizes, conv_networks, largest_product, widest_layer
+from skae.networks import Sizes, conv_networks, largest_product, mlp, own_networks, widest_layer
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 SHAPES = [(1, 8, 8), (3, 7, 5), (2, 1, 9), (1, 1, 1)]
@@ -174,6 +174,77 @@ def test_own_networks(cls, images):
     np.testing.assert_array_equal(copied.transform(images), models[0].transform(images))
 
 
+class Tokens(nn.Module):
+    """Layers of many kinds, with initial weights of their own ways and one of the author's."""
+
+    def __init__(self, n_out):
+        super().__init__()
+        self.words = nn.Embedding(5, 8)
+        self.bag = nn.EmbeddingBag(5, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.recurrent = nn.LSTM(8, 8, batch_first=True)
+        self.cell = nn.LSTMCell(8, 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 8, dropout=0.0, batch_first=True)
+        self.both = nn.Bilinear(8, 8, 8)
+        self.scale = nn.Parameter(torch.rand(8) + torch.randn(1) + torch.randint(2, (8,)))
+        self.output = nn.utils.parametrizations.spectral_norm(nn.Linear(8, n_out))
+        nn.init.orthogonal_(self.attention.out_proj.weight)
+
+    def forward(self, x, *conditions):
+        rows = x.flatten(1)
+        words = (4 * rows.detach().sigmoid()).long()[:, :6]
+        x = self.words(words) * rows[:, :6, None].tanh().mean(dim=1, keepdim=True)
+        x, _ = self.attention(x, x, x)
+        x, _ = self.recurrent(x)
+        x = self.layer(x)[:, -1]
+        x = self.cell(x)[0] + self.bag(words)
+        return self.output(self.both(x, x) * self.scale)
+
+
+def tokens(input_shape, n_codes, latent_dim):
+    n = int(np.prod(input_shape))
+    return Tokens(n_codes), nn.Sequential(nn.Linear(latent_dim, 20), nn.Tanh(), nn.Linear(20, n))
+
+
+def test_whatever_own_networks_draw_is_decided_by_the_seed(images):
+    state = torch.get_rng_state()
+    options = {"init": "random", "max_epochs": 1, "validation_fraction": None}
+    models = [
+        AutoencoderTransformer(2, network=tokens, random_state=seed, **options).fit(images)
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(torch.get_rng_state(), state)
+    same, again, other = (dict(m.net_.module_.state_dict()) for m in models)
+    for name, value in same.items():
+        assert torch.equal(value, again[name])
+        if "weight" in name and "norm" not in name:
+            assert not torch.equal(value, other[name])
+    np.testing.assert_array_equal(models[0].transform(images), models[1].transform(images))
+    assert (models[0].transform(images) != models[2].transform(images)).any()
+    copied = pickle.loads(pickle.dumps(models[0]))
+    np.testing.assert_array_equal(copied.transform(images), models[0].transform(images))
+
+
+def test_own_networks_begin_with_the_weights_their_author_gave_them():
+    def own_start(input_shape, n_codes, latent_dim):
+        encoder, decoder = nn.Linear(6, n_codes), nn.Linear(latent_dim, 6)
+        nn.init.orthogonal_(encoder.weight)
+        nn.init.constant_(decoder.weight, 0.25)
+        return encoder, decoder
+
+    encoder, decoder = own_networks(own_start, Sizes((6,), 2, 2), generator(), True)
+    weight = encoder.module.weight.detach()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(2))
+    assert (decoder.module.weight == 0.25).all()
+
+    plain, _ = own_networks(
+        lambda *_: (nn.Linear(6, 2), None), Sizes((6,), 2, 2), generator(), True
+    )
+    seeded = mlp(6, 2, (), "relu", generator(), False)[0]
+    torch.testing.assert_close(plain.module.weight, seeded.weight, rtol=0, atol=0)
+    torch.testing.assert_close(plain.module.bias, seeded.bias, rtol=0, atol=0)
+
+
 def test_own_networks_may_be_the_same_objects_every_time(images):
     networks = own((2, 7, 5), 2, 2)
     model = AutoencoderTransformer(2, network=lambda *_: networks, max_epochs=30, random_state=0)
@@ -201,6 +272,69 @@ def test_images_larger_than_memory(kind, images, tmp_path, monkeypatch):
     flat = AutoencoderTransformer(2, max_epochs=0).fit(X.reshape(600, -1))
     np.testing.assert_allclose(model.mean_, flat.mean_, rtol=1e-6)
     assert model.reconstruct(table).shape == X.shape
+
+
+def test_a_map_whose_rows_are_not_in_order_is_not_copied(images, tmp_path, monkeypatch):
+    """Every second pixel of a map, and one that is stored column by column."""
+    import tracemalloc
+
+    from skae import _sources
+
+    X = np.repeat(images.astype(np.float32), 20, axis=0)
+    maps = []
+    for name, order, step in (("steps", "C", 2), ("columns", "F", 1)):
+        shape = (*X.shape[:-1], step * X.shape[-1])
+        table = np.memmap(tmp_path / name, np.float32, "w+", shape=shape, order=order)
+        table[..., ::step] = X
+        maps.append(table[..., ::step])
+    expected = AutoencoderTransformer(2, max_epochs=0).fit(X.reshape(len(X), -1))
+    for name, size in (("RESIDENT", 1000), ("_BLOCK", 5000)):
+        monkeypatch.setattr(_sources, name, size)
+    monkeypatch.setattr("skae._base._KEPT", 10_000)
+    for table in maps:
+        tracemalloc.start()
+        model = AutoencoderTransformer(2, network="conv", max_epochs=0).fit(table)
+        model.score(table)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < X.nbytes
+        np.testing.assert_allclose(model.mean_, expected.mean_, rtol=1e-6)
+        in_memory = np.array(table, order="K")
+        np.testing.assert_allclose(model.transform(in_memory), model.transform(table), atol=1e-6)
+
+
+@every_estimator
+def test_lists_are_rows_of_a_shape_too(cls, images):
+    options = {"network": "conv", "max_epochs": 1, "random_state": 0}
+    X = images[:80]
+    model = cls(2, **options).fit(X.tolist())
+    other = cls(2, input_shape=(2, 7, 5), **options).fit(X.tolist())
+    codes = cls(2, **options).fit(X).transform(X)
+    for one in (model, other):
+        np.testing.assert_array_equal(one.transform(X.tolist()), codes)
+        np.testing.assert_array_equal(one.reconstruct(X.tolist()), one.reconstruct(X))
+        assert one.sample(2).shape == (2, 2, 7, 5)
+    with pytest.raises(ValueError, match=r"rows of this shape or of 70 features, however: X has"):
+        model.transform(X[:, :, :, :4].tolist())
+    with pytest.raises(ValueError, match=r"inhomogeneous"):
+        model.fit([X[0].tolist(), X[1, :, :4].tolist()])
+    with pytest.raises(ValueError, match=r"Found array with dim 4"):
+        cls(2).fit(X.tolist())
+
+
+@every_estimator
+@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+def test_another_input_shape_needs_a_new_network(cls, verb, images):
+    rows, options = images.reshape(300, -1), {"max_epochs": 1, "random_state": 0}
+    model = cls(2, input_shape=(2, 7, 5), warm_start=True, **options).fit(rows)
+    before = model.transform(rows)
+    message = r"network of the same kind, however: input_shape was \(2, 7, 5\) and is \(2, 5, 7\)"
+    for X in (rows, images):
+        with pytest.raises(ValueError, match=message):
+            getattr(model.set_params(input_shape=(2, 5, 7)), verb)(X)
+    np.testing.assert_array_equal(model.transform(images), before)
+    getattr(model.set_params(input_shape=[2, 7, 5]), verb)(images)  # the same
+    getattr(model.set_params(input_shape=None), verb)(images)  # which is that of X
 
 
 @every_estimator
