@@ -100,7 +100,7 @@ def denoising(data, epochs, seed):
     yield f"linear, {k} codes", "PSNR", psnr(X_test, linear.denoise(flat).reshape(X_test.shape))
     options.update(likelihood="bernoulli", input_shape=X.shape[1:])
     for network in ("mlp", "conv"):
-        model = DenoisingAutoencoder(k, network=network, **options, **epochs(15)).fit(X)
+        model = DenoisingAutoencoder(k, network=network, **options, **epochs(30)).fit(X)
         yield f"{network}, {k} codes", "PSNR", psnr(X_test, model.denoise(noisy))
 
 
