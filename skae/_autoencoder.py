@@ -1,13 +1,24 @@
 """The deterministic autoencoder, which starts as PCA."""
 
+from dataclasses import asdict, dataclass, replace
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
 from . import _classical
-from ._base import BaseAutoencoder
+from ._base import _FLOATS, BaseAutoencoder
+
+_ORDERED_SIZES = (512, 256)  # one network serves all sizes
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class AutoencoderTransformer(BaseAutoencoder):
     r"""Autoencoder that starts as PCA and is only ever changed for the better.
 
-    Encoder and decoder are those of PCA plus neural networks whose outputs are zero at
+    Encoder and decoder are those of PCA plus neural networks [1]_ whose outputs are zero at
     first, :math:`z = A(x - \mu) + f(x)` and :math:`\hat x = \mu + B z + g(z)`. Training
     minimises the squared error of the reconstruction, and an epoch is kept only where
     rows held out from it are reconstructed better, beyond chance, than by PCA.
@@ -15,9 +26,21 @@ class AutoencoderTransformer(BaseAutoencoder):
     Parameters
     ----------
     {shared_parameters}
+    ordered : bool, default=False
+        Whether the first j codes are to be the best summary of j numbers, for every j, as
+        the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
+        `truncate`. Training is by nested dropout [2]_, and an epoch is only kept where no
+        size is worse than PCA of that size on held-out rows. `latent_dim` as a float is
+        then the share of variance that the codes reconstruct on held-out rows. Losses are
+        means over sizes, each in units of PCA's error at that size times PCA's error with
+        all codes; "auto" stands for `hidden_layer_sizes` of (512, 256).
 
     Attributes
     ----------
+    explained_variance_ratio_ : ndarray of shape (latent_dim_,)
+        Share of the variance of held-out rows that each further code adds (present with
+        ``ordered=True``); PCA's own as long as nothing was learned. Rows of the table
+        where none were held out.
     noise_variance_ : float
         Mean squared error that the codes leave per remaining dimension, as in PCA
         (present with ``likelihood="gaussian"``).
@@ -37,8 +60,10 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     References
     ----------
-    Hinton, G. E. & Salakhutdinov, R. R. (2006). Reducing the dimensionality of data
-    with neural networks. Science 313, 504-507.
+    .. [1] Hinton, G. E. & Salakhutdinov, R. R. (2006). Reducing the dimensionality of data
+       with neural networks. Science 313, 504-507.
+    .. [2] Rippel, O., Gelbart, M. & Adams, R. (2014). Learning ordered representations with
+       nested dropout. ICML.
 
     Examples
     --------
@@ -51,10 +76,149 @@ class AutoencoderTransformer(BaseAutoencoder):
     >>> start = AutoencoderTransformer(2, max_epochs=0).fit(X)  # PCA itself
     >>> bool(autoencoder.score(X) > start.score(X))
     True
+
+    Fit once, and read every size:
+
+    >>> ordered = AutoencoderTransformer(8, ordered=True, max_epochs=20, random_state=0).fit(X)
+    >>> ordered.explained_variance_ratio_.shape
+    (8,)
+    >>> ordered.truncate(3).transform(X).shape
+    (1797, 3)
     """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "ordered": ["boolean"],
+    }
+
+    ordered: bool = False
+
+    def truncate(self, n_codes):
+        """The fitted model of the first codes alone.
+
+        Parameters
+        ----------
+        n_codes : int
+            At most `latent_dim_`.
+
+        Returns
+        -------
+        truncated : AutoencoderTransformer
+            A fitted copy with ``latent_dim=n_codes``. Its `transform` answers the first
+            columns of this one's.
+
+        Raises
+        ------
+        ValueError
+            If the codes are not ordered, or are not as many.
+        """
+        check_is_fitted(self, "net_")
+        if not self._spec["ordered"]:
+            raise ValueError(
+                "truncate needs codes that were fitted in order, however: ordered=False. Use "
+                "AutoencoderTransformer(ordered=True)."
+            )
+        whole = isinstance(n_codes, Integral) and not isinstance(n_codes, bool)
+        if not whole or not 1 <= n_codes <= self.latent_dim_:
+            raise ValueError(
+                f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}, however: "
+                f"n_codes={n_codes}."
+            )
+        state = self.__getstate__()
+        start = _first_codes(self._spec["start"], n_codes)
+        state["_spec"] = {**self._spec, "start": asdict(start), "latent_dim": int(n_codes)}
+        ratios = self.explained_variance_ratio_[:n_codes]
+        state.update(
+            latent_dim=int(n_codes),
+            latent_dim_=int(n_codes),
+            explained_variance_ratio_=ratios,
+            _codes=self._codes[:, :n_codes],
+        )
+        if "noise_variance_" in state:
+            remaining = min(self.n_samples_, self.n_features_in_) - n_codes
+            unbiased = self.n_samples_ / (self.n_samples_ - 1)
+            left = self._total_variance * unbiased * (1.0 - ratios.sum())
+            state["noise_variance_"] = float(left / remaining) if remaining else 0.0
+        truncated = type(self)()
+        truncated.__setstate__(state)
+        return truncated
 
     def _classical_start(self, table, inputs, corruption, streams):
         family = self._family(table)
         if family is None:
             return _classical.pca(table, self.latent_dim)
         return _classical.logit_pca(table, self.latent_dim, family)
+
+    def _own_spec(self):
+        return {"ordered": self.ordered}
+
+    def _hidden_layer_sizes(self):
+        if self.ordered and self.network == "mlp":
+            return self._layer_sizes("hidden_layer_sizes", _ORDERED_SIZES)
+        return super()._hidden_layer_sizes()
+
+    def _describe(self, *arguments):
+        spec = super()._describe(*arguments)
+        # Networks keep their width in models that are truncated.
+        return {"n_codes": spec["start"].latent_dim, **spec}
+
+    def _make_module(self, spec):
+        if not spec["ordered"]:
+            return super()._make_module(spec)
+        from ._ordered import OrderedModule
+        from .likelihoods import make_head
+
+        n_codes = spec["n_codes"]
+        encoder, decoder = self._make_networks(spec, n_codes, latent_dim=2 * n_codes)
+        return OrderedModule(spec["start"], encoder, decoder, make_head(spec), n_codes)
+
+    def _validate_codes(self, Z):
+        if not self._spec["ordered"]:
+            return super()._validate_codes(Z)
+        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        if Z.shape[1] > self.latent_dim_:
+            raise ValueError(
+                f"Z must have at most latent_dim_={self.latent_dim_} columns, however: Z has "
+                f"{Z.shape[1]}."
+            )
+        return Z
+
+    def _look_at_held_out(self, X):
+        if not self._spec["ordered"]:
+            self.__dict__.pop("explained_variance_ratio_", None)
+            return
+        start = self._spec["start"]
+        if self.best_epoch_ == 0 and self.likelihood == "gaussian" and self.init == "pca":
+            ratios = np.square(start.decoder).sum(axis=1) / len(start.mean)
+        else:
+            codes = self._encode(X)
+            total = np.square(X - start.mean, dtype=np.float64).sum()
+            left = [
+                np.square(X - self._decode(codes[:, :j]), dtype=np.float64).sum()
+                for j in range(1, self.latent_dim_ + 1)
+            ]
+            ratios = -np.diff(left, prepend=total) / (total if total > 0 else 1.0)
+        self.explained_variance_ratio_ = ratios
+        if not isinstance(self.latent_dim, Integral):
+            enough = np.flatnonzero(np.cumsum(ratios) >= self.latent_dim)
+            self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
+
+    def _keep_codes(self, n_codes):
+        """Forget all but the first codes."""
+        learned = self.net_.to_arrays()
+        self._spec = {**self._spec, "start": _first_codes(self._spec["start"], n_codes)}
+        self.net_ = self._make_net(self._spec, self.device_).from_arrays(learned)
+        self.latent_dim_ = n_codes
+        self.explained_variance_ratio_ = self.explained_variance_ratio_[:n_codes]
+
+
+def _first_codes(start, n_codes):
+    """A start with the first of its codes, and the noise of all of them."""
+    return replace(
+        start,
+        encoder=start.encoder[:, :n_codes],
+        encoder_bias=start.encoder_bias[:n_codes],
+        decoder=start.decoder[:n_codes],
+        code_scale=start.code_scale[:n_codes],
+        log_variance=start.log_variance[:n_codes],
+    )

@@ -281,6 +281,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """What has to be the same for held-out rows of two chunks to be kept together."""
         return ()
 
+    def _look_at_held_out(self, X):
+        """Set what rows that were held out say of the fitted net, or others where none were."""
+
     def _after_training(self, inputs, rows, rank):
         """Set the variant's own fitted attributes, and what `sample` needs.
 
@@ -401,6 +404,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
+        self._look_at_held_out(_held_out(job))
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt
 
@@ -437,6 +441,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             curve[: len(self.validation_curve_)] = self.validation_curve_
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
+        self._look_at_held_out(_held_out(job))
         # Rows of earlier chunks too, as far as they are still known.
         inputs, table = job.inputs.sample, job.table.sample
         same = inputs is table
@@ -584,14 +589,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "verbose": self.verbose,
         }
 
-    def _make_networks(self, spec, n_codes, reads_past=False):
-        """An encoder with so many outputs, and the decoder that belongs to it."""
+    def _make_networks(self, spec, n_codes, reads_past=False, latent_dim=None):
+        """An encoder with so many outputs, and the decoder that belongs to it.
+
+        `latent_dim` is how many numbers the decoder reads; None for the start's codes.
+        """
         import torch
 
         from .networks import Sizes, make_networks
 
         start = spec["start"]
-        n_read, latent_dim = start.encoder.shape
+        n_read = len(start.encoder)
+        latent_dim = latent_dim or start.latent_dim
         row = spec["input_shape"] or (len(start.mean),)
         sizes = Sizes(row, n_codes, latent_dim, n_read - len(start.mean), reads_past)
         generator = torch.Generator().manual_seed(spec["seed"])
@@ -849,7 +858,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
         start = self._spec["start"]
-        code_scale = start.code_scale.astype(Z.dtype)
+        code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
             module, device = self.net_.inference_module(codes.dtype)
@@ -1018,6 +1027,13 @@ def _hold_out(X, n_held_out, rng):
     if n_held_out and len(ends):
         n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
     return order, n_held_out
+
+
+def _held_out(job):
+    """Rows that were held out, as the encoder sees them; some of the table where none were."""
+    if job.split.valid is None:
+        return some_rows(job.inputs.sample, _MAX_CODES)
+    return job.inputs.sample[job.split.valid.index.cpu().numpy()]
 
 
 def _rows_to_keep(X, n_held_out, streams):

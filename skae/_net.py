@@ -458,13 +458,18 @@ class AutoencoderNet(NeuralNet):
             self._judge(losses)
 
     def _held_out_losses(self, iterator):
-        """Loss of every held-out row, (n_valid,), with the same noise every time."""
+        """Loss of every held-out row, with the same noise every time, (n_valid,).
+
+        Modules with several losses of a row, which all have to be as good as the start's,
+        answer (n_valid, n_losses).
+        """
         self._set_training(False)
         generator = self.streams.torch("validation", self.device)
         with torch.no_grad():
-            losses = torch.cat([self.module_(*batch, generator) for batch in iterator])
+            batches = torch.cat([self.module_(*batch, generator) for batch in iterator])
         # Rows that noise makes uncertain come several times over: see get_iterator.
-        return losses.cpu().double().numpy().reshape(-1, len(iterator.rows)).mean(axis=0)
+        losses = batches.cpu().double().numpy()
+        return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
 
     def _judge(self, losses):
         """Keep this epoch if the held-out rows like it best, and the start less.
@@ -483,7 +488,14 @@ class AutoencoderNet(NeuralNet):
             self.stopping_ = True
 
     def is_clear(self, improvement):
-        """Whether rows gain on average, beyond their own noise and beyond rounding."""
+        """Whether rows gain on average, beyond their own noise and beyond rounding.
+
+        Of several losses none may be worse.
+        """
+        if improvement.ndim > 1:
+            if (improvement.mean(axis=0) < 0).any():
+                return False
+            improvement = improvement.mean(axis=1)
         noise = math.inf
         if len(improvement) > 1:
             noise = improvement.std(ddof=1) / math.sqrt(len(improvement))

@@ -32,6 +32,7 @@ VARIANTS = [
         for cls in (AutoencoderTransformer, VAETransformer)
     ),
     *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in PUBLIC),
+    AutoencoderTransformer(ordered=True, hidden_layer_sizes=16, max_epochs=3),
     AutoencoderTransformer(activation="tanh", optimizer="sgd", lr=1e-3, max_epochs=3),
     DenoisingAutoencoder(corruption="swap", max_epochs=3),
     DenoisingAutoencoder(corruption="salt_and_pepper", max_epochs=3),

@@ -1,0 +1,213 @@
+"""Ordered latents: the first j codes are a model of their own, which starts as PCA(j)."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.decomposition import PCA
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import scale
+
+from skae import AutoencoderTransformer
+from skae._ordered import judged_sizes
+
+
+@pytest.fixture(scope="module")
+def tables():
+    X, _ = load_digits(return_X_y=True)
+    return train_test_split(X, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def ordered(tables):
+    model = AutoencoderTransformer(
+        8, ordered=True, hidden_layer_sizes=(256, 128), max_epochs=40, random_state=0
+    )
+    return model.fit(tables[0])
+
+
+def squared_error(X, model):
+    return np.square(X - model.inverse_transform(model.transform(X))).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_starts_as_pca_of_every_size(dtype):
+    X = scale(load_breast_cancer().data).astype(dtype)
+    model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
+    tolerance = 1e-10 if dtype == np.float64 else 1e-4
+    ratios = PCA(8).fit(X.astype(np.float64)).explained_variance_ratio_
+    assert_allclose(model.explained_variance_ratio_, ratios, rtol=tolerance)
+    for size in (1, 3, 8):
+        pca, truncated = PCA(size).fit(X.astype(np.float64)), model.truncate(size)
+        codes = truncated.transform(X)
+        assert codes.dtype == dtype
+        assert_allclose(np.abs(codes), np.abs(pca.transform(X)), atol=10 * tolerance)
+        expected = pca.inverse_transform(pca.transform(X))
+        assert_allclose(truncated.reconstruct(X), expected, atol=10 * tolerance)
+        assert_allclose(model.inverse_transform(codes), expected, atol=10 * tolerance)
+        assert truncated.noise_variance_ == pytest.approx(pca.noise_variance_, rel=1e-4)
+        assert truncated.score(X) == pytest.approx(ratios[:size].sum(), abs=1e-4)
+
+
+def test_at_the_start_every_size_weighs_the_same():
+    X = scale(load_breast_cancer().data)
+    model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
+    module, _ = model.net_.inference_module(np.float64)
+    rows = torch.tensor((X - model.mean_) / model._spec["start"].scale)
+    with torch.no_grad():
+        losses = module(rows, rows, None).mean(0)
+    # Half the squared error in units of the noise: the noise is what is left per dimension.
+    n, d = X.shape
+    assert_allclose(losses, 0.5 * (d - 8) * (n - 1) / n, rtol=1e-9)
+
+
+def test_rows_are_trained_at_every_size_and_a_third_at_the_last(monkeypatch):
+    X = scale(load_breast_cancer().data)
+    model = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
+    module = model.net_.module_.train()
+    rows = torch.tensor((X - model.mean_) / model._spec["start"].scale).float()
+    seen = []
+    decode = module.decode
+    monkeypatch.setattr(
+        module, "decode", lambda z, generator, size: seen.append(size) or decode(z, None, size)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        module(rows[:64], rows[:64], generator)
+    shares = np.bincount(torch.cat(seen), minlength=6) / (20 * 64)
+    assert_allclose(shares[1:], [2 / 15] * 4 + [2 / 15 + 1 / 3], atol=0.02)
+
+
+def test_no_size_is_worse_than_pca_and_most_are_better(tables, ordered):
+    X, X_test = tables
+    ratios = []
+    for size in range(1, 9):
+        pca = PCA(size).fit(X)
+        ratios.append(squared_error(X_test, ordered.truncate(size)) / squared_error(X_test, pca))
+    assert max(ratios) <= 1.01
+    assert np.mean(ratios) < 0.85
+    alone = AutoencoderTransformer(8, random_state=0).fit(X)
+    assert squared_error(X_test, ordered) < 1.1 * squared_error(X_test, alone)
+
+
+def test_a_truncated_model_has_the_first_codes(tables, ordered):
+    _, X_test = tables
+    codes = ordered.transform(X_test)
+    for size in (1, 5, 8):
+        truncated = ordered.truncate(size)
+        assert truncated.get_params() == {**ordered.get_params(), "latent_dim": size}
+        assert_array_equal(
+            truncated.explained_variance_ratio_, ordered.explained_variance_ratio_[:size]
+        )
+        assert_allclose(truncated.transform(X_test), codes[:, :size], rtol=1e-6)
+        assert_allclose(
+            truncated.reconstruct(X_test), ordered.inverse_transform(codes[:, :size]), rtol=1e-6
+        )
+        assert truncated.get_feature_names_out().shape == (size,)
+        assert truncated.sample(3).shape == (3, 64)
+        again = pickle.loads(pickle.dumps(truncated))
+        assert_array_equal(again.transform(X_test), truncated.transform(X_test))
+    assert ordered.latent_dim_ == 8  # as it was
+    assert_array_equal(ordered.transform(X_test), codes)
+    assert_allclose(
+        ordered.truncate(5).truncate(3).reconstruct(X_test), ordered.truncate(3).reconstruct(X_test)
+    )
+
+
+def test_a_truncated_model_is_fitted_anew_and_goes_on(tables, ordered):
+    X, _ = tables
+    truncated = ordered.truncate(3)
+    before = truncated.score(X)
+    truncated.partial_fit(X)
+    assert truncated.transform(X).shape == (len(X), 3)
+    assert truncated.explained_variance_ratio_.shape == (3,)
+    assert truncated.score(X) > before - 0.01
+    assert clone(truncated).set_params(max_epochs=0).fit(X).latent_dim_ == 3
+
+
+def test_ratios_are_what_each_code_adds():
+    X, _ = load_digits(return_X_y=True)
+    model = AutoencoderTransformer(
+        4, ordered=True, hidden_layer_sizes=64, max_epochs=5, validation_fraction=None
+    ).fit(X)
+    sums = [model.truncate(size).score(X) for size in (1, 2, 3, 4)]
+    assert_allclose(np.cumsum(model.explained_variance_ratio_), sums, rtol=1e-6)
+
+
+def test_held_out_rows_say_what_each_code_adds(tables, ordered):
+    X, X_test = tables
+    total = np.square(X_test - X.mean(axis=0)).sum()
+    reconstructed = 1 - squared_error(X_test, ordered) / total
+    assert ordered.explained_variance_ratio_.sum() == pytest.approx(reconstructed, abs=0.02)
+    trained = ordered.score(X)
+    assert ordered.explained_variance_ratio_.sum() < trained
+
+
+def test_a_share_of_variance_is_what_is_reconstructed(tables):
+    X, _ = tables
+    model = AutoencoderTransformer(
+        0.8, ordered=True, hidden_layer_sizes=(256, 128), max_epochs=40, random_state=0
+    ).fit(X)
+    n_components = PCA(0.8).fit(X).n_components_
+    assert model.latent_dim_ < n_components
+    assert model.explained_variance_ratio_.sum() >= 0.8
+    assert model.explained_variance_ratio_[:-1].sum() < 0.8
+    assert model.transform(X).shape == (len(X), model.latent_dim_)
+    start = clone(model).set_params(max_epochs=0).fit(X)
+    assert start.latent_dim_ == n_components
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"network": "conv", "input_shape": (1, 8, 8), "hidden_layer_sizes": (4,)},
+        {"network": "recurrent", "input_shape": (8, 8), "hidden_layer_sizes": (8,)},
+        {"likelihood": "bernoulli"},
+        {"init": "random"},
+        {"latent_dim": 1},
+    ],
+    ids=str,
+)
+def test_goes_with_other_parameters(tables, parameters):
+    X = tables[0] / 16
+    parameters = {"latent_dim": 4, "hidden_layer_sizes": 32, **parameters}
+    model = AutoencoderTransformer(ordered=True, max_epochs=3, **parameters).fit(X)
+    for size in range(1, model.latent_dim_ + 1):
+        codes = model.truncate(size).transform(X)
+        assert model.inverse_transform(codes).shape == X.shape
+    assert model.explained_variance_ratio_.shape == (model.latent_dim_,)
+
+
+def test_one_size_that_is_worse_is_enough_to_refuse(ordered):
+    net = ordered.net_
+    improvement = np.random.default_rng(0).normal(1.0, 0.1, (100, 3))
+    assert net.is_clear(improvement)
+    assert net.is_clear(improvement.mean(axis=1))
+    assert not net.is_clear(improvement - [0.0, 1.1, 0.0])
+
+
+def test_judged_sizes():
+    assert_array_equal(judged_sizes(1), [1])
+    assert_array_equal(judged_sizes(5), [1, 2, 3, 4, 5])
+    assert_array_equal(judged_sizes(16), [1, 2, 3, 5, 7, 11, 16])
+
+
+def test_errors(tables, ordered):
+    X, _ = tables
+    for wrong in (0, 9, 2.0, True):
+        with pytest.raises(ValueError, match=f"from 1 to latent_dim_=8, however: n_codes={wrong}"):
+            ordered.truncate(wrong)
+    with pytest.raises(ValueError, match="at most latent_dim_=8 columns, however: Z has 9"):
+        ordered.inverse_transform(np.ones((2, 9)))
+    plain = AutoencoderTransformer(2, max_epochs=0).fit(X)
+    assert not hasattr(plain, "explained_variance_ratio_")
+    with pytest.raises(ValueError, match="however: ordered=False"):
+        plain.truncate(1)
+    parameters = {"hidden_layer_sizes": 8, "warm_start": True}
+    model = clone(plain).set_params(ordered=True, **parameters).fit(X)
+    with pytest.raises(ValueError, match="ordered was True and is False"):
+        model.set_params(ordered=False).fit(X)
