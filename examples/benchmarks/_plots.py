@@ -43,7 +43,18 @@ def signed_log(axis):
     axis.set_xscale("symlog", linthresh=1)
     decades = [sign * 10**power for sign in (-1, 1) for power in range(10)]
     axis.set_xticks(sorted([0, *(tick for tick in decades if low <= tick <= high)]))
-    axis.xaxis.set_major_formatter("{x:+,.0f}")
+    axis.xaxis.set_major_formatter(lambda x, _: f"{x:+,.0f}" if x else "0")
+
+
+def ratio_log(axis):
+    """Logarithms of ratios around 1, labelled as plain numbers."""
+    low, high = axis.get_xlim()
+    low, high = min(low, 0.9), max(high, 2.0)
+    ticks = [step * 10.0**power for power in range(-4, 5) for step in (1, 2, 5)]
+    axis.set(xscale="log", xlim=(low, high))
+    axis.set_xticks([tick for tick in ticks if low <= tick <= high])
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
 
 
 def legend(axis, columns=3):

@@ -135,7 +135,7 @@ def column(rows, field):
 
 
 def plot(rows, path):
-    from _plots import dots, legend, panels, save, signed_log
+    from _plots import dots, legend, panels, ratio_log, save, signed_log
 
     names = list(dict.fromkeys(row["table"] for row in rows))
     figure, (errors, others, nats) = panels(3, len(names))
@@ -154,7 +154,8 @@ def plot(rows, path):
     errors.set_xlabel("held-out squared error over PCA's (left is better)")
     series = {title: points(f"{name}_ratio") for name, title in OTHERS.items()}
     dots(others, names, series, 1.0, "PCA")
-    others.set(xscale="log", title="other methods, all latents\n\n\n")
+    ratio_log(others)
+    others.set(title="other methods, all latents\n\n\n")
     others.set_xlabel("held-out squared error over PCA's (left is better)")
     signed_log(nats)
     nats.set(title="VAETransformer\n\n\n")
