@@ -167,18 +167,18 @@ def gains(rows):
 
 
 def print_summary(rows, found):
-    print(
-        f"\n{'accuracy over PCA':<24} {'cells':>6} {'at least':>9} {'better':>9} {'clearly':>9} {'mean':>8}"
-    )
-    print(f"{'':<24} {'':>6} {'as good':>9} {'':>9} {'worse':>9} {'gain':>8}")
+    for line in (
+        ("accuracy", "", "at least", "", "clearly", "mean"),
+        ("over PCA's", "cells", "as good", "better", "worse", "gain"),
+    ):
+        print("{:<24} {:>6} {:>9} {:>9} {:>9} {:>8}".format(*line))
     shares = {}
     for method, points in found.items():
         gain, error = (np.array([point[name] for point in points]) for name in ("gain", "error"))
         shares[method] = np.mean(gain >= -1e-9)
         print(
             f"{TITLES.get(method, method):<24} {len(gain):>6} {shares[method]:>9.1%} "
-            f"{np.mean(gain > 1e-9):>9.1%} "
-            f"{np.mean(gain < -error):>9.1%} {gain.mean():>+8.4f}"
+            f"{np.mean(gain > 1e-9):>9.1%} {np.mean(gain < -error):>9.1%} {gain.mean():>+8.4f}"
         )
     print(
         "chosen: of VAE and autoencoder, by cross-validation on training rows; hindsight: by the\n"
