@@ -49,9 +49,15 @@ def signed_log(axis):
 def ratio_log(axis):
     """Logarithms of ratios around 1, labelled as plain numbers."""
     low, high = axis.get_xlim()
-    low, high = min(low, 0.9), max(high, 2.0)
+    axis.set_xlim(min(low, 0.9), max(high, 2.0))
+    plain_log(axis)
+
+
+def plain_log(axis):
+    """Logarithms, labelled as plain numbers."""
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
     ticks = [step * 10.0**power for power in range(-4, 5) for step in (1, 2, 5)]
-    axis.set(xscale="log", xlim=(low, high))
     axis.set_xticks([tick for tick in ticks if low <= tick <= high])
     axis.xaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()

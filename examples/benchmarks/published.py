@@ -192,7 +192,7 @@ def print_summary(rows):
 
 
 def plot(rows, path):
-    from _plots import STYLES, legend, plt, save
+    from _plots import STYLES, legend, plain_log, plt, save
 
     tasks = [task for task in PAPER if curves(rows, task)]
     if not tasks:
@@ -213,16 +213,11 @@ def plot(rows, path):
         axis.axhline(aim, color="0.3", lw=1, label=f"paper, {aim:.2f}")
         if task == "hinton":
             axis.axhline(LOGISTIC_PCA_ERROR, color="0.6", lw=1, ls="--", label="logistic PCA, 8.01")
-        axis.set(xscale="log", xlabel="epochs of a fit", ylabel=what)
-        axis.set_xticks(epochs_of(rows, task), [str(epochs) for epochs in epochs_of(rows, task)])
-        axis.minorticks_off()
+        axis.set(xlabel="epochs of a fit", ylabel=what)
+        plain_log(axis)
         axis.grid(color="0.9")
         legend(axis)
     save(figure, path)
-
-
-def epochs_of(rows, task):
-    return sorted({row["epochs"] for row in rows if row["task"] == task})
 
 
 def cells_of(arguments, images):
