@@ -39,9 +39,11 @@ def dots(axis, names, series, reference, label):
 
 def signed_log(axis):
     """Decades on both sides of 0, straight between -1 and 1, labelled as plain numbers."""
-    low, high = axis.get_xlim()
     axis.set_xscale("symlog", linthresh=1)
-    decades = [sign * 10**power for sign in (-1, 1) for power in range(10)]
+    axis.autoscale(axis="x")
+    low, high = axis.get_xlim()
+    step = 1 if max(-low, high) < 1e3 else 3  # labels of more decades have no room
+    decades = [sign * 10**power for sign in (-1, 1) for power in range(0, 10, step)]
     axis.set_xticks(sorted([0, *(tick for tick in decades if low <= tick <= high)]))
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:+,.0f}" if x else "0")
 
