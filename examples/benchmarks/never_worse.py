@@ -82,7 +82,7 @@ def kernel_pca(train, latents, seed):
         options = {"kernel": "rbf", "fit_inverse_transform": True, "random_state": seed}
         return KernelPCA(latents, gamma=gamma, alpha=alpha, **options)
 
-    grid = list(itertools.product((0.01, 0.1, 1.0), (1e-3, 1e-1)))
+    grid = list(itertools.product((0.01, 0.1, 1.0), (1e-6, 1e-4, 1e-2)))
     errors = [squared_error(unseen, model(*point).fit(seen)) for point in grid]
     return model(*grid[int(np.argmin(errors))]).fit(train)
 
