@@ -17,6 +17,10 @@ BUNDLED = {
 }
 
 
+# Rows up to which a method is run whose cost grows as their cube.
+KERNEL_ROWS = 3000
+
+
 def add_arguments(parser):
     parser.add_argument(
         "--data",
@@ -45,6 +49,20 @@ def load(arguments):
     return tables
 
 
+def grid(arguments):
+    """Names, tables, numbers of latents and seeds of all cells.
+
+    With as many latents as features nothing is left out of a row, and there is nothing to
+    compare.
+    """
+    for name, read in load(arguments).items():
+        X = read()
+        name += " with target" if arguments.keep_target else ""
+        for k in arguments.latents:
+            if k < X.shape[1]:
+                yield from ((name, X, k, seed) for seed in arguments.seeds)
+
+
 def _with_target(bunch, keep_target):
     return np.column_stack([bunch.data, bunch.target]) if keep_target else bunch.data
 
@@ -56,6 +74,10 @@ def _read(path, keep_target):
 
 def split(X, seed):
     """Standardised training and held-out rows, 75 to 25."""
-    train, test = train_test_split(X, test_size=0.25, random_state=seed)
-    scaler = StandardScaler().fit(train)
+    return standardised(*train_test_split(X, test_size=0.25, random_state=seed))
+
+
+def standardised(train, test, with_mean=True):
+    """Rows in units of the standard deviations of those for training."""
+    scaler = StandardScaler(with_mean=with_mean).fit(train)
     return scaler.transform(train), scaler.transform(test)
