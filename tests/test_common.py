@@ -78,7 +78,10 @@ def test_docstring_names_every_parameter_and_attribute(cls, iris):
     doc = ClassDoc(cls)
     documented = [name for p in doc["Parameters"] for name in p.name.split(", ")]
     assert documented == list(inspect.signature(cls).parameters)
-    fitted = {name for name in vars(cls(max_epochs=1).fit(iris)) if name.endswith("_")}
+    models = [cls(max_epochs=1)]
+    if hasattr(cls, "ordered"):
+        models.append(cls(max_epochs=1, ordered=True))
+    fitted = {name for model in models for name in vars(model.fit(iris)) if name.endswith("_")}
     assert fitted == {p.name for p in doc["Attributes"]} - {"feature_names_in_"}
 
 
