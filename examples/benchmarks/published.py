@@ -12,8 +12,8 @@
   with the probability that is its grey value. Test images are drawn once, with a fixed seed.
   For training the paper draws every image anew in every epoch; here it is drawn once
   ("1 draw") or ten times ("10 draws", all in one table, a tenth of the epochs over it,
-  so that as many rows are seen). The bound has 256 draws from the posterior, the paper's
-  5,000.
+  so that as many rows are seen; never more draws than epochs). The bound has
+  256 draws from the posterior, the paper's 5,000.
 
 Every fit is of a number of epochs of its own, as the learning rate falls over all of them:
 a curve is made of separate fits. Where a curve has not reached the paper's figure, a line
@@ -82,14 +82,14 @@ def keras(images, method, epochs, seed, device, tiny):
 
 def burda(images, method, epochs, seed, device, tiny):
     X, X_test = (flat(part) for part in images)
-    draws = DRAWS[method]
+    draws = min(DRAWS[method], epochs)
     X = np.concatenate([binarised(X, 1 + draw) for draw in range(draws)])
     X_test = binarised(X_test, 0)
     model = VAETransformer(
         4 if tiny else 50,
         hidden_layer_sizes=(20, 20) if tiny else (200, 200),
         likelihood="bernoulli",
-        max_epochs=max(1, epochs // draws),
+        max_epochs=epochs // draws,
         device=device,
         random_state=seed,
     )
