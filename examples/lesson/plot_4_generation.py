@@ -18,6 +18,7 @@ from _lesson import epochs, flat, images, options, save, show
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer, VAETransformer
+from skae.displays import LatentTraversalDisplay
 
 arguments = options("4_generation")
 X, y, X_test, y_test = images(arguments)
@@ -53,9 +54,9 @@ samples["VAE"] = vae.sample(20, random_state=0, add_noise=False)
 # ``interpolate`` walks from the code of one image to that of another, for a normal prior
 # along a great circle, where codes of the prior are.
 
-first = [np.flatnonzero(y_test == digit)[0] for digit in (1, 4, 8)]
-last = [np.flatnonzero(y_test == digit)[0] for digit in (7, 9, 3)]
-ways = vae.interpolate(X_test[first], X_test[last], steps=20)
+begin = [np.flatnonzero(y_test == digit)[0] for digit in (1, 4, 8)]
+end = [np.flatnonzero(y_test == digit)[0] for digit in (7, 9, 3)]
+ways = vae.interpolate(X_test[begin], X_test[end], steps=20)
 print(f"{len(ways)} ways of {ways.shape[1]} steps, images of shape {ways.shape[2:]}")
 
 # %%
@@ -67,17 +68,23 @@ likelihoods = {"PCA": pca.score(flat(X_test)), "VAE": gaussian.score(flat(X_test
 for name, likelihood in likelihoods.items():
     print(f"{name:<4} {likelihood:8.2f} nats per test image")
 
-figure = plt.figure(figsize=(11, 5), layout="constrained")
-top, bottom = figure.subfigures(2, 1)
+figure = plt.figure(figsize=(11, 7.5), layout="constrained")
+top, bottom, last = figure.subfigures(3, 1)
 for part, lines, title in (
     (top, samples, "drawn at random"),
     (
         bottom,
-        {f"{y_test[a]} to {y_test[b]}": w for a, b, w in zip(first, last, ways, strict=True)},
+        {f"{y_test[a]} to {y_test[b]}": w for a, b, w in zip(begin, end, ways, strict=True)},
         "on the way from one test image to another",
     ),
 ):
     part.suptitle(title)
     for axes, (name, line) in zip(part.subplots(3, 20), lines.items(), strict=True):
         show(axes, np.clip(line, 0, 1), name)
+
+# What single latents mean: the code of one image, with one number of it changed at a time.
+last.suptitle("one latent at a time, from the prior's 5 % to its 95 %")
+LatentTraversalDisplay.from_estimator(
+    vae, row=X_test[0], latents=[0, 1, 2], n_steps=20, axes=last.subplots(3, 1)
+)
 save(figure, arguments)
