@@ -258,6 +258,27 @@ def measure_fit(rows, arguments, name):
     report(rows, "default fit", f"{name}, {model.n_iter_} epochs", "raw loop", seconds, 1.3)
 
 
+def measure_syncs(rows, arguments):
+    """How often the host waits for a CUDA device in a further epoch, as the profiler saw it."""
+    if not arguments.device.startswith("cuda"):
+        return
+    n, d, hidden, k, batch_size, *_ = next(iter(EPOCHS.values()))
+    X = table(max(n // 100, 100) if arguments.tiny else n, d)
+    options = {"hidden_layer_sizes": hidden, "batch_size": batch_size, "device": arguments.device}
+    options |= {"early_stopping": False, "random_state": 0}
+
+    def waits(epochs):
+        with torch.profiler.profile() as profiler:
+            AutoencoderTransformer(k, max_epochs=epochs, **options).fit(X)
+        events = profiler.key_averages()
+        return sum(event.count for event in events if "Synchronize" in event.key)
+
+    waits(1)  # to warm up
+    per_epoch = (waits(13) - waits(3)) / 10
+    steps = -(-int(0.9 * len(X)) // batch_size)
+    print(f"the host waits {per_epoch:.1f} times in an epoch of {steps} steps, at its end")
+
+
 def measure_inference(rows, arguments):
     n = 2_000 if arguments.tiny else 100_000
     X = table(1_000, 784)
@@ -353,6 +374,7 @@ def plot(rows, path):
 
 
 PARTS = {
+    "syncs": measure_syncs,
     "epochs": measure_epochs,
     "fits": measure_fits,
     "inference": measure_inference,
