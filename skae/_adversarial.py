@@ -129,10 +129,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
         return super()._decode((Z - mean) / spread @ back + centre)
 
     def _after_training(self, inputs, rows, rank):
-        whole = self._chunks is None or "_alignment" not in vars(self)
-        if whole or self.best_epoch_ == 0:
+        as_before = self.best_epoch_ == 0 and not self._is_start  # by a fit before this one
+        if "_alignment" not in vars(self) or not (as_before or self._chunks):
             self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
-        if self._spec["prior"] == "normal" and self.best_epoch_ > 0:
+        if self._spec["prior"] == "normal" and not (as_before or self._is_start):
             self._align(self._encode(some_rows(inputs, _ALIGNED_BY)).astype(np.float64))
         super()._after_training(inputs, rows, rank)
 

@@ -1,5 +1,6 @@
 """The deterministic autoencoder, which starts as PCA."""
 
+import copy
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import ClassVar
@@ -30,17 +31,20 @@ class AutoencoderTransformer(BaseAutoencoder):
         Whether the first j codes are to be the best summary of j numbers, for every j, as
         the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
         `truncate`. Training is by nested dropout [2]_, and an epoch is only kept where no
-        size is worse than PCA of that size on held-out rows. `latent_dim` as a float is
-        then the share of variance that the codes reconstruct on held-out rows. Losses are
-        means over sizes, each in units of PCA's error at that size times PCA's error with
-        all codes; "auto" stands for `hidden_layer_sizes` of (512, 256).
+        size is worse than PCA of that size on held-out rows (of up to eight sizes, from 1 to
+        `latent_dim`, at which PCA leaves more than a millionth of the variance). `latent_dim`
+        as a float is then the share of variance that the codes of a `fit` reconstruct on
+        held-out rows, with at most as many as PCA needs. Losses are means over sizes, each
+        in units of PCA's error at that size times PCA's error with all codes. For an MLP
+        "auto" stands for `hidden_layer_sizes` of (512, 256), and a callable `network` is
+        asked for a decoder of twice as many numbers: codes, and a 1 for each that is missing.
 
     Attributes
     ----------
     explained_variance_ratio_ : ndarray of shape (latent_dim_,)
         Share of the variance of held-out rows that each further code adds (present with
-        ``ordered=True``); PCA's own as long as nothing was learned. Rows of the table
-        where none were held out.
+        ``ordered=True``), in nearly falling order; of rows of the table where none were held
+        out. PCA's own as long as nothing was learned, with normal noise.
     noise_variance_ : float
         Mean squared error that the codes leave per remaining dimension, as in PCA
         (present with ``likelihood="gaussian"``).
@@ -104,8 +108,9 @@ class AutoencoderTransformer(BaseAutoencoder):
         Returns
         -------
         truncated : AutoencoderTransformer
-            A fitted copy with ``latent_dim=n_codes``. Its `transform` answers the first
-            columns of this one's.
+            A fitted copy with ``latent_dim=n_codes``, which shares nothing with this one.
+            Its `transform` answers the first columns of this one's, and its
+            `noise_variance_` is by `explained_variance_ratio_`.
 
         Raises
         ------
@@ -124,10 +129,10 @@ class AutoencoderTransformer(BaseAutoencoder):
                 f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}, however: "
                 f"n_codes={n_codes}."
             )
-        state = self.__getstate__()
+        state = copy.deepcopy(self.__getstate__())
         start = _first_codes(self._spec["start"], n_codes)
         state["_spec"] = {**self._spec, "start": asdict(start), "latent_dim": int(n_codes)}
-        ratios = self.explained_variance_ratio_[:n_codes]
+        ratios = state["explained_variance_ratio_"][:n_codes].copy()
         state.update(
             latent_dim=int(n_codes),
             latent_dim_=int(n_codes),
@@ -137,7 +142,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         if "noise_variance_" in state:
             remaining = min(self.n_samples_, self.n_features_in_) - n_codes
             unbiased = self.n_samples_ / (self.n_samples_ - 1)
-            left = self._total_variance * unbiased * (1.0 - ratios.sum())
+            left = self._total_variance * unbiased * max(1.0 - ratios.sum(), 0.0)
             state["noise_variance_"] = float(left / remaining) if remaining else 0.0
         truncated = type(self)()
         truncated.__setstate__(state)
@@ -170,7 +175,8 @@ class AutoencoderTransformer(BaseAutoencoder):
 
         n_codes = spec["n_codes"]
         encoder, decoder = self._make_networks(spec, n_codes, latent_dim=2 * n_codes)
-        return OrderedModule(spec["start"], encoder, decoder, make_head(spec), n_codes)
+        rank = min(spec["n_samples"], len(spec["start"].mean))
+        return OrderedModule(spec["start"], encoder, decoder, make_head(spec), n_codes, rank)
 
     def _validate_codes(self, Z):
         if not self._spec["ordered"]:
@@ -183,14 +189,15 @@ class AutoencoderTransformer(BaseAutoencoder):
             )
         return Z
 
-    def _look_at_held_out(self, X):
+    def _look_at_held_out(self, held_out, first):
         if not self._spec["ordered"]:
             self.__dict__.pop("explained_variance_ratio_", None)
             return
         start = self._spec["start"]
-        if self.best_epoch_ == 0 and self.likelihood == "gaussian" and self.init == "pca":
-            ratios = np.square(start.decoder).sum(axis=1) / len(start.mean)
+        if self._is_start and self._spec["likelihood"] == "gaussian":
+            ratios = start.explained / len(start.mean)
         else:
+            X = held_out()
             codes = self._encode(X)
             total = np.square(X - start.mean, dtype=np.float64).sum()
             left = [
@@ -199,7 +206,7 @@ class AutoencoderTransformer(BaseAutoencoder):
             ]
             ratios = -np.diff(left, prepend=total) / (total if total > 0 else 1.0)
         self.explained_variance_ratio_ = ratios
-        if not isinstance(self.latent_dim, Integral):
+        if first and not isinstance(self.latent_dim, Integral):
             enough = np.flatnonzero(np.cumsum(ratios) >= self.latent_dim)
             self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
 
@@ -221,4 +228,5 @@ def _first_codes(start, n_codes):
         decoder=start.decoder[:n_codes],
         code_scale=start.code_scale[:n_codes],
         log_variance=start.log_variance[:n_codes],
+        explained=start.explained[:n_codes],
     )

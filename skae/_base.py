@@ -281,8 +281,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """What has to be the same for held-out rows of two chunks to be kept together."""
         return ()
 
-    def _look_at_held_out(self, X):
-        """Set what rows that were held out say of the fitted net, or others where none were."""
+    def _look_at_held_out(self, held_out, first):
+        """Set what rows that were held out say of the fitted net, or others where none were.
+
+        `held_out()` answers these rows as the encoder sees them; `first` is whether this is
+        a fit that began at the start.
+        """
+
+    @property
+    def _is_start(self):
+        """Whether this is the classical start, as nothing was learned."""
+        from .networks import is_zero
+
+        module = self.net_.module_
+        return (
+            self._spec["init"] != "random" and is_zero(module.encoder) and is_zero(module.decoder)
+        )
 
     def _after_training(self, inputs, rows, rank):
         """Set the variant's own fitted attributes, and what `sample` needs.
@@ -404,7 +418,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
-        self._look_at_held_out(_held_out(job))
+        self._look_at_held_out(lambda: _held_out(job, None), previous is None)
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt
 
@@ -441,7 +455,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             curve[: len(self.validation_curve_)] = self.validation_curve_
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
-        self._look_at_held_out(_held_out(job))
+        self._look_at_held_out(lambda: _held_out(job, chunks.x), False)
         # Rows of earlier chunks too, as far as they are still known.
         inputs, table = job.inputs.sample, job.table.sample
         same = inputs is table
@@ -1029,8 +1043,14 @@ def _hold_out(X, n_held_out, rng):
     return order, n_held_out
 
 
-def _held_out(job):
-    """Rows that were held out, as the encoder sees them; some of the table where none were."""
+def _held_out(job, of_chunks):
+    """Rows that were held out, as the encoder sees them; some of the table where none were.
+
+    `of_chunks` are those of all chunks, standardised, or None.
+    """
+    if of_chunks is not None:
+        start = job.spec["start"]
+        return of_chunks * start.input_scale + start.input_mean
     if job.split.valid is None:
         return some_rows(job.inputs.sample, _MAX_CODES)
     return job.inputs.sample[job.split.valid.index.cpu().numpy()]

@@ -43,6 +43,7 @@ class Start:
     noise_variance: float  # variance that the codes leave, per feature, of x
     code_scale: np.ndarray  # (k,), what turns a code into the user's units
     log_variance: np.ndarray  # (k,), of a code's posterior given this noise
+    explained: np.ndarray  # (k,), variance of what `decoder` decodes that each code explains
 
     @property
     def latent_dim(self):
@@ -482,14 +483,15 @@ def no_start(table, latent_dim, family=None):
     start = _linear(table, empty, empty, np.ones(latent_dim), 1.0)
     if family is not None:
         start = replace(start, decoder_bias=_independent(table, family)[0])
-    return replace(start, code_scale=np.ones(latent_dim))
+    return replace(start, code_scale=np.ones(latent_dim), explained=np.zeros(latent_dim))
 
 
 def _linear(table, reader, axes, values, noise):
     """Codes ``x @ reader`` scaled to unit variance, decoded along `axes`."""
     # A code of no variance is left in its own units: there is nothing to scale.
     spread = np.sqrt(values)
-    spread = np.where(spread > 1e-10 * spread.max(initial=1e-300), spread, 1.0)
+    varies = spread > 1e-10 * spread.max(initial=1e-300)
+    spread = np.where(varies, spread, 1.0)
     n_features, k = axes.shape
     noise = max(float(noise), _ERROR_FLOOR)
     return Start(
@@ -504,6 +506,7 @@ def _linear(table, reader, axes, values, noise):
         noise_variance=noise,
         code_scale=spread * np.mean(table.scale),
         log_variance=np.log(np.minimum(noise / spread**2, 1.0)),
+        explained=np.where(varies, values, 0.0),
     )
 
 
@@ -535,11 +538,11 @@ def _in_logits(start, table, family, clean, inputs):
 def error_left(start, table, family):
     """What a start leaves to be explained, per row, as the loss counts it, in nats.
 
-    Half the squared error in units of the noise is half a nat per feature, and of
-    probabilities it is half the deviance.
+    Half the squared error in units of the noise is half a nat per dimension, those of the
+    codes included, and of probabilities it is half the deviance.
     """
     if family is None:
-        return 0.5 * len(start.mean)
+        return 0.5 * min(table.X.shape)
     rows = some_rows(table.sample)
     codes = table.standard(rows) @ start.encoder + start.encoder_bias
     logits = codes @ start.decoder + start.decoder_bias

@@ -231,7 +231,7 @@ class AutoencoderNet(NeuralNet):
             if name == type(self.optimizer_).__name__:
                 groups = self.optimizer_.state_dict()["param_groups"]
                 state = {
-                    number: {k: torch.as_tensor(v) for k, v in values.items()}
+                    number: {k: torch.as_tensor(v).clone() for k, v in values.items()}
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
@@ -490,10 +490,10 @@ class AutoencoderNet(NeuralNet):
     def is_clear(self, improvement):
         """Whether rows gain on average, beyond their own noise and beyond rounding.
 
-        Of several losses none may be worse.
+        Of several losses none may be worse, but for rounding.
         """
         if improvement.ndim > 1:
-            if (improvement.mean(axis=0) < 0).any():
+            if (improvement.mean(axis=0) < -self.resolution).any():
                 return False
             improvement = improvement.mean(axis=1)
         noise = math.inf

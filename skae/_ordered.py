@@ -9,14 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from ._module import AutoencoderModule
+from .likelihoods import GaussianHead
 
 _FULL = 3  # one row in so many is trained with all of its codes
 _MOST_JUDGED = 8  # sizes at which held-out rows are looked at
-
-
-def judged_sizes(n_codes):
-    """Numbers of codes at which an epoch is judged, of n_codes, evenly spread in ratio."""
-    return np.unique(np.geomspace(1, n_codes, _MOST_JUDGED).round().astype(int))
+_LEAST_ERROR = 1e-6  # share of the variance below which an error is not worth a network
 
 
 class OrderedModule(AutoencoderModule):
@@ -38,22 +35,31 @@ class OrderedModule(AutoencoderModule):
         One of the heads of :mod:`skae.likelihoods`.
     n_codes : int
         What the networks were made for.
+    rank : int
+        The most components that PCA would find.
     """
 
     index: torch.Tensor
     weight: torch.Tensor
     unit: torch.Tensor
 
-    def __init__(self, start, encoder, decoder, head, n_codes):
+    def __init__(self, start, encoder, decoder, head, n_codes, rank):
         super().__init__(start, encoder, decoder, head)
         self.n_codes = n_codes
-        noise = noise_by_size(start)
         size = np.arange(1, start.latent_dim + 1)
-        error = noise * np.maximum(len(start.mean) - size, 1)
+        error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
+        self.judged = size
+        if isinstance(head, GaussianHead) and start.explained.any():
+            d = len(start.mean)
+            left = d - np.cumsum(start.explained)
+            error = np.maximum(left, _LEAST_ERROR * d)
+            unit = np.sqrt(error / np.maximum(rank - size, 1) / start.noise_variance)
+            self.judged = size[left > _LEAST_ERROR * d] if left[0] > _LEAST_ERROR * d else size
+        self.judged = spread_out(self.judged)
         self.register_buffer("index", torch.arange(n_codes), persistent=False)
         for name, value in (
             ("weight", error[-1] / error),
-            ("unit", np.sqrt(noise / start.noise_variance)),
+            ("unit", unit),
         ):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
@@ -85,12 +91,14 @@ class OrderedModule(AutoencoderModule):
         n_used = len(self.unit)
         if self.training:
             number = torch.arange(len(x), device=x.device)
-            first = torch.randint(n_used, (1,), generator=generator, device=x.device)
-            size = torch.where(number % _FULL == 0, n_used, (first + number) % n_used + 1)
+            most = _FULL * n_used
+            first = torch.randint(most, (1,), generator=generator, device=x.device)
+            every = (first + number) % n_used + 1
+            size = torch.where((first // n_used + number) % _FULL == 0, n_used, every)
             return self._loss(z, size, target)
         losses = [
             self._loss(z, torch.full((len(x),), int(size), device=x.device), target)
-            for size in judged_sizes(n_used)
+            for size in self.judged
         ]
         return torch.stack(losses, dim=1)
 
@@ -98,15 +106,9 @@ class OrderedModule(AutoencoderModule):
         return self.decode(z, None, size).error(target) * self.weight[size - 1].to(z)
 
 
-def noise_by_size(start):
-    """Variance per feature that the start leaves with its first j codes, for every j.
-
-    As of PCA, whose codes add what their axes explain. Of probabilities, and where there
-    is no start, all sizes count the same.
-    """
-    d, k = len(start.mean), start.latent_dim
-    explained = np.square(start.decoder).sum(axis=1)
-    if not start.decoder_bias.any() and explained.any():
-        left = (d - np.cumsum(explained)) / np.maximum(d - np.arange(1, k + 1), 1)
-        return np.maximum(left, start.noise_variance)
-    return np.full(k, start.noise_variance)
+def spread_out(sizes):
+    """At most eight of sizes in order, with the first and the last, even in ratio."""
+    wanted = np.geomspace(1, len(sizes), min(_MOST_JUDGED, len(sizes))).round().astype(int)
+    # Small numbers round to the same: each is then at least one more than the one before.
+    wanted = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
+    return sizes[np.minimum(wanted, len(sizes)) - 1]

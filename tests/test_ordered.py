@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
-from skae._ordered import judged_sizes
+from skae._ordered import spread_out
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +191,91 @@ def test_one_size_that_is_worse_is_enough_to_refuse(ordered):
 
 
 def test_judged_sizes():
-    assert_array_equal(judged_sizes(1), [1])
-    assert_array_equal(judged_sizes(5), [1, 2, 3, 4, 5])
-    assert_array_equal(judged_sizes(16), [1, 2, 3, 5, 7, 11, 16])
+    assert_array_equal(spread_out(np.arange(1, 2)), [1])
+    assert_array_equal(spread_out(np.arange(1, 6)), [1, 2, 3, 4, 5])
+    assert_array_equal(spread_out(np.arange(1, 9)), [1, 2, 3, 4, 5, 6, 7, 8])
+    assert_array_equal(spread_out(np.arange(1, 17)), [1, 2, 3, 4, 5, 7, 11, 16])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_a_third_is_full_in_batches_of_any_size(monkeypatch, batch):
+    X = scale(load_breast_cancer().data)
+    module = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X).net_.module_.train()
+    rows, seen = torch.zeros(batch, 30), []
+    decode = module.decode
+    monkeypatch.setattr(
+        module, "decode", lambda z, generator, size: seen.append(size) or decode(z, None, size)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2000 // batch + 200):
+        module(rows, rows, generator)
+    assert (torch.cat(seen) == 8).float().mean() == pytest.approx(1 / 3 + 2 / 24, abs=0.04)
+
+
+def test_wide_tables_weigh_sizes_the_same():
+    X = np.random.default_rng(0).standard_normal((60, 12)) @ np.diag(1.5 ** -np.arange(12.0))
+    X = X @ np.random.default_rng(1).standard_normal((12, 500))
+    X += 0.1 * np.random.default_rng(2).standard_normal(X.shape)
+    model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
+    module, _ = model.net_.inference_module(np.float64)
+    rows = torch.tensor((X - model.mean_) / model._spec["start"].scale)
+    with torch.no_grad():
+        losses = module(rows, rows, None).mean(0)
+    assert_allclose(losses, 0.5 * (60 - 8) * 59 / 60, rtol=1e-6)
+
+
+def test_codes_that_say_nothing():
+    X, _ = load_digits(return_X_y=True)  # of rank 61
+    model = AutoencoderTransformer(64, ordered=True, max_epochs=0).fit(X)
+    assert_allclose(model.explained_variance_ratio_.sum(), 1.0)
+    assert_allclose(model.explained_variance_ratio_[61:], 0.0, atol=1e-12)
+    assert model.truncate(63).noise_variance_ == pytest.approx(0.0, abs=1e-9)
+    constant = AutoencoderTransformer(2, ordered=True, max_epochs=1).fit(np.ones((10, 3)))
+    assert_array_equal(constant.explained_variance_ratio_, [0.0, 0.0])
+
+
+def test_sizes_at_which_pca_leaves_nothing_are_not_judged():
+    X = scale(load_breast_cancer().data)
+    model = AutoencoderTransformer(30, ordered=True, max_epochs=0).fit(X)
+    left = 1 - np.cumsum(PCA(30).fit(X).explained_variance_ratio_)
+    assert model.net_.module_.judged[-1] == np.count_nonzero(left > 1e-6) < 30
+
+
+def test_a_warm_start_that_keeps_what_was_is_not_pca(tables):
+    X, _ = tables
+    model = AutoencoderTransformer(
+        4, ordered=True, hidden_layer_sizes=128, max_epochs=10, warm_start=True, random_state=0
+    ).fit(X)
+    ratios = model.explained_variance_ratio_
+    model.set_params(max_epochs=0).fit(X)
+    assert model.best_epoch_ == 0
+    assert_allclose(model.explained_variance_ratio_, ratios, rtol=1e-5)
+
+
+def test_a_share_is_chosen_once(tables):
+    X, _ = tables
+    model = AutoencoderTransformer(
+        0.8, ordered=True, hidden_layer_sizes=64, max_epochs=5, random_state=0
+    ).fit(X)
+    n_codes = model.latent_dim_
+    for _ in range(3):
+        model.partial_fit(X[:20])
+    assert model.latent_dim_ == n_codes
+
+
+def test_a_truncated_model_shares_nothing(tables, ordered):
+    X, X_test = tables
+    parent = pickle.loads(pickle.dumps(ordered)).partial_fit(X)
+    parent = pickle.loads(pickle.dumps(parent.set_params(random_state=np.random.RandomState(0))))
+    again = pickle.loads(pickle.dumps(parent))
+    truncated = parent.truncate(3)
+    truncated.set_output(transform="pandas")
+    truncated.sample(2)
+    truncated.partial_fit(X)
+    assert isinstance(parent.transform(X_test), np.ndarray)
+    for model in (parent, again):
+        model.partial_fit(X)
+    assert_array_equal(parent.transform(X_test), again.transform(X_test))
 
 
 def test_errors(tables, ordered):
