@@ -22,6 +22,7 @@ _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
+_TOLERANCE = 0.01  # share of a loss by which one of several may be worse
 _VALIDATION_BATCH = 1024
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
 
@@ -216,7 +217,7 @@ class AutoencoderNet(NeuralNet):
         if self.is_clear(losses["kept"] - start):
             choice = "start"
         latest = losses.get("latest")
-        if latest is not None and self.is_clear(start - latest):
+        if latest is not None and self.beats(latest, start):
             choice = "latest" if latest.mean() < losses[choice].mean() else choice
         return choice
 
@@ -460,7 +461,7 @@ class AutoencoderNet(NeuralNet):
     def _held_out_losses(self, iterator):
         """Loss of every held-out row, with the same noise every time, (n_valid,).
 
-        Modules with several losses of a row, which all have to be as good as the start's,
+        Modules with several losses of a row, none of which may be worse than the start's,
         answer (n_valid, n_losses).
         """
         self._set_training(False)
@@ -480,21 +481,30 @@ class AutoencoderNet(NeuralNet):
         """
         epoch = len(self.history)
         curve = self.validation_curve_
-        if self.is_clear(self.start_losses_ - losses) and curve[-1] < curve[self.best_epoch_]:
+        if self.beats(losses, self.start_losses_) and curve[-1] < curve[self.best_epoch_]:
             self._keep()
         if curve[-1] < curve[self.lowest_epoch_]:
             self.lowest_epoch_ = epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
             self.stopping_ = True
 
+    def beats(self, losses, start):
+        """Whether held-out losses are clearly lower than the start's.
+
+        Of several losses of a row none may be higher by more than one per cent.
+        """
+        if losses.ndim > 1:
+            highest = (1.0 + _TOLERANCE) * start.mean(axis=0) + self.resolution
+            if (losses.mean(axis=0) > highest).any():
+                return False
+        return self.is_clear(start - losses)
+
     def is_clear(self, improvement):
         """Whether rows gain on average, beyond their own noise and beyond rounding.
 
-        Of several losses none may be worse, but for rounding.
+        Of several losses of a row the mean counts.
         """
         if improvement.ndim > 1:
-            if (improvement.mean(axis=0) < -self.resolution).any():
-                return False
             improvement = improvement.mean(axis=1)
         noise = math.inf
         if len(improvement) > 1:

@@ -12,7 +12,7 @@ from ._module import AutoencoderModule
 from .likelihoods import GaussianHead
 
 _FULL = 3  # one row in so many is trained with all of its codes
-_MOST_JUDGED = 8  # sizes at which held-out rows are looked at
+_MOST_JUDGED = 16  # sizes at which held-out rows are looked at
 _LEAST_ERROR = 1e-6  # share of the variance below which an error is not worth a network
 
 
@@ -107,7 +107,7 @@ class OrderedModule(AutoencoderModule):
 
 
 def spread_out(sizes):
-    """At most eight of sizes in order, with the first and the last, even in ratio."""
+    """At most 16 of sizes in order, with the first and the last, even in ratio."""
     wanted = np.geomspace(1, len(sizes), min(_MOST_JUDGED, len(sizes))).round().astype(int)
     # Small numbers round to the same: each is then at least one more than the one before.
     wanted = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))

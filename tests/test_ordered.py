@@ -184,17 +184,24 @@ def test_goes_with_other_parameters(tables, parameters):
 
 def test_one_size_that_is_worse_is_enough_to_refuse(ordered):
     net = ordered.net_
-    improvement = np.random.default_rng(0).normal(1.0, 0.1, (100, 3))
-    assert net.is_clear(improvement)
-    assert net.is_clear(improvement.mean(axis=1))
-    assert not net.is_clear(improvement - [0.0, 1.1, 0.0])
+    start = np.full((100, 3), 20.0)
+    losses = start - np.random.default_rng(0).normal(1.0, 0.1, start.shape)
+    assert net.beats(losses, start)
+    assert net.beats(losses.mean(axis=1), start.mean(axis=1))
+    assert net.beats(losses + [0.0, 1.15, 0.0], start)  # one per cent is 0.2
+    assert not net.beats(losses + [0.0, 1.3, 0.0], start)
+    assert not net.beats(losses + 1.05, start)
 
 
 def test_judged_sizes():
     assert_array_equal(spread_out(np.arange(1, 2)), [1])
     assert_array_equal(spread_out(np.arange(1, 6)), [1, 2, 3, 4, 5])
-    assert_array_equal(spread_out(np.arange(1, 9)), [1, 2, 3, 4, 5, 6, 7, 8])
-    assert_array_equal(spread_out(np.arange(1, 17)), [1, 2, 3, 4, 5, 7, 11, 16])
+    assert_array_equal(spread_out(np.arange(1, 17)), np.arange(1, 17))
+    chosen = spread_out(np.arange(1, 101))
+    assert len(chosen) == len(set(chosen)) == 16
+    assert chosen[0] == 1
+    assert chosen[-1] == 100
+    assert_array_equal(chosen, np.sort(chosen))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
