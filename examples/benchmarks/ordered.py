@@ -148,7 +148,7 @@ def plot(rows, path):
         axis.axhline(1.0, color="0.3", lw=1, label="PCA")
         axis.set_title(table, fontsize=10)
         axis.grid(color="0.9")
-        axis.set_ylim(0, None)
+    axes.flat[0].set_ylim(0, None)
     for axis in list(axes.flat)[len(tables) :]:
         axis.remove()
     figure.supxlabel("number of codes")
