@@ -44,7 +44,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     ----------
     noise_variance_ : float
         Mean squared error that the codes leave per remaining dimension, as in PCA
-        (absent with ``likelihood="bernoulli"``).
+        (present with ``likelihood="gaussian"``).
     {shared_attributes}
 
     See Also
@@ -129,10 +129,11 @@ class AdversarialAutoencoder(BaseAutoencoder):
         return super()._decode((Z - mean) / spread @ back + centre)
 
     def _after_training(self, inputs, rows, rank):
-        as_before = self.best_epoch_ == 0 and not self._is_start  # by a fit before this one
+        is_start = self.net_.module_.is_start
+        as_before = self.best_epoch_ == 0 and not is_start  # by a fit before this one
         if "_alignment" not in vars(self) or not (as_before or self._chunks):
             self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
-        if self._spec["prior"] == "normal" and not (as_before or self._is_start):
+        if self._spec["prior"] == "normal" and not (as_before or is_start):
             self._align(self._encode(some_rows(inputs, _ALIGNED_BY)).astype(np.float64))
         super()._after_training(inputs, rows, rank)
 

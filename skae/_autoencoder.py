@@ -1,16 +1,15 @@
 """The deterministic autoencoder, which starts as PCA."""
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, BaseAutoencoder
+from ._base import BaseAutoencoder
 
 _ORDERED_SIZES = (512, 256)  # one network serves all sizes
 
@@ -130,23 +129,17 @@ class AutoencoderTransformer(BaseAutoencoder):
                 f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}, however: "
                 f"n_codes={n_codes}."
             )
-        state = copy.deepcopy(self.__getstate__())
-        start = _first_codes(self._spec["start"], n_codes)
-        state["_spec"] = {**self._spec, "start": asdict(start), "latent_dim": int(n_codes)}
-        ratios = state["explained_variance_ratio_"][:n_codes].copy()
-        state.update(
-            latent_dim=int(n_codes),
-            latent_dim_=int(n_codes),
-            explained_variance_ratio_=ratios,
-            _codes=self._codes[:, :n_codes],
-        )
-        if "noise_variance_" in state:
+        truncated = copy.deepcopy(self)
+        truncated.latent_dim = int(n_codes)
+        truncated._keep_codes(int(n_codes))
+        truncated._spec["latent_dim"] = truncated.latent_dim
+        truncated._codes = truncated._codes[:, :n_codes]
+        if hasattr(self, "noise_variance_"):
             remaining = min(self.n_samples_, self.n_features_in_) - n_codes
             unbiased = self.n_samples_ / (self.n_samples_ - 1)
-            left = self._total_variance * unbiased * max(1.0 - ratios.sum(), 0.0)
-            state["noise_variance_"] = float(left / remaining) if remaining else 0.0
-        truncated = type(self)()
-        truncated.__setstate__(state)
+            share = max(1.0 - truncated.explained_variance_ratio_.sum(), 0.0)
+            left = self._total_variance * unbiased * share
+            truncated.noise_variance_ = float(left / remaining) if remaining else 0.0
         return truncated
 
     def _classical_start(self, table, inputs, corruption, streams):
@@ -179,23 +172,21 @@ class AutoencoderTransformer(BaseAutoencoder):
         rank = min(spec["n_samples"], len(spec["start"].mean))
         return OrderedModule(spec["start"], encoder, decoder, make_head(spec), n_codes, rank)
 
-    def _validate_codes(self, Z):
+    def _check_n_codes(self, n_codes):
         if not self._spec["ordered"]:
-            return super()._validate_codes(Z)
-        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
-        if Z.shape[1] > self.latent_dim_:
+            super()._check_n_codes(n_codes)
+        elif n_codes > self.latent_dim_:
             raise ValueError(
                 f"Z must have at most latent_dim_={self.latent_dim_} columns, however: Z has "
-                f"{Z.shape[1]}."
+                f"{n_codes}."
             )
-        return Z
 
     def _look_at_held_out(self, held_out, first):
         if not self._spec["ordered"]:
             self.__dict__.pop("explained_variance_ratio_", None)
             return
         start = self._spec["start"]
-        if self._is_start and self._spec["likelihood"] == "gaussian":
+        if self.net_.module_.is_start and self._spec["likelihood"] == "gaussian":
             ratios = start.explained / len(start.mean)
         else:
             X = held_out()

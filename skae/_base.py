@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, no_start, some_rows
 from ._random import Streams
-from ._sources import Stream, blocks, flattened, is_small, is_stream
+from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
 
 _FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
@@ -288,16 +288,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         a fit that began at the start.
         """
 
-    @property
-    def _is_start(self):
-        """Whether this is the classical start, as nothing was learned."""
-        from .networks import is_zero
-
-        module = self.net_.module_
-        return (
-            self._spec["init"] != "random" and is_zero(module.encoder) and is_zero(module.decoder)
-        )
-
     def _after_training(self, inputs, rows, rank):
         """Set the variant's own fitted attributes, and what `sample` needs.
 
@@ -469,7 +459,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _prepare(self, X, extra, previous, streams, chunks=None):
         """Everything that comes before training, or an error where a rule is broken."""
         device = _find_device(self.device)
-        X = _with_shape(X)
+        X = with_shape(X)
         self._row_shape = tuple(X.shape)[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
@@ -629,7 +619,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
         is not finite.
         """
-        X = _with_shape(X)
+        X = with_shape(X)
         _check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
@@ -683,11 +673,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _validate_codes(self, Z):
         Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
-        if Z.shape[1] != self.latent_dim_:
-            raise ValueError(
-                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {Z.shape[1]}."
-            )
+        self._check_n_codes(Z.shape[1])
         return Z
+
+    def _check_n_codes(self, n_codes):
+        if n_codes != self.latent_dim_:
+            raise ValueError(
+                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {n_codes}."
+            )
 
     def _check_latent_dim(self, n_samples, n_features, previous):
         for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
@@ -977,11 +970,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if not _is_available(self.device_):
                 self.device_ = "cpu"
             self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
-
-
-def _with_shape(X):
-    """Rows in lists as an array; anything that has a shape as it is."""
-    return X if hasattr(X, "shape") else np.asarray(X)
 
 
 def _check_same(name, before, now):

@@ -417,15 +417,9 @@ class ConditionalVAE(VAETransformer):
             conditions = np.broadcast_to(conditions, (len(X), conditions.shape[-1]))
         return mapped(_side_by_side, X.shape[1] + conditions.shape[1], X, conditions)
 
-    def _posterior(self, X):
-        if X.shape[1] > self.n_features_in_:
-            return super()._posterior(X)
-
-        def moments(rows):
-            return self._apply_encoder("moments", self._with_likely(rows))
-
-        both = self._by_blocks(moments, X)
-        return both[:, : self.latent_dim_], both[:, self.latent_dim_ :]
+    def _moments(self, rows):
+        known = rows.shape[1] > self.n_features_in_
+        return super()._moments(rows if known else self._with_likely(rows))
 
     def _encode(self, X):
         """Codes and, behind them, conditions."""

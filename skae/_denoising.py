@@ -9,9 +9,9 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names
 
-from ._base import _FLOATS, BaseAutoencoder, _check_numbers, _with_shape
+from ._base import _FLOATS, BaseAutoencoder, _check_numbers
 from ._classical import linear_denoiser, logit_denoiser, some_rows
-from ._sources import Stream, blocks, is_stream
+from ._sources import Stream, blocks, is_stream, with_shape
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -153,7 +153,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _pair(self, X, X_clean, previous):
         if X_clean is None:
             return X, X
-        X_clean = _with_shape(X_clean)
+        X_clean = with_shape(X_clean)
         _check_numbers(X_clean, "X_clean")
         _check_feature_names(self, X_clean, reset=False)
         X_clean = self._flat(X_clean, reset=False)

@@ -151,6 +151,11 @@ class AutoencoderModule(nn.Module):
         return self.decode(z).mean
 
     @property
+    def is_start(self):
+        """Whether encoder and decoder are the classical start, as nothing was learned."""
+        return is_zero(self.encoder) and is_zero(self.decoder)
+
+    @property
     def stochastic(self):
         """Whether ``forward`` draws noise."""
         return self.corruption is not None
@@ -208,8 +213,7 @@ class VAEModule(AutoencoderModule):
     def posterior_is_exact(self):
         """Whether this is probabilistic PCA still: Gaussian, and nothing was learned."""
         noise_is_learned = any(bool(value.any()) for value in self.head.parameters())
-        nothing = is_zero(self.encoder) and is_zero(self.decoder) and not noise_is_learned
-        return isinstance(self.head, GaussianHead) and nothing
+        return isinstance(self.head, GaussianHead) and self.is_start and not noise_is_learned
 
     def log_evidence(self, x, draws, prior_draws):
         """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,).

@@ -48,19 +48,16 @@ class OrderedModule(AutoencoderModule):
         self.n_codes = n_codes
         size = np.arange(1, start.latent_dim + 1)
         error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
-        self.judged = size
+        judged = size
         if isinstance(head, GaussianHead) and start.explained.any():
             d = len(start.mean)
             left = d - np.cumsum(start.explained)
             error = np.maximum(left, _LEAST_ERROR * d)
             unit = np.sqrt(error / np.maximum(rank - size, 1) / start.noise_variance)
-            self.judged = size[left > _LEAST_ERROR * d] if left[0] > _LEAST_ERROR * d else size
-        self.judged = spread_out(self.judged)
+            judged = size[left > _LEAST_ERROR * d] if left[0] > _LEAST_ERROR * d else size
+        self.judged = spread_out(judged)
         self.register_buffer("index", torch.arange(n_codes), persistent=False)
-        for name, value in (
-            ("weight", error[-1] / error),
-            ("unit", unit),
-        ):
+        for name, value in (("weight", error[-1] / error), ("unit", unit)):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
     def _shifted(self, x, residual):

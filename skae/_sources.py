@@ -141,6 +141,11 @@ def mapped(function, n_features, *tables):
     return rows[:] if is_small(tables[0]) else rows
 
 
+def with_shape(X):
+    """Rows in lists as an array; anything that has a shape as it is."""
+    return X if hasattr(X, "shape") else np.asarray(X)
+
+
 def flattened(X):
     """Rows of any shape as rows of numbers; no copy of them is made."""
     rows = Stacked(X)

@@ -12,9 +12,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers, _with_shape
+from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers
 from ._classical import some_rows
-from ._sources import Stream, flattened, is_stream, mapped
+from ._sources import Stream, flattened, is_stream, mapped, with_shape
 from ._threads import suitable_threads
 
 
@@ -121,7 +121,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             that is. Values are not clipped.
         """
         check_is_fitted(self, "net_")
-        X_low = _with_shape(X_low)
+        X_low = with_shape(X_low)
         X, image = self._upscale(self._validate_low(X_low)), self._spec["input_shape"]
         n_axes = len(X_low.shape)
         return X.reshape(len(X), *image[4 - n_axes :]) if n_axes > 2 else X
@@ -158,7 +158,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             The codes of the small images, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        X = _with_shape(X)
+        X = with_shape(X)
         shape = X.shape
         is_low = len(shape) > 1 and np.prod(shape[1:]) == np.prod(self.low_shape_)
         # A table with too few features must not pass for one of small images.
@@ -200,7 +200,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         sizes = self._layer_sizes("upscaler_layer_sizes", default)
         return {"scale_factor": self.scale_factor, "upscaler_layer_sizes": sizes}
 
-    def _pair(self, X, extra, previous=None):
+    def _pair(self, X, extra, previous):
         if self._input_shape is None:
             self._input_shape = (1, 1, X.shape[1])
         return self._low(X, self._input_shape, self.scale_factor), X
@@ -282,7 +282,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     def _validate_low(self, X):
         """Small images as a float array of flat rows, or a Stream."""
         low, n_features = self.low_shape_, int(np.prod(self.low_shape_))
-        X = _with_shape(X)
+        X = with_shape(X)
         _check_numbers(X, "X_low")
         rest = tuple(X.shape)[1:]
         if len(rest) > 1 and rest in (low, low[1:] if low[0] == 1 else low):

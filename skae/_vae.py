@@ -118,8 +118,12 @@ class VAETransformer(BaseAutoencoder):
         return self._posterior(self._validate_rows(X))
 
     def _posterior(self, X):
-        moments = self._by_blocks(functools.partial(self._apply_encoder, "moments"), X)
+        moments = self._by_blocks(self._moments, X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
+
+    def _moments(self, rows):
+        """Means and standard deviations of codes side by side, of a block of rows."""
+        return self._apply_encoder("moments", rows)
 
     def score_samples(self, X):
         """Log-likelihood of each row, as an importance-weighted lower bound.

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
-from ._sources import Stream, is_stream
+from ._sources import Stream, is_stream, with_shape
 
 # Petroff's ten colours (arXiv:2107.02270), for all kinds of colour vision. Their number
 # and that of the markers share no divisor, so that 90 pairs differ.
@@ -871,7 +871,7 @@ def _flat(X):
     """Rows of any shape as flat ones; a data frame stays one."""
     if X is None:
         return None
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = with_shape(X)
     return np.reshape(X, (len(X), -1)) if len(X.shape) > 2 else X
 
 

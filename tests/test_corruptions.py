@@ -16,7 +16,9 @@ def corrupt(corruption, table, copies, seed=0):
 
 
 def custom(level, table):
-    function = lambda X, level, rng: X * rng.choice([1.0, 1.0 - level], X.shape) + 1  # noqa: E731
+    def function(X, level, rng):
+        return X * rng.choice([1.0, 1.0 - level], X.shape) + 1
+
     corruption = Custom(function, level, table, np.random.default_rng(0))
     corruption._copies = 2000
     return corruption

@@ -29,7 +29,10 @@ def test_gaussian_log_prob(per_row):
 
 def test_gaussian_density_integrates_to_one():
     ours = likelihoods.Gaussian(torch.tensor([[0.3]]).double(), torch.tensor([-1.2]).double())
-    density = lambda x: float(ours.log_prob(torch.tensor([[x]]).double()).exp())  # noqa: E731
+
+    def density(x):
+        return float(ours.log_prob(torch.tensor([[x]]).double()).exp())
+
     assert integrate.quad(density, -5, 5, points=[0.3])[0] == pytest.approx(1.0, abs=1e-8)
 
 

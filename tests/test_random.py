@@ -116,7 +116,10 @@ def test_no_global_state_is_read_or_written(cls, bent):
 @every_estimator
 def test_random_state_as_in_scikit_learn(cls, bent):
     options = {"max_epochs": 3, "validation_fraction": None}
-    fit = lambda random_state: cls(2, random_state=random_state, **options).fit_transform(bent)  # noqa: E731
+
+    def fit(random_state):
+        return cls(2, random_state=random_state, **options).fit_transform(bent)
+
     np.testing.assert_array_equal(fit(3), fit(3))
     assert not np.array_equal(fit(3), fit(4))
     shared = np.random.RandomState(0)

@@ -72,6 +72,10 @@ def _read(path, keep_target):
     return table if keep_target else table[:, :-1]
 
 
+def squared_error(X, model):
+    return np.square(X - model.inverse_transform(model.transform(X)), dtype=np.float64).sum()
+
+
 def split(X, seed):
     """Standardised training and held-out rows, 75 to 25."""
     return standardised(*train_test_split(X, test_size=0.25, random_state=seed))

@@ -11,11 +11,12 @@ reconstruction over PCA's.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
+from _tables import squared_error
+from _timing import write
 from joblib import Parallel, delayed
 from sklearn import datasets
 from sklearn.decomposition import PCA
@@ -86,10 +87,6 @@ def run_cell(name, latents, prior, seed, arguments):
     return row
 
 
-def squared_error(X, model):
-    return np.square(X - model.inverse_transform(model.transform(X))).sum()
-
-
 def print_cell(row):
     print(
         f"{row['table']:<13} {row['latents']} latents, {row['prior']:<10} seed {row['seed']}: told "
@@ -127,12 +124,7 @@ def main():
     for row in parallel(delayed(run_cell)(*cell) for cell in cells):
         print_cell(row)
         rows.append(row)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out / "adversarial.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"written: {arguments.out / 'adversarial.csv'}")
+    write(rows, arguments.out / "adversarial.csv")
 
 
 if __name__ == "__main__":

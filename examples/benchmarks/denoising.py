@@ -7,12 +7,12 @@ ten are missing, and only these count. PCA has the rank that suits it best.
 """
 
 import argparse
-import csv
 import warnings
 from pathlib import Path
 
 import numpy as np
 from _tables import add_arguments, load, split
+from _timing import write
 from sklearn.datasets import load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -88,7 +88,6 @@ def main():
     epochs = {"max_epochs": 2} if arguments.tiny else {}
     if arguments.tiny:
         arguments.tables, arguments.seeds = ["wine"], [0]
-    arguments.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in arguments.seeds:
         tasks = {"photographs": photographs(epochs, seed, arguments.tiny)}
@@ -98,14 +97,13 @@ def main():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 errors = dict(task)
-            rows += [[name, seed, method, f"{error:.6g}"] for method, error in errors.items()]
+            rows += [
+                {"data": name, "seed": seed, "method": method, "mean_squared_error": error}
+                for method, error in errors.items()
+            ]
             told = ", ".join(f"{method} {error:.4g}" for method, error in errors.items())
             print(f"{name}, seed {seed}: mean squared error {told}", flush=True)
-    with open(arguments.out / "denoising.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["data", "seed", "method", "mean_squared_error"])
-        writer.writerows(rows)
-    print(f"written: {arguments.out / 'denoising.csv'}")
+    write(rows, arguments.out / "denoising.csv")
 
 
 if __name__ == "__main__":

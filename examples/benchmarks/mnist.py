@@ -7,13 +7,13 @@ All images of the training set are trained on, all of the test set measured. Wit
 """
 
 import argparse
-import csv
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
+from _timing import write
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -162,7 +162,6 @@ if __name__ == "__main__":
     parser.add_argument("--tiny", action="store_true", help="digits and two epochs")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
 
     def epochs(number):
         return {"max_epochs": 2 if arguments.tiny else number}
@@ -176,11 +175,8 @@ if __name__ == "__main__":
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 for what, measure, value in TASKS[name](data, epochs, seed):
                     seconds = time.perf_counter() - began
-                    rows.append([name, seed, what, measure, f"{value:.5f}", f"{seconds:.1f}"])
+                    row = {"task": name, "seed": seed, "method": what, "measure": measure}
+                    rows.append({**row, "value": value, "seconds": seconds})
                     print(f"{name:<15} {what:<28} {measure:<28} {value:9.4f}", flush=True)
                     began = time.perf_counter()
-            with open(arguments.out / "mnist.csv", "w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["task", "seed", "method", "measure", "value", "seconds"])
-                writer.writerows(rows)
-    print(f"written: {arguments.out / 'mnist.csv'}")
+            write(rows, arguments.out / "mnist.csv")

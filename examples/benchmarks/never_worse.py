@@ -22,7 +22,7 @@ import time
 
 import _cells
 import numpy as np
-from _tables import KERNEL_ROWS, add_arguments, grid, split, standardised
+from _tables import KERNEL_ROWS, add_arguments, grid, split, squared_error, standardised
 from sklearn.decomposition import NMF, PCA, FastICA, KernelPCA
 from sklearn.model_selection import train_test_split
 
@@ -53,10 +53,6 @@ def measure(X, options, table, latents, seed):
     row["pca_nats"] = pca_nats
     row["gain_nats"] = vae.score(test) - pca_nats
     return row
-
-
-def squared_error(X, model):
-    return np.square(X - model.inverse_transform(model.transform(X))).sum()
 
 
 def other_errors(X, train, test, latents, seed):

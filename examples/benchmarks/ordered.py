@@ -19,7 +19,7 @@ from pathlib import Path
 
 import _cells
 import numpy as np
-from _tables import add_arguments, load, split
+from _tables import add_arguments, load, split, squared_error
 from mnist import load as load_mnist
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
@@ -70,10 +70,6 @@ def seconds_of(function):
 
 def pca_error(train, test, j, seed):
     return squared_error(test, PCA(j, random_state=seed).fit(train))
-
-
-def squared_error(X, model):
-    return np.square(X - model.inverse_transform(model.transform(X)), dtype=np.float64).sum()
 
 
 def ratios(row):

@@ -12,11 +12,11 @@ FILE is an .npz with X_train and X_test, rows of 784 values from 0 to 255.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
+from _timing import write
 from sklearn.datasets import load_sample_images
 
 from skae import SuperResolutionAutoencoder
@@ -110,13 +110,7 @@ def main():
             print_cell(rows[-1])
     gains = [row["gain_db"] for row in rows]
     print(f"\n{len(rows)} cells: smallest gain over bicubic {min(gains):+.2f} dB")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / "super_resolution.csv"
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"written: {path}")
+    write(rows, arguments.out / "super_resolution.csv")
     if min(gains) < 0:
         raise SystemExit("a cell is worse than bicubic interpolation")
 

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _tables import BUNDLED
+from _tables import BUNDLED, squared_error, standardised
 from _timing import alternate, write
 from sklearn.decomposition import PCA, SparsePCA
 from sklearn.exceptions import ConvergenceWarning
@@ -38,15 +38,6 @@ def add(rows, part, case, measure, estimator, pca, ours):
             "ratio": ours / pca if abs(pca) > 1e-9 else "",
         }
     )
-
-
-def standard(train, test):
-    scaler = StandardScaler().fit(train)
-    return scaler.transform(train), scaler.transform(test)
-
-
-def squared_error(X, model):
-    return np.square(X - model.inverse_transform(model.transform(X))).sum()
 
 
 def fitted(cls, X, k, seed, options):
@@ -88,44 +79,47 @@ def fit_time(rows, options, repeats):
             )
 
 
+def beside_pca(rows, part, case, cls, X, X_test, k, seed, options, name=None):
+    """Nats of a test row over PCA's for a VAE, else the error over PCA's; and the epoch."""
+    pca, model = PCA(k).fit(X), fitted(cls, X, k, seed, options)
+    if cls is VAETransformer:
+        measure, least, own = "nats of a test row", pca.score(X_test), model.score(X_test)
+    else:
+        measure = "squared error of test rows"
+        least, own = squared_error(X_test, pca), squared_error(X_test, model)
+    add(rows, part, case, measure, name or cls.__name__, least, own)
+    rows[-1]["epoch"] = model.best_epoch_
+    return own - least if cls is VAETransformer else own / least, model.best_epoch_
+
+
+def print_found(what, cls, found):
+    values, epochs = zip(*found, strict=True)
+    print(
+        f"{what}, {len(values)} fits of {cls.__name__}: PCA itself in "
+        f"{np.mean(np.array(epochs) == 0):.0%}, "
+        f"{'nats' if cls is VAETransformer else 'error'} over PCA's {min(values):.4f} to "
+        f"{max(values):.4f}, median {statistics.median(values):.4f}",
+        flush=True,
+    )
+
+
 def tiny_tables(rows, options, sizes, seeds):
     """Two codes of a few rows of each table; all other rows test."""
+    textbook = {**options, "init": "random", "validation_fraction": None}
     for size in sizes:
-        found = {cls: [] for cls in ESTIMATORS}
-        epochs = {cls: [] for cls in ESTIMATORS}
-        random = []
+        found, random = {cls: [] for cls in ESTIMATORS}, []
         for name, read in BUNDLED.items():
             table = read().data
             for seed in seeds:
                 order = np.random.default_rng(seed).permutation(len(table))
-                X, X_test = standard(table[order[:size]], table[order[size:]])
-                pca = PCA(2).fit(X)
-                least, score = squared_error(X_test, pca), pca.score(X_test)
+                parts = standardised(table[order[:size]], table[order[size:]])
+                of = rows, "tiny tables", f"{size} rows of {name}, seed {seed}"
                 for cls in ESTIMATORS:
-                    model = fitted(cls, X, 2, seed, options)
-                    of_vae = cls is VAETransformer
-                    own = model.score(X_test) if of_vae else squared_error(X_test, model)
-                    measure = "nats of a test row" if of_vae else "squared error of test rows"
-                    reference = score if of_vae else least
-                    case = f"{size} rows of {name}, seed {seed}"
-                    add(rows, "tiny tables", case, measure, cls.__name__, reference, own)
-                    rows[-1]["epoch"] = model.best_epoch_
-                    found[cls].append(own - score if of_vae else own / least)
-                    epochs[cls].append(model.best_epoch_)
-                everyone = {"init": "random", "validation_fraction": None}
-                model = fitted(AutoencoderTransformer, X, 2, seed, {**options, **everyone})
-                own = squared_error(X_test, model)
-                measure = "squared error of test rows"
-                add(rows, "tiny tables", case, measure, "textbook autoencoder", least, own)
-                random.append(own / least)
-        for cls, values in found.items():
-            what = "nats over PCA's" if cls is VAETransformer else "error over PCA's"
-            pca_itself = np.mean(np.array(epochs[cls]) == 0)
-            print(
-                f"{size} rows, {len(values)} fits of {cls.__name__}: PCA itself in "
-                f"{pca_itself:.0%}, {what} {min(values):.3f} to {max(values):.3f}, "
-                f"median {statistics.median(values):.3f}"
-            )
+                    found[cls].append(beside_pca(*of, cls, *parts, 2, seed, options))
+                own = AutoencoderTransformer, *parts, 2, seed, textbook
+                random.append(beside_pca(*of, *own, name="textbook autoencoder")[0])
+        for cls in ESTIMATORS:
+            print_found(f"{size} rows", cls, found[cls])
         print(
             f"{size} rows, textbook autoencoder: error over PCA's {min(random):.2f} to "
             f"{max(random):.2f}, worse than PCA in {np.mean(np.array(random) > 1):.0%}",
@@ -136,7 +130,6 @@ def tiny_tables(rows, options, sizes, seeds):
 def linear_data(rows, options, seeds, n):
     """A linear factor model with normal noise: 20 features, 3 codes, which PCA knows."""
     found = {cls: [] for cls in ESTIMATORS}
-    epochs = {cls: [] for cls in ESTIMATORS}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         weights = rng.standard_normal((3, 20))
@@ -145,29 +138,12 @@ def linear_data(rows, options, seeds, n):
             noise = 0.5 * rng.standard_normal((n_rows, 20))
             return rng.standard_normal((n_rows, 3)) @ weights + noise
 
-        X, X_test = draw(n), draw(10_000)
-        pca = PCA(3).fit(X)
-        least, score = squared_error(X_test, pca), pca.score(X_test)
+        parts = draw(n), draw(10_000)
+        of = rows, "linear data", f"{n} x 20, seed {seed}"
         for cls in ESTIMATORS:
-            model = fitted(cls, X, 3, seed, options)
-            of_vae = cls is VAETransformer
-            own = model.score(X_test) if of_vae else squared_error(X_test, model)
-            measure = "nats of a test row" if of_vae else "squared error of test rows"
-            reference = score if of_vae else least
-            add(
-                rows, "linear data", f"{n} x 20, seed {seed}", measure, cls.__name__, reference, own
-            )
-            rows[-1]["epoch"] = model.best_epoch_
-            found[cls].append(own - score if of_vae else own / least)
-            epochs[cls].append(model.best_epoch_)
-    for cls, values in found.items():
-        what = "nats over PCA's" if cls is VAETransformer else "error over PCA's"
-        print(
-            f"linear data, {n} rows, {len(values)} fits of {cls.__name__}: PCA itself in "
-            f"{np.mean(np.array(epochs[cls]) == 0):.0%}, {what} {min(values):.4f} to "
-            f"{max(values):.4f}",
-            flush=True,
-        )
+            found[cls].append(beside_pca(*of, cls, *parts, 3, seed, options))
+    for cls in ESTIMATORS:
+        print_found(f"linear data, {n} rows", cls, found[cls])
 
 
 def interpretability(rows, options, names):
