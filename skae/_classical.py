@@ -241,6 +241,20 @@ def probabilistic_pca(table, latent_dim):
     )
 
 
+def log_evidence(start, x):
+    """Log-density of standardised rows, in nats, under probabilistic PCA, (n,).
+
+    The posterior of their codes is exact, so at its mean ``p(x | z) p(z) / p(z | x)`` says it.
+    Behind rows (n, d) there may be conditions, which `start` takes in.
+    """
+    d = len(start.mean)
+    z = x @ start.encoder + start.encoder_bias
+    left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
+    squares = np.square(left).sum(axis=1) / start.noise_variance + np.square(z).sum(axis=1)
+    volume = d * np.log(2.0 * np.pi * start.noise_variance) - start.log_variance.sum()
+    return -0.5 * (squares + volume)
+
+
 class Bernoullis:
     """Rows in [0, 1] as probabilities, and what logit space is for them.
 

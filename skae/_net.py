@@ -56,6 +56,8 @@ class AutoencoderNet(NeuralNet):
         Factor and offset that turn the module's losses into those to report.
     resolution : float
         The least improvement of a row's loss that is not rounding.
+    start_share : float
+        Of the start's density in that of a row, where a loss is minus a log-density.
     optimizer : str or torch.optim.Optimizer subclass
     weight_decay : float
         Handed to optimisers that know it; the parameters of a head are spared.
@@ -87,6 +89,7 @@ class AutoencoderNet(NeuralNet):
         streams=None,
         units=(1.0, 0.0),
         resolution=0.0,
+        start_share=0.0,
         optimizer="adamw",
         weight_decay=0.0,
         early_stopping=True,
@@ -101,6 +104,7 @@ class AutoencoderNet(NeuralNet):
         self.streams = streams
         self.units = units
         self.resolution = resolution
+        self.start_share = start_share
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.beta = beta
@@ -212,8 +216,9 @@ class AutoencoderNet(NeuralNet):
         for name, weights in choices.items():
             _copy(weights, self._weights())
             losses[name] = self._held_out_losses(self.get_iterator(held_out))
-        # What was kept has been accepted: it only falls to what is clearly better.
         start, choice = losses["start"], "kept"
+        losses = {name: self._beside_start(of, start) for name, of in losses.items()}
+        # What was kept has been accepted: it only falls to what is clearly better.
         if self.is_clear(losses["kept"] - start):
             choice = "start"
         latest = losses.get("latest")
@@ -451,6 +456,7 @@ class AutoencoderNet(NeuralNet):
 
     def _validate(self, iterator):
         losses = self._held_out_losses(iterator)
+        losses = self._beside_start(losses, self.start_losses_)
         self._record_batch("valid", losses.mean(), len(losses), new=False)
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
         if not math.isfinite(losses.mean()):
@@ -471,6 +477,17 @@ class AutoencoderNet(NeuralNet):
         # Rows that noise makes uncertain come several times over: see get_iterator.
         losses = batches.cpu().double().numpy()
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
+
+    def _beside_start(self, losses, start):
+        """Losses where the density of a row has a share of the start's in it.
+
+        No row can then lose more than minus the logarithm of that share, and one row that the
+        start alone has room for does not outvote the others.
+        """
+        if not self.start_share:
+            return losses
+        share = self.start_share
+        return -np.logaddexp(math.log1p(-share) - losses, math.log(share) - start)
 
     def _judge(self, losses):
         """Keep this epoch if the held-out rows like it best, and the start less.

@@ -163,7 +163,13 @@ class VAETransformer(BaseAutoencoder):
         draws = _normal_points(self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
-        return self._apply_in_float64("log_evidence", rows, draws, prior_draws)
+        bound = self._apply_in_float64("log_evidence", rows, draws, prior_draws)
+        share = _start_share(self._spec)
+        if module.posterior_is_exact or not share:
+            return bound
+        x = self._standardise(rows.astype(np.float64))
+        of_start = _classical.log_evidence(self._spec["start"], x)
+        return np.logaddexp(math.log1p(-share) + bound, math.log(share) + of_start)
 
     def _apply_in_float64(self, method, rows, *rest):
         """A method of the module on rows: a density with little noise magnifies rounding."""
@@ -247,7 +253,13 @@ class VAETransformer(BaseAutoencoder):
 
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
-        return {**options, "beta": self.beta, "beta_warmup": self.beta_warmup}
+        share = _start_share(spec)
+        return {
+            **options,
+            "beta": self.beta,
+            "beta_warmup": self.beta_warmup,
+            "start_share": share,
+        }
 
     def _after_training(self, inputs, rows, rank):
         if self._spec["likelihood"] == "gaussian":
@@ -274,6 +286,15 @@ def _log_volume(spec):
     """Log of the volume of X that a unit of volume of standardised rows takes."""
     start = spec["start"]
     return len(start.mean) * math.log(start.scale) if spec["likelihood"] == "gaussian" else 0.0
+
+
+def _start_share(spec):
+    """The chance that a row is not like those seen, and comes from probabilistic PCA.
+
+    After n rows it is one in n + 1. Probabilities have no noise that could be learned to be
+    too small.
+    """
+    return 1.0 / (spec["n_samples"] + 1) if spec["likelihood"] == "gaussian" else 0.0
 
 
 @functools.lru_cache(maxsize=8)
