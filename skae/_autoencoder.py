@@ -181,7 +181,7 @@ class AutoencoderTransformer(BaseAutoencoder):
                 f"{n_codes}."
             )
 
-    def _look_at_held_out(self, held_out, first):
+    def _look_at_held_out(self, job, held_out, first):
         if not self._spec["ordered"]:
             self.__dict__.pop("explained_variance_ratio_", None)
             return

@@ -281,7 +281,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """What has to be the same for held-out rows of two chunks to be kept together."""
         return ()
 
-    def _look_at_held_out(self, held_out, first):
+    def _look_at_held_out(self, job, held_out, first):
         """Set what rows that were held out say of the fitted net, or others where none were.
 
         `held_out()` answers these rows as the encoder sees them; `first` is whether this is
@@ -386,7 +386,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         job = self._prepare(X, extra, previous, Streams(self.random_state))
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         if previous is not None:
-            net.module_.load_state_dict(previous.module_.state_dict())
+            net.begin_from(previous.module_)
         net.module_.corruption = job.corruption
         interrupt = None
         try:
@@ -408,7 +408,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
-        self._look_at_held_out(lambda: _held_out(job, None), previous is None)
+        self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt
 
@@ -445,7 +445,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             curve[: len(self.validation_curve_)] = self.validation_curve_
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
-        self._look_at_held_out(lambda: _held_out(job, chunks.x), False)
+        self._look_at_held_out(job, lambda: _held_out(job, chunks.x), False)
         # Rows of earlier chunks too, as far as they are still known.
         inputs, table = job.inputs.sample, job.table.sample
         same = inputs is table

@@ -40,7 +40,8 @@ class Start:
     encoder_bias: np.ndarray  # (k,)
     decoder: np.ndarray  # (k, d)
     decoder_bias: np.ndarray  # (d,)
-    noise_variance: float  # variance that the codes leave, per feature, of x
+    # Variance that the codes leave, per feature, of x; (d,) in factor analysis.
+    noise_variance: float | np.ndarray
     code_scale: np.ndarray  # (k,), what turns a code into the user's units
     log_variance: np.ndarray  # (k,), of a code's posterior given this noise
     explained: np.ndarray  # (k,), variance of what `decoder` decodes that each code explains
@@ -239,20 +240,6 @@ def probabilistic_pca(table, latent_dim):
         code_scale=np.ones(k),
         log_variance=np.log(noise / values),
     )
-
-
-def log_evidence(start, x):
-    """Log-density of standardised rows, in nats, under probabilistic PCA, (n,).
-
-    The posterior of their codes is exact, so at its mean ``p(x | z) p(z) / p(z | x)`` says it.
-    Behind rows (n, d) there may be conditions, which `start` takes in.
-    """
-    d = len(start.mean)
-    z = x @ start.encoder + start.encoder_bias
-    left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
-    squares = np.square(left).sum(axis=1) / start.noise_variance + np.square(z).sum(axis=1)
-    volume = d * np.log(2.0 * np.pi * start.noise_variance) - start.log_variance.sum()
-    return -0.5 * (squares + volume)
 
 
 class Bernoullis:

@@ -126,6 +126,7 @@ class AutoencoderNet(NeuralNet):
         self.working_: Any = None  # weights that further chunks go on from
         self.loaded_memory_: Any = None  # of an optimiser, until there is one
         self.n_steps_on_chunks_ = 0
+        self.is_warm_ = False
         self.module_.beta = self.beta
         self.module_.autocast = self.precision == "bf16"
         return self
@@ -189,7 +190,7 @@ class AutoencoderNet(NeuralNet):
         -------
         choice : {"start", "kept", "latest"}
         """
-        start = list(self.module().float().to(self.device).state_dict().values())
+        start = self._start_weights()
         kept = [value.clone() for value in self._weights()]
         self._prepare(split)
         self.n_steps_, self.n_steps_taken_ = None, self.n_steps_on_chunks_
@@ -217,7 +218,8 @@ class AutoencoderNet(NeuralNet):
             _copy(weights, self._weights())
             losses[name] = self._held_out_losses(self.get_iterator(held_out))
         start, choice = losses["start"], "kept"
-        losses = {name: self._beside_start(of, start) for name, of in losses.items()}
+        self.of_start_ = start
+        losses = {name: self._beside_start(of) for name, of in losses.items()}
         # What was kept has been accepted: it only falls to what is clearly better.
         if self.is_clear(losses["kept"] - start):
             choice = "start"
@@ -225,6 +227,11 @@ class AutoencoderNet(NeuralNet):
         if latest is not None and self.beats(latest, start):
             choice = "latest" if latest.mean() < losses[choice].mean() else choice
         return choice
+
+    def begin_from(self, module):
+        """Let epoch 0 be what another module has learned."""
+        self.module_.load_state_dict(module.state_dict())
+        self.is_warm_ = True
 
     def go_on_from(self, other):
         """Take over what another net has learned, and where it was on its way."""
@@ -273,7 +280,7 @@ class AutoencoderNet(NeuralNet):
         self._set_training(False)
         if self.progress_ is not None:
             self.progress_.close()
-        of_training = ("best_", "spare_", "start_losses_", "progress_", "graphed_")
+        of_training = ("best_", "spare_", "start_losses_", "of_start_", "progress_", "graphed_")
         for name in (*of_training, "shuffle_", "noise_"):
             setattr(self, name, None)
 
@@ -372,12 +379,33 @@ class AutoencoderNet(NeuralNet):
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
-        self.start_losses_ = None
+        self.start_losses_ = self.of_start_ = None
         self.best_ = [value.clone() for value in self._weights()]
         self.spare_ = [value.clone() for value in self.best_]
         if split.valid is not None:
-            self.start_losses_ = self._held_out_losses(self.get_iterator(split.valid))
-            self.validation_curve_.append(self._in_units(self.start_losses_.mean()))
+            losses = self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
+            if self.is_warm_ and self.start_share:
+                _copy(self._start_weights(), self._weights())
+                self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
+                _copy(self.best_, self._weights())
+                losses = self._beside_start(losses)
+            self.start_losses_ = losses
+            self.validation_curve_.append(self._in_units(losses.mean()))
+
+    def _start_weights(self):
+        """Those of the classical start, as `_weights`."""
+        return list(self.module().float().to(self.device).state_dict().values())
+
+    def _beside_start(self, losses):
+        """Losses where the density of a row has a share of the start's in it.
+
+        No row can then lose more than minus the logarithm of that share, and one row that the
+        start alone has room for does not outvote the others.
+        """
+        if not self.start_share:
+            return losses
+        share = self.start_share
+        return -np.logaddexp(math.log1p(-share) - losses, math.log(share) - self.of_start_)
 
     def _schedule(self):
         """Set the learning rate of the next step."""
@@ -456,7 +484,7 @@ class AutoencoderNet(NeuralNet):
 
     def _validate(self, iterator):
         losses = self._held_out_losses(iterator)
-        losses = self._beside_start(losses, self.start_losses_)
+        losses = self._beside_start(losses)
         self._record_batch("valid", losses.mean(), len(losses), new=False)
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
         if not math.isfinite(losses.mean()):
@@ -477,17 +505,6 @@ class AutoencoderNet(NeuralNet):
         # Rows that noise makes uncertain come several times over: see get_iterator.
         losses = batches.cpu().double().numpy()
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
-
-    def _beside_start(self, losses, start):
-        """Losses where the density of a row has a share of the start's in it.
-
-        No row can then lose more than minus the logarithm of that share, and one row that the
-        start alone has room for does not outvote the others.
-        """
-        if not self.start_share:
-            return losses
-        share = self.start_share
-        return -np.logaddexp(math.log1p(-share) - losses, math.log(share) - start)
 
     def _judge(self, losses):
         """Keep this epoch if the held-out rows like it best, and the start less.

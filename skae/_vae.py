@@ -3,7 +3,7 @@
 import functools
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from . import _classical
+from . import _classical, _densities
 from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
 from ._priors import great_circle
@@ -20,6 +20,8 @@ from ._priors import great_circle
 _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
+_LEAST_NOISE = 1e-6  # of a feature, in units of the start's
+_SHARES_BY = 1000  # held-out rows that shares of densities are learned on, at most
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
@@ -159,17 +161,29 @@ class VAETransformer(BaseAutoencoder):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
         _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
+        bound = self._bound_of_decoder(rows, of_prior=of_prior)
+        classical = self._classical_densities()
+        if not classical:
+            return bound
+        x = self._standardise(rows.astype(np.float64))
+        log_densities = [_densities.log_evidence(start, x) for _, start in classical]
+        shares = [self.density_shares_["decoder"], *(share for share, _ in classical)]
+        return _densities.mixed([bound, *log_densities], shares)
+
+    def _classical_densities(self):
+        """Pairs of a share and a `Start`: what the decoder's density is mixed with."""
+        shares = vars(self).get("density_shares_", {})
+        starts = {"probabilistic_pca": self._spec["start"]}
+        if "factor_analysis" in shares:
+            starts["factor_analysis"] = _classical.Start(**self._factors)
+        return [(shares[name], start) for name, start in starts.items() if name in shares]
+
+    def _bound_of_decoder(self, rows, *, of_prior):
         module = self.net_.module_
         draws = _normal_points(self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
-        bound = self._apply_in_float64("log_evidence", rows, draws, prior_draws)
-        share = _start_share(self._spec)
-        if module.posterior_is_exact or not share:
-            return bound
-        x = self._standardise(rows.astype(np.float64))
-        of_start = _classical.log_evidence(self._spec["start"], x)
-        return np.logaddexp(math.log1p(-share) + bound, math.log(share) + of_start)
+        return self._apply_in_float64("log_evidence", rows, draws, prior_draws)
 
     def _apply_in_float64(self, method, rows, *rest):
         """A method of the module on rows: a density with little noise magnifies rounding."""
@@ -209,6 +223,11 @@ class VAETransformer(BaseAutoencoder):
         elif add_noise:
             noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
             X = X + noise.astype(X.dtype)
+            number = rng.random(len(X))
+            for share, start in self._classical_densities():
+                here = (0.0 <= number) & (number < share)
+                X[here] = _drawn(start, codes[here], rng)
+                number = number - share
         return self._shaped(X)
 
     def _draw_steps(self, codes, rng):
@@ -244,8 +263,7 @@ class VAETransformer(BaseAutoencoder):
         # Steps of one row hang together beyond what its code says.
         reads_past = spec["likelihood"] == "categorical"
         encoder, decoder = self._make_networks(spec, 2 * start.latent_dim, reads_past)
-        # n rows cannot show that a feature's noise is less than one part in n of the start's.
-        head = make_head(spec, floor=1.0 / spec["n_samples"])
+        head = make_head(spec, floor=_LEAST_NOISE)
         return module(start, encoder, decoder, head)
 
     def _loss_units(self, spec):
@@ -260,6 +278,29 @@ class VAETransformer(BaseAutoencoder):
             "beta_warmup": self.beta_warmup,
             "start_share": share,
         }
+
+    def _look_at_held_out(self, job, held_out, first):
+        """Learn how large a share classical densities have in that of a row."""
+        for name in ("density_shares_", "_factors"):
+            self.__dict__.pop(name, None)
+        if self._spec["likelihood"] != "gaussian":
+            return
+        shares, start = {"decoder": 1.0}, self._spec["start"]
+        if self.n_iter_ > 0:
+            share = _start_share(self._spec)
+            shares = {"decoder": 1.0 - share, "probabilistic_pca": share}
+        is_judged = self.n_iter_ > 0 and self._chunks is None and job.split.valid is not None
+        if is_judged and job.inputs is job.table and _densities.has_factors(job.table, start):
+            rows = some_rows(held_out(), _SHARES_BY)
+            bound = functools.partial(self._bound_of_decoder, of_prior=False)
+            of_decoder = self._by_blocks(bound, rows, copies=self._n_draws())
+            x = job.table.standard(rows)
+            others = _densities.without(job.table, x, self.latent_dim_, _LEAST_NOISE)
+            learned = _densities.likeliest_shares(np.array([of_decoder, *others]))
+            names = ("decoder", "probabilistic_pca", "factor_analysis")
+            shares = dict(zip(names, learned.tolist(), strict=True))
+            self._factors = asdict(_densities.factor_analysis(job.table, start, _LEAST_NOISE))
+        self.density_shares_ = shares
 
     def _after_training(self, inputs, rows, rank):
         if self._spec["likelihood"] == "gaussian":
@@ -286,6 +327,13 @@ def _log_volume(spec):
     """Log of the volume of X that a unit of volume of standardised rows takes."""
     start = spec["start"]
     return len(start.mean) * math.log(start.scale) if spec["likelihood"] == "gaussian" else 0.0
+
+
+def _drawn(start, codes, rng):
+    """Rows that a classical density draws, given their codes."""
+    x = codes @ start.decoder + start.decoder_bias
+    x += np.sqrt(start.noise_variance) * rng.standard_normal(x.shape)
+    return x * start.scale + start.mean
 
 
 def _start_share(spec):

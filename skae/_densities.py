@@ -1,0 +1,150 @@
+"""What else a row's density is made of, beside the decoder: classical densities.
+
+Those of probabilistic PCA and of factor analysis, of standardised rows, in closed form; and
+how large a share each of several densities has in their mixture.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+
+from ._classical import _eigh, _noise
+
+_WIDTH = 128  # features up to which there is factor analysis
+_EVALUATIONS = 100  # eigendecompositions in which it is looked for, at most
+_ROUNDS = 200  # of expectation and maximisation
+
+
+def log_evidence(start, x):
+    """Log-density of standardised rows, in nats, under a start with normal noise, (n,).
+
+    The posterior of their codes is exact, so at its mean ``p(x | z) p(z) / p(z | x)`` says it.
+    Behind rows (n, d) there may be conditions, which `start` takes in.
+    """
+    d = len(start.mean)
+    noise = np.broadcast_to(start.noise_variance, d)
+    z = x @ start.encoder + start.encoder_bias
+    left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
+    squares = np.square(left) @ (1.0 / noise) + np.square(z).sum(axis=1)
+    return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() - start.log_variance.sum())
+
+
+def factor_analysis(table, start, least):
+    """Factor analysis (Rubin & Thayer 1982): a start with a noise variance per feature.
+
+    With features in units of their noise it is probabilistic PCA, so the posterior of a code
+    has a diagonal covariance here too.
+
+    Parameters
+    ----------
+    table : Table
+        One that `has_factors`.
+    start : Start
+        Probabilistic PCA.
+    least : float
+        The noise variance that no feature comes below, in units of that of `start`.
+    """
+    n = len(table.X)
+    covariance, k = table.covariance() * ((n - 1) / n), start.latent_dim
+    noise = factor_noise(covariance, k, start.noise_variance, least)
+    axes, values = _scaled_axes(covariance, k, noise)
+    decoder = (axes * np.sqrt(noise)[:, None] * np.sqrt(values - 1.0)).T
+    return replace(
+        start,
+        encoder=decoder.T / noise[:, None] / values,
+        decoder=decoder,
+        noise_variance=noise,
+        log_variance=-np.log(values),
+    )
+
+
+def has_factors(table, start):
+    """Whether there is factor analysis of a table."""
+    narrow = table.products is not None and len(table.mean) <= _WIDTH
+    return narrow and len(start.mean) > start.latent_dim and start.explained.any()
+
+
+def without(table, rows, k, least):
+    """Log-densities of some of the standardised rows of a table, fitted to all others.
+
+    Under probabilistic PCA and, where there is one, factor analysis, (2, m).
+    """
+    n_left = len(table.X) - len(rows)
+    mean = -rows.sum(axis=0) / n_left
+    products = (len(table.X) - 1) * table.covariance() - rows.T @ rows
+    covariance = products / n_left - np.outer(mean, mean)
+    equal = max(_noise(np.maximum(_eigh(covariance)[0], 0.0), k), least)
+    noise = factor_noise(covariance, k, equal, least)
+    return [
+        log_density(rows - mean, covariance, k, of)
+        for of in (np.full(len(mean), equal), noise)
+    ]
+
+
+def factor_noise(covariance, k, equal, least):
+    """The likeliest noise variance of every feature, (d,).
+
+    At least so much, in units of `equal`, that of probabilistic PCA, from where it is looked
+    for: by L-BFGS over logarithms, with the likeliest loadings at each (Joreskog 1967).
+    """
+    variance = covariance.diagonal()
+    least = least * equal
+    most = np.maximum(variance, least)
+
+    def loss(log_noise):
+        noise = np.exp(log_noise)
+        axes, values = _scaled_axes(covariance, k, noise)
+        explained = np.square(axes) @ (values - 1.0)  # in units of the noise
+        ratio = variance / noise
+        value = log_noise.sum() + np.log(values).sum() + ratio.sum() - (values - 1.0).sum()
+        return 0.5 * value, 0.5 * (explained + 1.0 - ratio)
+
+    found = minimize(
+        loss,
+        np.log(np.minimum(equal, most)),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.column_stack([np.full(len(most), np.log(least)), np.log(most)]),
+        options={"maxfun": _EVALUATIONS, "ftol": 1e-8},
+    )
+    return np.exp(found.x)
+
+
+def log_density(rows, covariance, k, noise):
+    """Log-density of centred rows in nats, given the noise variance of every feature, (n,).
+
+    Of the factor model whose loadings are the likeliest for rows of this covariance.
+    """
+    axes, values = _scaled_axes(covariance, k, noise)
+    rows = rows / np.sqrt(noise)
+    squares = np.square(rows).sum(axis=1) - np.square(rows @ axes) @ (1.0 - 1.0 / values)
+    return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() + np.log(values).sum())
+
+
+def likeliest_shares(log_densities):
+    """Shares of densities in the mixture that makes rows likeliest, (m,), from (m, n).
+
+    By expectation and maximisation, with one more row that is evenly all of theirs, so that
+    no share is zero.
+    """
+    n_densities, n = log_densities.shape
+    log_shares = np.full(n_densities, -math.log(n_densities))
+    for _ in range(_ROUNDS):
+        of_rows = softmax(log_densities + log_shares[:, None], axis=0).sum(axis=1)
+        log_shares = np.log((of_rows + 1.0 / n_densities) / (n + 1.0))
+    return np.exp(log_shares)
+
+
+def mixed(log_densities, shares):
+    """Log-density of rows under a mixture, (n,), from (m, n) and (m,)."""
+    return logsumexp(log_densities, axis=0, b=np.reshape(shares, (-1, 1)))
+
+
+def _scaled_axes(covariance, k, noise):
+    """Of features in units of their noise: k axes, and variances along them, 1 at least."""
+    scale = np.sqrt(noise)
+    values, axes = _eigh(covariance / np.outer(scale, scale))
+    return axes[:, :k], np.maximum(values[:k], 1.0)
