@@ -313,6 +313,15 @@ def test_traversal_of_a_table(iris):
     assert -low == high == pytest.approx(np.abs(display.decoded - display.center).max())
 
 
+def test_features_that_fall_change_as_much_as_those_that_rise():
+    changes = np.array([[[0.0, 0.0, 0.0], [1.0, 0.0, -5.0]]])
+    display = LatentTraversalDisplay(changes, np.array([[0.0, 1.0]]), np.zeros(3))
+    ax = display.plot(max_features=2).axes_[0, 0]
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels == ["feature 2", "feature 0"]
+    np.testing.assert_array_equal(ax.images[0].get_array(), [[0, -5], [0, 1]])
+
+
 def test_ticks_are_values_of_the_latent_that_is_varied(iris):
     pca = PCA(3, random_state=0).fit(iris)
     display = LatentTraversalDisplay.from_estimator(pca, iris, latents=[2, 0], n_steps=20)
