@@ -133,6 +133,7 @@ def test_streamed_moments_are_exact(table, monkeypatch):
     np.testing.assert_allclose(moments.variance, table.var(axis=0, ddof=1))
     covariance = moments.covariance() * moments.scale**2
     np.testing.assert_allclose(covariance, np.cov(table.T), atol=1e-12)
+    np.testing.assert_array_equal([moments.low, moments.high], [table.min(0), table.max(0)])
 
 
 def test_codes_of_the_linear_path_have_unit_variance(iris):
@@ -171,6 +172,17 @@ def test_bernoulli_start_of_noise_is_independent_bernoullis():
     X = (np.random.default_rng(0).random((500, 5)) < 0.3).astype(float)
     vae = VAETransformer(1, likelihood="bernoulli", max_epochs=0, random_state=0).fit(X)
     assert -vae.score(X) <= independent_bernoullis(X) + 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
+@pytest.mark.parametrize("k", [1, 5])
+def test_start_of_rare_rows_is_better_than_independent_bernoullis(k):
+    """Where going all the way of the second order would be worse than going none of it."""
+    X = np.zeros((500, 6))
+    X[::50] = 1.0
+    options = {"validation_fraction": None, "max_epochs": 1, "lr": 1e-12, "random_state": 0}
+    vae = VAETransformer(k, likelihood="bernoulli", **options).fit(X)
+    assert vae.loss_curve_[0] < independent_bernoullis(X)
 
 
 def test_logit_pca_is_close_to_the_best_logits_of_rank_one():

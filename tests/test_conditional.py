@@ -47,6 +47,8 @@ def test_frequencies_weigh_the_mixture():
     model = ConditionalVAE(2, max_epochs=0).fit(rows, y)
     each = [model.score_samples(rows, c) + np.log(n / 120) for c, n in enumerate([50, 50, 20])]
     np.testing.assert_allclose(model.score_samples(rows), logsumexp(each, axis=0), rtol=1e-9)
+    # Without a condition a code is decoded to the mean of all rows, where there is no code.
+    np.testing.assert_allclose(model.inverse_transform(np.zeros((1, 2)))[0], rows.mean(axis=0))
     drawn = model.sample(6000, random_state=0)
     assert np.mean(drawn[:, 2] < 2.5) == pytest.approx(50 / 120, abs=0.02)  # setosa's petals
 
@@ -58,6 +60,15 @@ def test_start_with_numbers_is_ppca_around_a_regression():
     likelihood = PCA(1).fit(rows).score_samples(rows)
     np.testing.assert_allclose(model.score_samples(X, y), likelihood, rtol=1e-9)
     assert not hasattr(model, "classes_")
+
+
+def test_numbers_that_are_not_given_are_those_of_training_rows():
+    """The mixture over 32 of them: of 96 every third, from the second on."""
+    rows, y = X[:96], np.random.default_rng(0).standard_normal(96)
+    model = ConditionalVAE(1, max_epochs=0).fit(rows, y)
+    each = [model.score_samples(rows, value) for value in np.sort(y)[1::3]]
+    expected = logsumexp(each, axis=0) - np.log(32)
+    np.testing.assert_allclose(model.score_samples(rows), expected, rtol=1e-9)
 
 
 def test_start_with_frequencies(digits):
@@ -75,10 +86,12 @@ def test_start_with_frequencies(digits):
     np.testing.assert_allclose(decoded, p, atol=1e-12)
 
 
-def test_rows_say_their_class_as_in_linear_discriminant_analysis():
-    """With as many codes as a covariance has, and equal shares, responsibilities are LDA's."""
-    model = ConditionalVAE(3, max_epochs=0).fit(X, Y)
-    lda = LinearDiscriminantAnalysis(store_covariance=True).fit(X, Y)
+@pytest.mark.parametrize("n_rows", [150, 120])
+def test_rows_say_their_class_as_in_linear_discriminant_analysis(n_rows):
+    """With as many codes as a covariance has responsibilities are LDA's, frequencies included."""
+    rows, y = X[:n_rows], Y[:n_rows]
+    model = ConditionalVAE(3, max_epochs=0).fit(rows, y)
+    lda = LinearDiscriminantAnalysis(store_covariance=True).fit(rows, y)
     shares = model._encode(X)[:, 3:]
     np.testing.assert_allclose(shares, lda.predict_proba(X), atol=0.02)  # n and n - 3
     codes = model.transform(X)
@@ -162,6 +175,9 @@ def test_frequencies_of_chunks_add_up_and_those_of_a_further_fit_do_not():
         weighed = [model.score_samples(rows, c) for c in range(3)]
         return np.linalg.lstsq(np.exp(weighed).T, np.exp(model.score_samples(rows)))[0]
 
+    model = ConditionalVAE(2, lr=1e-12, random_state=0)
+    model.partial_fit(rows[:100], y[:100], classes=[0, 1, 2])  # one is still to come
+    np.testing.assert_allclose(shares(model), np.array([50, 50, 0.5]) / 100.5, rtol=1e-6)
     model = ConditionalVAE(2, lr=1e-12, random_state=0)
     model.partial_fit(rows[::2], y[::2], classes=[0, 1, 2]).partial_fit(rows[1::2], y[1::2])
     np.testing.assert_allclose(shares(model), np.array([50, 50, 20]) / 120, rtol=1e-6)

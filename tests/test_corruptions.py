@@ -61,7 +61,7 @@ def test_gaussian_level_is_in_units_of_the_scale(iris):
     assert (corrupted - clean).std() == pytest.approx(0.7, rel=0.01)
 
 
-@pytest.mark.parametrize("make", BUILT_IN.values())
+@pytest.mark.parametrize("make", [*BUILT_IN.values(), custom])
 def test_every_call_is_fresh_and_reproducible(make, iris):
     table = Table.of(iris)
     corruption = make(0.4, table)

@@ -254,6 +254,9 @@ def test_manifold_over_codes(digits):
     np.testing.assert_allclose(
         display.images[2, 0], pca.inverse_transform(code).reshape(8, 8), atol=1e-12
     )
+    for axis, values in zip((display.ax_.xaxis, display.ax_.yaxis), display.values, strict=True):
+        labels = [float(text.get_text()) for text in axis.get_ticklabels()]
+        np.testing.assert_allclose(labels, values, atol=0.05)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -308,6 +311,25 @@ def test_traversal_of_a_table(iris):
     # One scale for all latents, with no change in its middle.
     low, high = display.axes_[0, 0].images[0].get_clim()
     assert -low == high == pytest.approx(np.abs(display.decoded - display.center).max())
+
+
+def test_features_that_fall_change_as_much_as_those_that_rise():
+    changes = np.array([[[0.0, 0.0, 0.0], [1.0, 0.0, -5.0]]])
+    display = LatentTraversalDisplay(changes, np.array([[0.0, 1.0]]), np.zeros(3))
+    ax = display.plot(max_features=2).axes_[0, 0]
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels == ["feature 2", "feature 0"]
+    np.testing.assert_array_equal(ax.images[0].get_array(), [[0, -5], [0, 1]])
+
+
+def test_ticks_are_values_of_the_latent_that_is_varied(iris):
+    pca = PCA(3, random_state=0).fit(iris)
+    display = LatentTraversalDisplay.from_estimator(pca, iris, latents=[2, 0], n_steps=20)
+    steps = np.quantile(pca.transform(iris), np.linspace(0.05, 0.95, 20), axis=0).T
+    for ax, values in zip(display.axes_.flat, steps[[2, 0]], strict=True):
+        np.testing.assert_allclose(ax.get_xticks(), np.arange(0, 20, 3) + 0.5)
+        labels = [float(text.get_text()) for text in ax.get_xticklabels()]
+        np.testing.assert_allclose(labels, values[::3], atol=0.05)
 
 
 def test_traversal_of_a_piano_roll():
@@ -398,6 +420,14 @@ def test_piano_rolls():
     np.testing.assert_array_equal(
         same.axes_[1, 0].images[0].get_array(), display.axes_[1, 0].images[0].get_array()
     )
+
+
+def test_some_of_many_pitches_are_named():
+    pitches = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
+    display = ReconstructionDisplay(np.ones((2, 60)), np.ones((2, 60)), pitch_names=pitches).plot()
+    ax = display.axes_[0, 0]
+    np.testing.assert_array_equal(ax.get_yticks(), [0, 2, 4, 6, 8, 10])
+    assert [text.get_text() for text in ax.get_yticklabels()] == pitches[::2]
 
 
 def test_a_small_square_or_named_features_are_no_image():

@@ -1,5 +1,7 @@
 """The distributions against torch's own, and against sampling."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,16 @@ def test_kl_against_torch_and_sampling(generator):
     z = wide.sample(generator)
     sampled = (wide.log_prob(z) - prior.log_prob(z).sum(-1)).mean(0)
     torch.testing.assert_close(sampled, exact.sum(-1), atol=0.05, rtol=0.01)
+
+
+def test_learned_noise_begins_at_the_start_and_stays_above_its_floor():
+    start = SimpleNamespace(mean=np.zeros(3), noise_variance=4.0)
+    head = likelihoods.GaussianHead(start, floor=0.01)
+    assert torch.equal(head.log_std(), torch.full((3,), head.start_log_std))
+    with torch.no_grad():
+        head.log_ratio.copy_(torch.tensor([-50.0, -1.0, 1.0]))
+    shares = 0.01 + 0.99 * np.exp([-100.0, -2.0, 2.0])
+    np.testing.assert_allclose(head.log_std().exp().detach(), 2 * np.sqrt(shares), rtol=1e-6)
 
 
 def test_samples_have_the_distribution(generator):

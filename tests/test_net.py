@@ -17,6 +17,7 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
+from skae._batches import Rows
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -37,9 +38,8 @@ class FakeModule(torch.nn.Module):
         return torch.as_tensor(self.script[round(float(self.steps.detach()))])[: len(x)]
 
 
-def run(script, **options):
-    """Train on a script of held-out losses, one step an epoch, each adding 1 to `steps`."""
-    from skae._batches import Rows
+def scripted(script, **options):
+    """A net on a script of held-out losses, one step an epoch, each adding 1 to `steps`."""
     from skae._net import AutoencoderNet, Split
     from skae._random import Streams
 
@@ -63,6 +63,12 @@ def run(script, **options):
     )
     net.initialize()
     net.optimizer_ = torch.optim.SGD(net.module_.parameters(), lr=1.0)
+    return net, split
+
+
+def run(script, **options):
+    """Train on a script."""
+    net, split = scripted(script, **options)
     net.partial_fit(split)
     assert net.module_.steps.item() == pytest.approx(net.best_epoch_)
     return net
@@ -220,6 +226,31 @@ def test_one_held_out_row_decides_nothing():
 
 def test_rounding_is_no_improvement():
     assert run([ROWS, ROWS - 5e-6]).best_epoch_ == 0
+
+
+def test_of_chunks_the_start_the_kept_or_the_latest_weights_stay():
+    unclear = ROWS + NOISE
+    script = [ROWS, ROWS - 0.2, ROWS - 0.1, ROWS - 0.4, unclear - 1e-3, ROWS, ROWS]
+    net, split = scripted(script)
+
+    def chunk():
+        return net.train_chunk(split), round(net.module_.steps.item())
+
+    # Training goes on from the latest weights, whichever were kept.
+    assert [chunk() for _ in range(4)] == [("latest", 1), ("kept", 1), ("latest", 3), ("kept", 3)]
+    script[3] = unclear + 1e-3  # to rows of further chunks, it may be
+    assert chunk() == ("kept", 3)
+    script[3] = ROWS + 0.1
+    assert chunk() == ("start", 0)
+
+
+def test_a_noisy_loss_is_the_mean_over_draws_of_the_same_row():
+    net, _ = scripted([ROWS])
+    module, x = net.module_, 100 * torch.arange(40.0)[:, None]
+    module.stochastic = True
+    module.forward = lambda x, target, noise: x[:, 0] + torch.randn(len(x), generator=noise)
+    losses = net._held_out_losses(net.get_iterator(Rows(x, x, torch.arange(40))))
+    np.testing.assert_allclose(losses, x[:, 0], atol=5 / np.sqrt(512 / 40))
 
 
 def test_early_stopping_waits_for_the_mean():

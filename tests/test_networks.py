@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skae.networks import ACTIVATIONS, mlp
+from skae.networks import ACTIVATIONS, Sizes, mlp, mlp_networks
 
 
 def test_start_is_that_of_torch():
@@ -27,6 +27,13 @@ def test_last_layer_can_begin_at_zero(hidden):
     net = mlp(5, 2, hidden, "gelu", torch.Generator().manual_seed(0), last_zero=True)
     assert [m.out_features for m in net if isinstance(m, nn.Linear)] == [*hidden, 2]
     assert not net(torch.ones(3, 5)).any()
+
+
+def test_the_decoder_mirrors_the_encoder():
+    generator = torch.Generator().manual_seed(0)
+    networks = mlp_networks(Sizes((5,), 3, 2), (7, 4), "relu", generator, False)
+    widths = [[m.out_features for m in net if isinstance(m, nn.Linear)] for net in networks]
+    assert widths == [[7, 4, 3], [4, 7, 5]]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -65,6 +65,32 @@ def test_at_the_start_every_size_weighs_the_same():
     assert_allclose(losses, 0.5 * (d - 8) * (n - 1) / n, rtol=1e-9)
 
 
+def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size():
+    X = scale(load_breast_cancer().data)
+    model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
+    module, _ = model.net_.inference_module(np.float64)
+    torch.nn.init.ones_(module.decoder.output.bias)
+    for size in (1, 3, 8):
+        added = model.inverse_transform(np.zeros((1, size))) - model.mean_
+        assert_allclose(added, np.full((1, 30), PCA(size).fit(X).noise_variance_ ** 0.5))
+
+
+def test_held_out_rows_are_judged_by_the_error_of_every_size(tables, ordered):
+    """In units of what PCA of this size leaves per dimension."""
+    X, _ = tables
+    start = ordered._spec["start"]
+    module, _ = ordered.net_.inference_module(np.float64)
+    rows = torch.tensor((X - start.mean) / start.scale)
+    with torch.no_grad():
+        losses = module(rows, rows, None).sum(0)
+    expected = [
+        0.5 * (64 - 8) / (64 - size) * squared_error(X, ordered.truncate(size)) / noise
+        for size in range(1, 9)
+        for noise in [PCA(size).fit(X).noise_variance_]
+    ]
+    assert_allclose(losses, expected, rtol=1e-6)
+
+
 def test_rows_are_trained_at_every_size_and_a_third_at_the_last(monkeypatch):
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
@@ -134,8 +160,13 @@ def test_ratios_are_what_each_code_adds():
     model = AutoencoderTransformer(
         4, ordered=True, hidden_layer_sizes=64, max_epochs=5, validation_fraction=None
     ).fit(X)
-    sums = [model.truncate(size).score(X) for size in (1, 2, 3, 4)]
+    truncated = [model.truncate(size) for size in (1, 2, 3, 4)]
+    sums = [one.score(X) for one in truncated]
     assert_allclose(np.cumsum(model.explained_variance_ratio_), sums, rtol=1e-6)
+    # What is left, per remaining dimension.
+    left = [squared_error(X, one) / (len(X) - 1) / (64 - one.latent_dim_) for one in truncated]
+    assert_allclose([one.noise_variance_ for one in truncated], left, rtol=1e-6)
+    assert model.noise_variance_ == pytest.approx(left[-1])
 
 
 def test_held_out_rows_say_what_each_code_adds(tables, ordered):
@@ -229,6 +260,8 @@ def test_wide_tables_weigh_sizes_the_same():
     with torch.no_grad():
         losses = module(rows, rows, None).mean(0)
     assert_allclose(losses, 0.5 * (60 - 8) * 59 / 60, rtol=1e-6)
+    noise = PCA(3, svd_solver="full").fit(X).noise_variance_  # of 60 dimensions, not of 500
+    assert model.truncate(3).noise_variance_ == pytest.approx(noise)
 
 
 def test_codes_that_say_nothing():

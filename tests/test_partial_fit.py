@@ -182,6 +182,26 @@ def test_an_interrupted_chunk_changes_nothing(error, bent):
     assert pickle.dumps(model.set_params(callbacks=None)) == before
 
 
+def test_the_learning_rate_on_chunks_rises_and_then_falls_as_the_root_of_the_steps(
+    bent, monkeypatch
+):
+    monkeypatch.setattr("skae._net._RISE", 10)
+    monkeypatch.setattr("skae._net._PLATEAU", 40)
+    rates = []
+
+    class Watch(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    model = AutoencoderTransformer(2, lr=0.01, batch_size=20, callbacks=[Watch()])
+    for _ in range(5):
+        model.partial_fit(bent)
+    taken = np.arange(len(rates)) + 0.5
+    assert len(rates) > 80
+    expected = 0.01 * np.minimum(1, np.minimum(taken / 10, np.sqrt(40 / taken)))
+    np.testing.assert_allclose(rates, expected)
+
+
 def test_callbacks_see_every_chunk(bent):
     seen = []
 
@@ -226,10 +246,11 @@ def test_the_held_out_rows_are_a_fair_sample_of_all_chunks(monkeypatch):
         chunks = Chunks(seed=repeat)
         for number in range(8):
             size = 20 if number % 2 else 60
-            x = torch.full((size, 1), float(number))
+            x = number + torch.linspace(0, 0.9, size)[:, None]
             streams = chunks.streams()
-            chunks = chunks.after(Rows(x, x, torch.arange(size)), streams)
+            chunks = chunks.after(Rows(x, 2 * x, torch.arange(size)), streams)
             assert len(chunks.x) <= 100
+            np.testing.assert_array_equal(chunks.target, 2 * chunks.x)  # pairs stay pairs
         counts += np.bincount(chunks.x[:, 0].astype(int), minlength=8)
     assert chunks.n_held_out == 320
     np.testing.assert_allclose(counts / counts.sum(), np.tile([60, 20], 4) / 320, rtol=0.1)

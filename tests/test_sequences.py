@@ -194,6 +194,22 @@ def test_networks_of_any_length(n_steps, reads_past, hierarchical):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_recurrent_networks_against_the_layers_of_torch():
+    sizes = Sizes((4, 3), n_codes=2, latent_dim=2)
+    encoder, decoder = recurrent_networks(sizes, (6, 5), "tanh", generator(), False)
+    assert [layer.hidden_size for layer in encoder.layers] == [6, 5]
+    assert [layer.hidden_size for layer in decoder.layers] == [5, 6]
+    x, z = draw(7, 12).float(), draw(7, 2).float()
+    states = x.view(7, 4, 3)
+    for layer in encoder.layers:
+        states = layer(states)[0]
+    torch.testing.assert_close(encoder(x), encoder.output(states.flatten(1)))
+    states = decoder.reader(z).tanh().view(7, 4, 5)
+    for layer in decoder.layers:
+        states = layer(states)[0]
+    torch.testing.assert_close(decoder(z), decoder.output(states).flatten(1))
+
+
 def test_layers_start_as_those_of_torch():
     state = torch.get_rng_state()
     try:

@@ -8,6 +8,7 @@ import torch
 from _estimators import ESTIMATORS, LIKELIHOODS
 from sklearn.decomposition import PCA
 from torch import nn
+from torch.nn import functional as F
 
 from skae import AutoencoderTransformer, VAETransformer
 from skae.networks import Sizes, conv_networks, largest_product, mlp, own_networks, widest_layer
@@ -45,6 +46,23 @@ def test_conv_networks_of_any_size(shape, channels):
     for network in conv_networks(sizes, channels, "silu", generator(), last_zero=True):
         assert not network(x if network is not None and hasattr(network, "image") else z).any()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_conv_networks_against_the_functions_of_torch():
+    """Activations in between, conditions in the last layer, odd edges cut off at the end."""
+    sizes = Sizes((2, 7, 5), n_codes=4, latent_dim=2, n_conditions=3)
+    encoder, decoder = conv_networks(sizes, (4, 6), "tanh", generator(), last_zero=False)
+    x, z = torch.randn(9, 70 + 3, generator=generator()), torch.randn(9, 5, generator=generator())
+    h = x[:, :70].view(9, 2, 7, 5)
+    for layer in encoder.stages[::2]:
+        h = F.conv2d(h, layer.weight, layer.bias, stride=2, padding=1).tanh()
+    expected = encoder.output(torch.cat([h.flatten(1), x[:, 70:]], dim=1))
+    torch.testing.assert_close(encoder(x), expected)
+    h = decoder.first(z).view(9, 6, 2, 2)
+    for layer, (height, width) in zip(decoder.stages, ((4, 3), (7, 5)), strict=True):
+        h = F.conv_transpose2d(h.tanh(), layer.weight, layer.bias, stride=2, padding=1)
+        h = h[..., :height, :width]
+    torch.testing.assert_close(decoder(z), h.flatten(1))
 
 
 def test_conv_layers_start_as_those_of_torch():

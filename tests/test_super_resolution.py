@@ -1,5 +1,6 @@
 """Images at two resolutions: bicubic interpolation, and what is learned on top of it."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -207,6 +208,13 @@ def test_gain_of_codes_and_share_of_detail(images, trained):
         assert float(module.share) == pytest.approx(best.x, abs=1e-4)
         np.testing.assert_allclose(gain, error(0.0) - error(float(module.share)), atol=1e-4)
         module.share.fill_(before)
+        # Detail that is too weak is not exaggerated, nor what is wrong turned around.
+        for factor, share in ((best.x / 3, 1.0), (-1.0, 0.0)):
+            other = copy.deepcopy(module)
+            for value in other.upscaler.output.parameters():
+                value *= factor
+            other.fit_share(rows)
+            assert float(other.share) == share
 
 
 # Networks

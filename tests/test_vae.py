@@ -177,6 +177,14 @@ def test_constant_and_duplicated_columns_have_a_finite_density(bent):
     assert vae.score(X) > start.score(X)
 
 
+def test_noise_falls_at_most_to_that_of_the_start_divided_by_the_number_of_rows(bent):
+    vae = VAETransformer(2, max_epochs=0).fit(bent)
+    module, _ = vae.net_.inference_module(np.float64)
+    torch.nn.init.constant_(module.head.log_ratio, -50.0)
+    lowest = module.head.log_std().detach().exp().numpy() * vae._spec["start"].scale
+    np.testing.assert_allclose(lowest**2, vae.noise_variance_ / 400)
+
+
 @ignore_collapse
 def test_a_table_of_low_rank_has_a_finite_density(iris):
     X = np.column_stack([iris, iris])
