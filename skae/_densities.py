@@ -79,8 +79,7 @@ def without(table, rows, k, least):
     equal = max(_noise(np.maximum(_eigh(covariance)[0], 0.0), k), least)
     noise = factor_noise(covariance, k, equal, least)
     return [
-        log_density(rows - mean, covariance, k, of)
-        for of in (np.full(len(mean), equal), noise)
+        log_density(rows - mean, covariance, k, of) for of in (np.full(len(mean), equal), noise)
     ]
 
 

@@ -385,9 +385,11 @@ class AutoencoderNet(NeuralNet):
         if split.valid is not None:
             losses = self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
             if self.is_warm_ and self.start_share:
-                _copy(self._start_weights(), self._weights())
-                self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
-                _copy(self.best_, self._weights())
+                try:
+                    _copy(self._start_weights(), self._weights())
+                    self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
+                finally:
+                    _copy(self.best_, self._weights())
                 losses = self._beside_start(losses)
             self.start_losses_ = losses
             self.validation_curve_.append(self._in_units(losses.mean()))

@@ -225,7 +225,7 @@ class VAETransformer(BaseAutoencoder):
             X = X + noise.astype(X.dtype)
             number = rng.random(len(X))
             for share, start in self._classical_densities():
-                here = (0.0 <= number) & (number < share)
+                here = (number >= 0.0) & (number < share)
                 X[here] = _drawn(start, codes[here], rng)
                 number = number - share
         return self._shaped(X)

@@ -220,6 +220,16 @@ def test_improvement_has_to_be_clear_of_its_noise(factor, epoch):
     assert run([ROWS, ROWS + NOISE - factor * standard_error]).best_epoch_ == epoch
 
 
+def test_a_row_far_out_does_not_outvote_the_others():
+    worse = ROWS - 0.9
+    worse[7] += 1e6
+    assert run([ROWS, worse]).best_epoch_ == 0
+    net = run([ROWS, worse], start_share=1e-3)
+    assert net.best_epoch_ == 1
+    density = 0.999 * np.exp(-worse) + 1e-3 * np.exp(-ROWS)
+    assert net.validation_curve_[1] == pytest.approx(-np.log(density).mean(), rel=1e-5)
+
+
 def test_one_held_out_row_decides_nothing():
     assert run([np.array([2.0]), np.array([1.0])]).best_epoch_ == 0
 

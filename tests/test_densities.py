@@ -1,0 +1,195 @@
+"""What the density of a VAE is made of: its decoder, probabilistic PCA, factor analysis."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
+from sklearn.decomposition import PCA, FactorAnalysis
+
+from skae import ConditionalVAE, VAETransformer
+from skae import _classical as classical
+from skae import _densities as densities
+
+LEAST = 1e-6
+
+
+@pytest.fixture(scope="module")
+def factors():
+    """600 rows of 12 features with very different noises around 3 factors, in odd units."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 3)) @ rng.standard_normal((3, 12))
+    return 7.0 * (X + np.geomspace(0.5, 5.0, 12) * rng.standard_normal(X.shape)) - 30.0
+
+
+def exact_factor_analysis(k, X):
+    return FactorAnalysis(k, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(X)
+
+
+def log_volume(table):
+    """What turns a log-density of standardised rows into one of X."""
+    return -len(table.mean) * np.log(table.scale)
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_density_of_probabilistic_pca(factors, k):
+    table = classical.Table.of(factors)
+    start = classical.probabilistic_pca(table, k)
+    found = densities.log_evidence(start, table.standard(factors)) + log_volume(table)
+    np.testing.assert_allclose(found, PCA(k).fit(factors).score_samples(factors), rtol=1e-10)
+
+
+def test_density_of_factor_analysis(factors):
+    table = classical.Table.of(factors)
+    start = classical.probabilistic_pca(table, 3)
+    found = densities.factor_analysis(table, start, LEAST)
+    reference = exact_factor_analysis(3, factors)
+    noise = found.noise_variance * table.scale**2
+    np.testing.assert_allclose(noise, reference.noise_variance_, rtol=0.02)
+    log_density = densities.log_evidence(found, table.standard(factors)) + log_volume(table)
+    np.testing.assert_allclose(log_density, reference.score_samples(factors), atol=0.02)
+    assert log_density.mean() == pytest.approx(reference.score(factors), abs=1e-5)
+    # It is the density of a normal distribution with this covariance.
+    covariance = found.decoder.T @ found.decoder + np.diag(found.noise_variance)
+    exact = multivariate_normal(np.zeros(12), covariance).logpdf(table.standard(factors))
+    np.testing.assert_allclose(log_density - log_volume(table), exact, rtol=1e-10)
+
+
+def test_least_noise_of_factor_analysis(factors):
+    X = np.column_stack([factors, np.full(600, 3.0), factors[:, :2]])
+    table = classical.Table.of(X)
+    start = classical.probabilistic_pca(table, 3)
+    found = densities.factor_analysis(table, start, LEAST)
+    assert found.noise_variance.min() == pytest.approx(LEAST * start.noise_variance)
+    assert np.isfinite(densities.log_evidence(found, table.standard(X))).all()
+
+
+def test_densities_of_rows_that_were_left_out(factors):
+    table = classical.Table.of(factors)
+    rows, others = factors[:90], factors[90:]
+    found = densities.without(table, table.standard(rows), 3, LEAST)
+    of_pca, of_factors = np.add(found, log_volume(table))
+    # Over the number of rows, as maximum likelihood has it, not over one less.
+    np.testing.assert_allclose(of_pca, PCA(3).fit(others).score_samples(rows), atol=0.1)
+    assert of_pca.mean() == pytest.approx(PCA(3).fit(others).score(rows), abs=0.02)
+    reference = exact_factor_analysis(3, others)
+    np.testing.assert_allclose(of_factors, reference.score_samples(rows), atol=0.03)
+
+
+def test_likeliest_shares():
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(500) < 0.3, rng.standard_normal(500), 2 + rng.standard_normal(500))
+    log_densities = norm.logpdf(x, np.array([[0.0], [2.0]]))
+
+    def loss(share):  # half a row more in each
+        mixture = densities.mixed(log_densities, [share, 1 - share])
+        return -mixture.sum() - 0.5 * np.log(share * (1 - share))
+
+    best = minimize_scalar(loss, bounds=(1e-6, 1 - 1e-6), method="bounded").x
+    shares = densities.likeliest_shares(log_densities)
+    np.testing.assert_allclose(shares, [best, 1 - best], atol=1e-4)
+    assert best == pytest.approx(0.3, abs=0.07)
+    never = np.vstack([log_densities[:1], np.full((1, 500), -np.inf)])
+    np.testing.assert_allclose(densities.likeliest_shares(never), np.array([500.5, 0.5]) / 501)
+
+
+def test_mixture_does_not_underflow():
+    found = densities.mixed(np.array([[-5000.0], [-6000.0]]), [0.25, 0.75])
+    assert found == pytest.approx(-5000 + np.log(0.25))
+
+
+@pytest.fixture(scope="module")
+def trained(factors):
+    X = factors[:400]
+    return VAETransformer(3, max_epochs=30, random_state=0).fit(X), X
+
+
+def test_the_density_is_the_mixture_of_its_parts(trained, factors):
+    vae, X = trained
+    shares = vae.density_shares_
+    assert list(shares) == ["decoder", "probabilistic_pca", "factor_analysis"]
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["factor_analysis"] > 0.3  # it made them
+    pca, factor = PCA(3).fit(X), exact_factor_analysis(3, X)
+    alone = pickle.loads(pickle.dumps(vae))
+    alone.density_shares_ = {"decoder": 1.0}
+    parts = [model.score_samples(factors) for model in (alone, pca, factor)]
+    mixture = logsumexp(parts, axis=0, b=np.array(list(shares.values()))[:, None])
+    np.testing.assert_allclose(vae.score_samples(factors), mixture, atol=0.02)
+    copy = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(copy.score_samples(factors), vae.score_samples(factors))
+    np.testing.assert_array_equal(copy.sample(50), vae.sample(50))
+
+
+def test_vae_is_no_worse_than_factor_analysis_or_pca(trained, factors):
+    vae, X = trained
+    for reference in (FactorAnalysis(3), PCA(3)):
+        assert vae.score(factors[400:]) > reference.fit(X).score(factors[400:]) - 0.05
+
+
+def test_draws_are_from_the_density(trained):
+    """The mean of another density over this one is 1, whatever the other is."""
+    vae, X = trained
+    drawn = vae.sample(20_000, random_state=1)
+    for factor in (0.6, 0.8):
+        other = multivariate_normal(X.mean(axis=0), factor * np.cov(X.T))
+        ratio = np.exp(other.logpdf(drawn) - vae.score_samples(drawn))
+        assert ratio.mean() == pytest.approx(1.0, abs=4 * ratio.std() / np.sqrt(len(drawn)))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shares"),
+    [
+        ({"max_epochs": 0}, [1.0]),
+        ({"validation_fraction": None, "max_epochs": 2}, [600 / 601, 1 / 601]),
+    ],
+    ids=["no training", "no held-out rows"],
+)
+def test_shares_that_nothing_is_learned_of(factors, parameters, shares):
+    vae = VAETransformer(3, random_state=0, **parameters).fit(factors)
+    assert list(vae.density_shares_.values()) == pytest.approx(shares)
+
+
+def test_shares_of_chunks_wide_tables_conditions_and_probabilities(factors, digits):
+    vae = VAETransformer(3, random_state=0).partial_fit(factors).partial_fit(factors)
+    assert list(vae.density_shares_) == ["decoder", "probabilistic_pca"]
+    vae.set_params(max_epochs=2).fit(factors)
+    assert len(vae.density_shares_) == 3
+    vae.fit(np.random.default_rng(0).standard_normal((100, 130)))
+    assert list(vae.density_shares_) == ["decoder", "probabilistic_pca"]
+    assert np.isfinite(vae.score_samples(np.full((2, 130), 50.0))).all()
+    vae.set_params(likelihood="bernoulli").fit(digits[0][:200])
+    assert not hasattr(vae, "density_shares_")
+    model = ConditionalVAE(3, max_epochs=5, random_state=0).fit(factors, np.arange(600) % 2)
+    assert list(model.density_shares_) == ["decoder", "probabilistic_pca"]
+
+
+def test_a_row_far_out_costs_no_more_than_its_share_says(bent):
+    X = np.column_stack([bent, np.zeros(400)])
+    X[:, 6] += 1e-3 * np.random.default_rng(0).standard_normal(400)
+    far = X[:20].copy()
+    far[:, 6] = np.linspace(-9, 9, 20)
+    vae = VAETransformer(2, random_state=0).fit(X)
+    assert vae.best_epoch_ > 0
+    pca = PCA(2).fit(X)
+    least = pca.score_samples(far) + np.log(vae.density_shares_["probabilistic_pca"])
+    score = vae.score_samples(far)
+    assert (score > least - 1e-6).all()
+    vae.density_shares_ = {"decoder": 1.0}
+    assert (vae.score_samples(far)[[0, -1]] < least[[0, -1]] - 1000).all()
+
+
+def test_conditions_are_in_the_share_of_probabilistic_pca(bent):
+    """Far out, what is left of the density of a row is that of PCA around its class."""
+    y = np.arange(400) % 2
+    X = bent + 4.0 * y[:, None]
+    X[:, 5] *= 1e-3
+    model = ConditionalVAE(2, random_state=0).fit(X, y)
+    start = ConditionalVAE(2, max_epochs=0).fit(X, y)
+    far = X[:10].copy()
+    far[:, 5] += 3.0
+    share = model.density_shares_["probabilistic_pca"]
+    expected = start.score_samples(far, y[:10]) + np.log(share)
+    np.testing.assert_allclose(model.score_samples(far, y[:10]), expected, rtol=1e-6)
