@@ -56,6 +56,9 @@ class VAETransformer(BaseAutoencoder):
         10,000 training rows.
     n_active_latents_ : int
         Number of latents with a KL above 0.01 nats; the others have collapsed.
+    density_shares_ : dict of str to float
+        Shares of "decoder", "probabilistic_pca" and "factor_analysis" in the density of a
+        row, see the notes (present with ``likelihood="gaussian"``).
     {shared_attributes}
 
     See Also
@@ -65,10 +68,17 @@ class VAETransformer(BaseAutoencoder):
 
     Notes
     -----
-    A feature's noise cannot fall below the start's divided by the number of rows, so
-    constant and duplicated columns have a finite density. It can become small, though:
-    on features with heavy tails a single row far out may cost many nats, more than PCA's
-    one large noise lets it; transform such features first (`QuantileTransformer`).
+    The decoder's noise may become very small, down to a millionth of the start's, and then
+    a single row unlike those seen would cost more than all others gain. So the density of
+    a row, with ``likelihood="gaussian"``, is a mixture, as in defensive importance sampling
+    [5]_: of the decoder's, of probabilistic PCA's, and of that of factor analysis [6]_ with
+    as many codes, which has a noise per feature as the decoder has. No row has less than
+    PCA's log-likelihood plus the logarithm of its share. The shares make rows that were
+    held out likeliest, when each is fitted without them; so they are where at most 128
+    features, and no more than rows, are fitted by `fit`. Elsewhere that of probabilistic
+    PCA is one in n + 1, of the chance that a row is unlike n others, as it is when epochs
+    are compared. `score`, `score_samples` and `sample` are of the mixture; codes,
+    `posterior` and `inverse_transform` of encoder and decoder alone.
 
     References
     ----------
@@ -79,6 +89,10 @@ class VAETransformer(BaseAutoencoder):
        constrained variational framework. ICLR.
     .. [4] Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted
        autoencoders. ICLR.
+    .. [5] Hesterberg, T. (1995). Weighted average importance sampling and defensive mixture
+       distributions. Technometrics 37, 185-194.
+    .. [6] Rubin, D. B. & Thayer, D. T. (1982). EM algorithms for ML factor analysis.
+       Psychometrika 47, 69-76.
 
     Examples
     --------
@@ -132,7 +146,8 @@ class VAETransformer(BaseAutoencoder):
 
         The bound (Burda et al. 2016) averages over fixed low-discrepancy draws, 256 from
         the posterior and 2,048 from the prior, so it is the same in every call. Before any
-        training it is the exact log-likelihood of probabilistic PCA.
+        training it is the exact log-likelihood of probabilistic PCA; after it that has a
+        share, see `density_shares_`.
 
         Parameters
         ----------
@@ -200,9 +215,8 @@ class VAETransformer(BaseAutoencoder):
         random_state : int, RandomState or None, default=None
             None uses the estimator's own `random_state`.
         add_noise : bool, default=True
-            Whether to draw the row from the decoder's distribution, as the density of
-            `score_samples` says, or to answer that distribution's mean, which is what
-            one wants to look at.
+            Whether to draw the row from the density of `score_samples`, or to answer the
+            mean of the decoder's distribution, which is what one wants to look at.
 
         Returns
         -------
