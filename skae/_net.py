@@ -228,6 +228,11 @@ class AutoencoderNet(NeuralNet):
             choice = "latest" if latest.mean() < losses[choice].mean() else choice
         return choice
 
+    def set_reach(self, reach):
+        """Tell a module that has a reach how large the codes of training rows are, (k,)."""
+        self.module_.reach[: len(reach)] = torch.as_tensor(reach)
+        self.inference_modules_ = {}
+
     def begin_from(self, module):
         """Let epoch 0 be what another module has learned."""
         self.module_.load_state_dict(module.state_dict())

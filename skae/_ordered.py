@@ -13,6 +13,7 @@ from .likelihoods import GaussianHead
 
 _FULL = 3  # one row in so many is trained with all of its codes
 _MOST_JUDGED = 16  # sizes at which held-out rows are looked at
+_FAR = 1e30  # further than any code
 _LEAST_ERROR = 1e-6  # share of the variance below which an error is not worth a network
 
 
@@ -37,8 +38,15 @@ class OrderedModule(AutoencoderModule):
         What the networks were made for.
     rank : int
         The most components that PCA would find.
+
+    Notes
+    -----
+    `reach`, (n_codes,), is how large codes of training rows are. From there to twice as far
+    what the decoder's network adds fades out, and beyond the linear path alone decodes: one
+    network for all sizes has little hold on rows far out.
     """
 
+    reach: torch.Tensor
     index: torch.Tensor
     weight: torch.Tensor
     unit: torch.Tensor
@@ -56,9 +64,16 @@ class OrderedModule(AutoencoderModule):
             unit = np.sqrt(error / np.maximum(rank - size, 1) / start.noise_variance)
             judged = size[left > _LEAST_ERROR * d] if left[0] > _LEAST_ERROR * d else size
         self.judged = spread_out(judged)
+        self.register_buffer("reach", torch.full((n_codes,), _FAR))
         self.register_buffer("index", torch.arange(n_codes), persistent=False)
         for name, value in (("weight", error[-1] / error), ("unit", unit)):
             self.register_buffer(name, torch.tensor(value), persistent=False)
+
+    def train(self, mode=True):
+        """As in torch; in training codes may grow."""
+        if mode:
+            self.reach.fill_(_FAR)
+        return super().train(mode)
 
     def _shifted(self, x, residual):
         return super()._shifted(x, residual[:, : len(self.start_std)])
@@ -79,6 +94,9 @@ class OrderedModule(AutoencoderModule):
         missing = (self.index >= size[..., None]).to(z)
         z = F.pad(z, (0, self.n_codes - n_given)) * (1.0 - missing)
         residual = self._through(self.decoder, torch.cat([z, missing], dim=-1))
+        if not self.training:
+            beyond = (z.abs() / self.reach).amax(-1, keepdim=True)
+            residual = residual * (2.0 - beyond).clamp(0.0, 1.0)
         unit = self.unit[size - 1].to(z)[..., None]
         return self.head(self.linear_decoder(z[..., :n_used]), unit * residual)
 

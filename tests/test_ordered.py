@@ -1,5 +1,6 @@
 """Ordered latents: the first j codes are a model of their own, which starts as PCA(j)."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -333,3 +334,30 @@ def test_errors(tables, ordered):
     model = clone(plain).set_params(ordered=True, **parameters).fit(X)
     with pytest.raises(ValueError, match="ordered was True and is False"):
         model.set_params(ordered=False).fit(X)
+
+
+def test_codes_far_beyond_those_of_training_are_decoded_as_by_pca(bent):
+    model = AutoencoderTransformer(3, ordered=True, random_state=0).fit(bent)
+    assert model.best_epoch_ > 0
+    start = AutoencoderTransformer(3, max_epochs=0).fit(bent)
+    codes = model.transform(bent)
+    most = np.maximum(np.abs(codes), model._spec["start"].code_scale).max(axis=0)
+    for j in (1, 2, 3):
+        far = np.diag(2.001 * most[:j])
+        linear = start.inverse_transform(np.pad(far, ((0, 0), (0, 3 - j))))
+        assert_allclose(model.inverse_transform(far), linear, atol=1e-6)
+        assert_allclose(model.truncate(j).inverse_transform(far), linear, atol=1e-6)
+    # Half of what the network adds is left half the way.
+    directions = np.diag(most)
+    half = model.inverse_transform(1.5 * directions)
+    assert np.abs(half - start.inverse_transform(1.5 * directions)).max() > 0.01
+    module, _ = model.net_.inference_module(np.float64)
+    module = copy.deepcopy(module)
+    module.reach.fill_(1e30)
+    with torch.no_grad():
+        z = torch.tensor(1.5 * directions / model._spec["start"].code_scale)
+        whole = module.expect(z).numpy() * model._spec["start"].scale + model.mean_
+    linear = start.inverse_transform(1.5 * directions)
+    assert_allclose(half - linear, 0.5 * (whole - linear), atol=1e-5)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.inverse_transform(1.5 * directions), half)
