@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from ._classical import _eigh, _noise
+from ._classical import _ERROR_FLOOR, _eigh, _noise
 
 _WIDTH = 128  # features up to which there is factor analysis
 _EVALUATIONS = 100  # eigendecompositions in which it is looked for, at most
@@ -28,7 +28,8 @@ def log_evidence(start, x):
     noise = np.broadcast_to(start.noise_variance, d)
     z = x @ start.encoder + start.encoder_bias
     left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
-    squares = np.square(left) @ (1.0 / noise) + np.square(z).sum(axis=1)
+    with np.errstate(over="ignore"):  # so far out no density is left
+        squares = np.square(left) @ (1.0 / noise) + np.square(z).sum(axis=1)
     return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() - start.log_variance.sum())
 
 
@@ -62,9 +63,9 @@ def factor_analysis(table, start, least):
 
 
 def has_factors(table, start):
-    """Whether there is factor analysis of a table."""
+    """Whether there is factor analysis of a table, of which codes leave something."""
     narrow = table.products is not None and len(table.mean) <= _WIDTH
-    return narrow and len(start.mean) > start.latent_dim and start.explained.any()
+    return narrow and start.latent_dim < min(table.X.shape) and start.noise_variance > _ERROR_FLOOR
 
 
 def without(table, rows, k, least):
@@ -76,7 +77,7 @@ def without(table, rows, k, least):
     mean = -rows.sum(axis=0) / n_left
     products = (len(table.X) - 1) * table.covariance() - rows.T @ rows
     covariance = products / n_left - np.outer(mean, mean)
-    equal = max(_noise(np.maximum(_eigh(covariance)[0], 0.0), k), least)
+    equal = max(_noise(np.maximum(_eigh(covariance)[0], 0.0), k), _ERROR_FLOOR)
     noise = factor_noise(covariance, k, equal, least)
     return [
         log_density(rows - mean, covariance, k, of) for of in (np.full(len(mean), equal), noise)
@@ -101,15 +102,16 @@ def factor_noise(covariance, k, equal, least):
         value = log_noise.sum() + np.log(values).sum() + ratio.sum() - (values - 1.0).sum()
         return 0.5 * value, 0.5 * (explained + 1.0 - ratio)
 
+    begin = np.log(np.clip(equal, least, most))
     found = minimize(
         loss,
-        np.log(np.minimum(equal, most)),
+        begin,
         jac=True,
         method="L-BFGS-B",
         bounds=np.column_stack([np.full(len(most), np.log(least)), np.log(most)]),
         options={"maxfun": _EVALUATIONS, "ftol": 1e-8},
     )
-    return np.exp(found.x)
+    return np.exp(found.x if found.fun <= loss(begin)[0] else begin)
 
 
 def log_density(rows, covariance, k, noise):
@@ -129,6 +131,7 @@ def likeliest_shares(log_densities):
     By expectation and maximisation, with one more row that is evenly all of theirs, so that
     no share is zero.
     """
+    log_densities = np.where(np.isnan(log_densities), -np.inf, log_densities)
     n_densities, n = log_densities.shape
     log_shares = np.full(n_densities, -math.log(n_densities))
     for _ in range(_ROUNDS):
@@ -138,7 +141,11 @@ def likeliest_shares(log_densities):
 
 
 def mixed(log_densities, shares):
-    """Log-density of rows under a mixture, (n,), from (m, n) and (m,)."""
+    """Log-density of rows under a mixture, (n,), from (m, n) and (m,).
+
+    Where one is not a number, as far out where it overflows, the others have all of it.
+    """
+    log_densities = np.where(np.isnan(log_densities), -np.inf, log_densities)
     return logsumexp(log_densities, axis=0, b=np.reshape(shares, (-1, 1)))
 
 

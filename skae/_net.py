@@ -57,7 +57,8 @@ class AutoencoderNet(NeuralNet):
     resolution : float
         The least improvement of a row's loss that is not rounding.
     start_share : float
-        Of the start's density in that of a row, where a loss is minus a log-density.
+        Of the start in what a held-out row is judged by, where losses are minus
+        log-densities (with another weight of the KL term, nearly so).
     optimizer : str or torch.optim.Optimizer subclass
     weight_decay : float
         Handed to optimisers that know it; the parameters of a head are spared.
@@ -240,7 +241,7 @@ class AutoencoderNet(NeuralNet):
 
     def go_on_from(self, other):
         """Take over what another net has learned, and where it was on its way."""
-        self.module_.load_state_dict(other.module_.state_dict())
+        self.begin_from(other.module_)
         self.working_ = other.working_
         self.n_steps_on_chunks_ = other.n_steps_on_chunks_
         if self.working_ is not None:
@@ -411,8 +412,9 @@ class AutoencoderNet(NeuralNet):
         """
         if not self.start_share:
             return losses
-        share = self.start_share
-        return -np.logaddexp(math.log1p(-share) - losses, math.log(share) - self.of_start_)
+        of_start = math.log(self.start_share) - self.of_start_
+        with np.errstate(invalid="ignore"):  # what is not a number stays none
+            return -np.logaddexp(math.log1p(-self.start_share) - losses, of_start)
 
     def _schedule(self):
         """Set the learning rate of the next step."""
@@ -491,10 +493,11 @@ class AutoencoderNet(NeuralNet):
 
     def _validate(self, iterator):
         losses = self._held_out_losses(iterator)
+        is_finite = np.isfinite(losses).all()
         losses = self._beside_start(losses)
         self._record_batch("valid", losses.mean(), len(losses), new=False)
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
-        if not math.isfinite(losses.mean()):
+        if not is_finite:
             self._diverge()
         elif self.n_steps_ is not None:  # chunks are judged by `train_chunk`
             self._judge(losses)

@@ -21,7 +21,7 @@ _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
-_SHARES_BY = 1000  # held-out rows that shares of densities are learned on, at most
+_SHARES_BY, _SHARES_DRAWS = 500, 64  # rows and draws that shares are learned by, at most
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
@@ -193,9 +193,9 @@ class VAETransformer(BaseAutoencoder):
             starts["factor_analysis"] = _classical.Start(**self._factors)
         return [(shares[name], start) for name, start in starts.items() if name in shares]
 
-    def _bound_of_decoder(self, rows, *, of_prior):
+    def _bound_of_decoder(self, rows, *, of_prior, n_draws=None):
         module = self.net_.module_
-        draws = _normal_points(self._n_draws(), self.latent_dim_)
+        draws = _normal_points(n_draws or self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
         return self._apply_in_float64("log_evidence", rows, draws, prior_draws)
@@ -285,7 +285,8 @@ class VAETransformer(BaseAutoencoder):
 
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
-        share = _start_share(spec)
+        is_density = spec["likelihood"] == "gaussian" and spec["init"] != "random"
+        share = _share_of_start(spec["n_samples"]) if is_density else 0.0
         return {
             **options,
             "beta": self.beta,
@@ -294,27 +295,33 @@ class VAETransformer(BaseAutoencoder):
         }
 
     def _look_at_held_out(self, job, held_out, first):
-        """Learn how large a share classical densities have in that of a row."""
+        """Find how large a share classical densities have in that of a row."""
         for name in ("density_shares_", "_factors"):
             self.__dict__.pop(name, None)
         if self._spec["likelihood"] != "gaussian":
             return
-        shares, start = {"decoder": 1.0}, self._spec["start"]
-        if self.n_iter_ > 0:
-            share = _start_share(self._spec)
-            shares = {"decoder": 1.0 - share, "probabilistic_pca": share}
-        is_judged = self.n_iter_ > 0 and self._chunks is None and job.split.valid is not None
-        if is_judged and job.inputs is job.table and _densities.has_factors(job.table, start):
-            rows = some_rows(held_out(), _SHARES_BY)
-            bound = functools.partial(self._bound_of_decoder, of_prior=False)
-            of_decoder = self._by_blocks(bound, rows, copies=self._n_draws())
-            x = job.table.standard(rows)
-            others = _densities.without(job.table, x, self.latent_dim_, _LEAST_NOISE)
-            learned = _densities.likeliest_shares(np.array([of_decoder, *others]))
-            names = ("decoder", "probabilistic_pca", "factor_analysis")
-            shares = dict(zip(names, learned.tolist(), strict=True))
-            self._factors = asdict(_densities.factor_analysis(job.table, start, _LEAST_NOISE))
-        self.density_shares_ = shares
+        is_start = self.n_iter_ == 0 and self.net_.module_.posterior_is_exact
+        if is_start or self._spec["init"] == "random":
+            self.density_shares_ = {"decoder": 1.0}
+            return
+        share = _share_of_start(self.n_samples_)
+        self.density_shares_ = {"decoder": 1.0 - share, "probabilistic_pca": share}
+        plain = job.inputs is job.table and job.split.valid is not None
+        if first and plain and _densities.has_factors(job.table, self._spec["start"]):
+            self._learn_shares(job.table, some_rows(held_out(), _SHARES_BY))
+
+    def _learn_shares(self, table, rows):
+        """Shares that make rows likeliest, with densities fitted without them."""
+        start, x = self._spec["start"], table.standard(rows)
+        others = _densities.without(table, x, self.latent_dim_, _LEAST_NOISE)
+        bound = functools.partial(self._bound_of_decoder, of_prior=False, n_draws=_SHARES_DRAWS)
+        of_decoder = self._by_blocks(bound, rows, copies=_SHARES_DRAWS)
+        # The decoder's linear path has seen these rows: it loses what PCA gains by that.
+        of_decoder = of_decoder - (_densities.log_evidence(start, x) - others[0])
+        shares = _densities.likeliest_shares(np.array([of_decoder, *others]))
+        names = ("decoder", "probabilistic_pca", "factor_analysis")
+        self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
+        self._factors = asdict(_densities.factor_analysis(table, start, _LEAST_NOISE))
 
     def _after_training(self, inputs, rows, rank):
         if self._spec["likelihood"] == "gaussian":
@@ -350,13 +357,9 @@ def _drawn(start, codes, rng):
     return x * start.scale + start.mean
 
 
-def _start_share(spec):
-    """The chance that a row is not like those seen, and comes from probabilistic PCA.
-
-    After n rows it is one in n + 1. Probabilities have no noise that could be learned to be
-    too small.
-    """
-    return 1.0 / (spec["n_samples"] + 1) if spec["likelihood"] == "gaussian" else 0.0
+def _share_of_start(n_samples):
+    """The chance that a row is unlike all that were seen, and comes from probabilistic PCA."""
+    return 1.0 / (n_samples + 1)
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import functional as F
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
-_PACE = 3.0  # of a feature's log noise, in units of the learning rate
 
 
 class Gaussian:
@@ -254,7 +253,7 @@ class GaussianHead(nn.Module):
         """Of every feature, (d,); exactly the start's as long as `log_ratio` is 0."""
         if self.floor is None:
             return self.start_log_std + self.log_ratio
-        ratio = self.floor + (1.0 - self.floor) * torch.exp(2.0 * _PACE * self.log_ratio)
+        ratio = self.floor + (1.0 - self.floor) * torch.exp(2.0 * self.log_ratio)
         return self.start_log_std + 0.5 * torch.log(ratio)
 
     def target(self, x):
