@@ -193,3 +193,55 @@ def test_conditions_are_in_the_share_of_probabilistic_pca(bent):
     share = model.density_shares_["probabilistic_pca"]
     expected = start.score_samples(far, y[:10]) + np.log(share)
     np.testing.assert_allclose(model.score_samples(far, y[:10]), expected, rtol=1e-6)
+
+
+def test_a_decoder_that_is_pca_has_as_large_a_share_as_pca(iris):
+    vae = VAETransformer(2, max_epochs=1, lr=1e-12, random_state=0).fit(iris)
+    shares = vae.density_shares_
+    assert shares["decoder"] == pytest.approx(shares["probabilistic_pca"], rel=0.1)
+    assert shares["factor_analysis"] > 0.5
+
+
+def test_where_a_density_overflows_the_others_have_all_of_it(bent):
+    vae = VAETransformer(2, max_epochs=15, random_state=0).fit(bent)
+    far = np.array([[1e4, -1e4, 1e4, 1e4, -1e4, 1e4]])
+    expected = PCA(2).fit(bent).score_samples(far) + np.log(
+        vae.density_shares_["probabilistic_pca"]
+    )
+    assert vae.score_samples(far) >= expected - 1e-6 * np.abs(expected)
+    assert vae.score_samples(1e160 * far) < -1e100
+    log_densities = np.array([[np.nan, -1.0], [-2.0, np.nan]])
+    found = densities.mixed(log_densities, [0.75, 0.25])
+    np.testing.assert_allclose(found, [-2 + np.log(0.25), -1 + np.log(0.75)])
+    assert np.isfinite(densities.likeliest_shares(log_densities)).all()
+
+
+@pytest.mark.parametrize("parameters", [{"max_epochs": 0}, {"max_epochs": 3}])
+def test_a_warm_start_keeps_a_share_for_rows_far_out(bent, parameters):
+    vae = VAETransformer(2, max_epochs=10, random_state=0, warm_start=True).fit(bent)
+    other = bent[:200] + 5.0
+    vae.set_params(**parameters).fit(other)
+    shares = list(vae.density_shares_.values())
+    assert shares == pytest.approx([200 / 201, 1 / 201])
+    pca = PCA(2).fit(bent)
+    assert (vae.score_samples(other) > pca.score_samples(other) - np.log(201) - 1e-6).all()
+
+
+def test_the_share_of_chunks_is_by_all_of_their_rows(bent):
+    vae = VAETransformer(2, random_state=0)
+    for rows in (bent[:50], bent[50:150], bent[150:]):
+        vae.partial_fit(rows)
+    assert vae.density_shares_["probabilistic_pca"] == pytest.approx(1 / 401)
+
+
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
+def test_a_random_start_has_no_share(bent):
+    vae = VAETransformer(2, init="random", max_epochs=2, random_state=0).fit(bent)
+    assert vae.density_shares_ == {"decoder": 1.0}
+
+
+def test_no_factor_analysis_where_codes_leave_nothing(iris):
+    X = np.column_stack([iris, iris])
+    vae = VAETransformer(4, random_state=0, max_epochs=2).fit(X)
+    assert "factor_analysis" not in vae.density_shares_
+    assert np.isfinite(vae.score_samples(X)).all()

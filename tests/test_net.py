@@ -230,6 +230,15 @@ def test_a_row_far_out_does_not_outvote_the_others():
     assert net.validation_curve_[1] == pytest.approx(-np.log(density).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_share_of_the_start_hides_no_loss_that_is_not_finite(value):
+    lost = ROWS - 0.5
+    lost[3] = value
+    with pytest.warns(ConvergenceWarning, match="no longer finite in epoch 2"):
+        net = run([ROWS, ROWS - 0.2, lost, ROWS - 0.9], start_share=1e-3)
+    assert net.best_epoch_ == 1
+
+
 def test_one_held_out_row_decides_nothing():
     assert run([np.array([2.0]), np.array([1.0])]).best_epoch_ == 0
 
