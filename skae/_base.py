@@ -121,8 +121,9 @@ _SHARED_ATTRIBUTES = """\
         Mean training loss of a row per epoch: squared error in units of X squared,
         cross-entropy in nats, or for a VAE minus the ELBO in nats in the units of X.
     validation_curve_ : ndarray of shape (n_iter_ + 1,)
-        The same of the held-out rows, with the classical start in front; empty where
-        no rows were held out.
+        The same of the held-out rows, with that before the first epoch in front; empty
+        where no rows were held out. A VAE's is beside the classical start, which has one
+        part in n + 1 of the density.
     device_ : str
         Where it was trained.
     n_features_in_ : int

@@ -57,8 +57,9 @@ class VAETransformer(BaseAutoencoder):
     n_active_latents_ : int
         Number of latents with a KL above 0.01 nats; the others have collapsed.
     density_shares_ : dict of str to float
-        Shares of "decoder", "probabilistic_pca" and "factor_analysis" in the density of a
-        row, see the notes (present with ``likelihood="gaussian"``).
+        Shares of "decoder" and, where they have any, "probabilistic_pca" and
+        "factor_analysis" in the density of a row, see the notes (present with
+        ``likelihood="gaussian"``).
     {shared_attributes}
 
     See Also
@@ -74,11 +75,14 @@ class VAETransformer(BaseAutoencoder):
     [5]_: of the decoder's, of probabilistic PCA's, and of that of factor analysis [6]_ with
     as many codes, which has a noise per feature as the decoder has. No row has less than
     PCA's log-likelihood plus the logarithm of its share. The shares make rows that were
-    held out likeliest, when each is fitted without them; so they are where at most 128
-    features, and no more than rows, are fitted by `fit`. Elsewhere that of probabilistic
-    PCA is one in n + 1, of the chance that a row is unlike n others, as it is when epochs
-    are compared. `score`, `score_samples` and `sample` are of the mixture; codes,
-    `posterior` and `inverse_transform` of encoder and decoder alone.
+    held out likeliest, where PCA and factor analysis are fitted without them, and what the
+    decoder's start has gained by seeing them is taken off; that is in a `fit` from the
+    start, with rows held out, of at most 128 features and as many rows. Elsewhere
+    factor analysis has none, and probabilistic PCA one in n + 1, the chance that a row is
+    unlike n others, as it has when epochs are compared. At ``max_epochs=0`` and with
+    ``init="random"`` the density is the decoder's alone. `score`, `score_samples` and
+    `sample` are of the mixture; codes, `posterior` and `inverse_transform` of encoder and
+    decoder alone.
 
     References
     ----------
