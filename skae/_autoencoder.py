@@ -209,7 +209,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _set_reach(self, rows):
         encode = functools.partial(self._apply_encoder, "embed")
         codes = self._by_blocks(encode, some_rows(rows, _REACH_ROWS))
-        self.net_.set_reach(np.abs(codes).max(axis=0, initial=1.0))
+        norms = np.sqrt(np.square(codes, dtype=np.float64).cumsum(axis=1))
+        self.net_.set_reach(norms.max(axis=0, initial=1.0))
 
     def _keep_codes(self, n_codes):
         """Forget all but the first codes."""

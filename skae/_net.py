@@ -230,7 +230,7 @@ class AutoencoderNet(NeuralNet):
         return choice
 
     def set_reach(self, reach):
-        """Tell a module that has a reach how large the codes of training rows are, (k,)."""
+        """Tell a module that has a reach how large first codes of training rows are, (k,)."""
         self.module_.reach[: len(reach)] = torch.as_tensor(reach)
         self.inference_modules_ = {}
 

@@ -41,9 +41,9 @@ class OrderedModule(AutoencoderModule):
 
     Notes
     -----
-    `reach`, (n_codes,), is how large codes of training rows are. From there to twice as far
-    what the decoder's network adds fades out, and beyond the linear path alone decodes: one
-    network for all sizes has little hold on rows far out.
+    `reach`, (n_codes,), is the largest norm of the first j codes of a training row. From there
+    to half as far again what the decoder's network adds fades out, and beyond the linear path
+    alone decodes: one network for all sizes has little hold on rows far out.
     """
 
     reach: torch.Tensor
@@ -95,8 +95,8 @@ class OrderedModule(AutoencoderModule):
         z = F.pad(z, (0, self.n_codes - n_given)) * (1.0 - missing)
         residual = self._through(self.decoder, torch.cat([z, missing], dim=-1))
         if not self.training:
-            beyond = (z.abs() / self.reach).amax(-1, keepdim=True)
-            residual = residual * (2.0 - beyond).clamp(0.0, 1.0)
+            beyond = z.norm(dim=-1, keepdim=True) / self.reach[size - 1].to(z)[..., None]
+            residual = residual * (3.0 - 2.0 * beyond).clamp(0.0, 1.0)
         unit = self.unit[size - 1].to(z)[..., None]
         return self.head(self.linear_decoder(z[..., :n_used]), unit * residual)
 

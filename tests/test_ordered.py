@@ -340,24 +340,23 @@ def test_codes_far_beyond_those_of_training_are_decoded_as_by_pca(bent):
     model = AutoencoderTransformer(3, ordered=True, random_state=0).fit(bent)
     assert model.best_epoch_ > 0
     start = AutoencoderTransformer(3, max_epochs=0).fit(bent)
-    codes = model.transform(bent)
-    most = np.maximum(np.abs(codes), model._spec["start"].code_scale).max(axis=0)
+    scale = model._spec["start"].code_scale
+    norms = np.sqrt(np.square(model.transform(bent) / scale).cumsum(axis=1)).max(axis=0)
     for j in (1, 2, 3):
-        far = np.diag(2.001 * most[:j])
+        far = np.diag(1.501 * norms[j - 1] * scale[:j])
         linear = start.inverse_transform(np.pad(far, ((0, 0), (0, 3 - j))))
         assert_allclose(model.inverse_transform(far), linear, atol=1e-6)
         assert_allclose(model.truncate(j).inverse_transform(far), linear, atol=1e-6)
     # Half of what the network adds is left half the way.
-    directions = np.diag(most)
-    half = model.inverse_transform(1.5 * directions)
-    assert np.abs(half - start.inverse_transform(1.5 * directions)).max() > 0.01
+    directions = np.diag(1.25 * norms[2] * scale)
+    half = model.inverse_transform(directions)
     module, _ = model.net_.inference_module(np.float64)
     module = copy.deepcopy(module)
     module.reach.fill_(1e30)
     with torch.no_grad():
-        z = torch.tensor(1.5 * directions / model._spec["start"].code_scale)
+        z = torch.tensor(directions / scale)
         whole = module.expect(z).numpy() * model._spec["start"].scale + model.mean_
-    linear = start.inverse_transform(1.5 * directions)
+    linear = start.inverse_transform(directions)
     assert_allclose(half - linear, 0.5 * (whole - linear), atol=1e-5)
     again = pickle.loads(pickle.dumps(model))
-    assert_array_equal(again.inverse_transform(1.5 * directions), half)
+    assert_array_equal(again.inverse_transform(directions), half)
