@@ -300,6 +300,8 @@ class VAETransformer(BaseAutoencoder):
 
     def _look_at_held_out(self, job, held_out, first):
         """Find how large a share classical densities have in that of a row."""
+        if self._chunks is not None and "_factors" in vars(self):
+            return  # a chunk goes on with what a fit has learned
         for name in ("density_shares_", "_factors"):
             self.__dict__.pop(name, None)
         if self._spec["likelihood"] != "gaussian":

@@ -234,6 +234,13 @@ def test_the_share_of_chunks_is_by_all_of_their_rows(bent):
     assert vae.density_shares_["probabilistic_pca"] == pytest.approx(1 / 401)
 
 
+def test_a_chunk_keeps_the_shares_of_a_fit(bent):
+    vae = VAETransformer(2, max_epochs=5, random_state=0).fit(bent)
+    shares = vae.density_shares_
+    assert vae.partial_fit(bent[:100]).density_shares_ == shares
+    assert len(shares) == 3
+
+
 @pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 def test_a_random_start_has_no_share(bent):
     vae = VAETransformer(2, init="random", max_epochs=2, random_state=0).fit(bent)
