@@ -189,8 +189,10 @@ class AutoencoderTransformer(BaseAutoencoder):
             self.__dict__.pop("explained_variance_ratio_", None)
             return
         start = self._spec["start"]
-        self._set_reach(job.inputs.sample)
-        if self.net_.module_.is_start and self._spec["likelihood"] == "gaussian":
+        is_start = self.net_.module_.is_start
+        if not is_start:
+            self._set_reach(job.inputs.sample)
+        if is_start and self._spec["likelihood"] == "gaussian":
             ratios = start.explained / len(start.mean)
         else:
             X = held_out()

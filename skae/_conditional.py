@@ -57,8 +57,8 @@ class ConditionalVAE(VAETransformer):
     n_active_latents_ : int
         Number of latents with a KL above 0.01 nats; the others have collapsed.
     density_shares_ : dict of str to float
-        Shares of "decoder" and "probabilistic_pca" in the density of a row: see the notes of
-        `VAETransformer` (present with ``likelihood="gaussian"``).
+        Shares of "decoder" and, where it has any, "probabilistic_pca" in the density of a
+        row: see the notes of `VAETransformer`.
     {shared_attributes}
 
     See Also

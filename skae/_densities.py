@@ -49,17 +49,9 @@ def factor_analysis(table, start, least):
         The noise variance that no feature comes below, in units of that of `start`.
     """
     n = len(table.X)
-    covariance, k = table.covariance() * ((n - 1) / n), start.latent_dim
-    noise = factor_noise(covariance, k, start.noise_variance, least)
-    axes, values = _scaled_axes(covariance, k, noise)
-    decoder = (axes * np.sqrt(noise)[:, None] * np.sqrt(values - 1.0)).T
-    return replace(
-        start,
-        encoder=decoder.T / noise[:, None] / values,
-        decoder=decoder,
-        noise_variance=noise,
-        log_variance=-np.log(values),
-    )
+    covariance = table.covariance() * ((n - 1) / n)
+    noise = factor_noise(covariance, start.latent_dim, start.noise_variance, least)
+    return _with_noise(start, covariance, noise)
 
 
 def has_factors(table, start):
@@ -68,20 +60,18 @@ def has_factors(table, start):
     return narrow and start.latent_dim < min(table.X.shape) and start.noise_variance > _ERROR_FLOOR
 
 
-def without(table, rows, k, least):
+def without(table, start, rows, least):
     """Log-densities of some of the standardised rows of a table, fitted to all others.
 
-    Under probabilistic PCA and, where there is one, factor analysis, (2, m).
+    Under probabilistic PCA and factor analysis of as many codes as `start` has, (2, m).
     """
-    n_left = len(table.X) - len(rows)
+    n_left, k = len(table.X) - len(rows), start.latent_dim
     mean = -rows.sum(axis=0) / n_left
     products = (len(table.X) - 1) * table.covariance() - rows.T @ rows
     covariance = products / n_left - np.outer(mean, mean)
     equal = max(_noise(np.maximum(_eigh(covariance)[0], 0.0), k), _ERROR_FLOOR)
-    noise = factor_noise(covariance, k, equal, least)
-    return [
-        log_density(rows - mean, covariance, k, of) for of in (np.full(len(mean), equal), noise)
-    ]
+    noises = np.full(len(mean), equal), factor_noise(covariance, k, equal, least)
+    return [log_evidence(_with_noise(start, covariance, of), rows - mean) for of in noises]
 
 
 def factor_noise(covariance, k, equal, least):
@@ -114,17 +104,6 @@ def factor_noise(covariance, k, equal, least):
     return np.exp(found.x if found.fun <= loss(begin)[0] else begin)
 
 
-def log_density(rows, covariance, k, noise):
-    """Log-density of centred rows in nats, given the noise variance of every feature, (n,).
-
-    Of the factor model whose loadings are the likeliest for rows of this covariance.
-    """
-    axes, values = _scaled_axes(covariance, k, noise)
-    rows = rows / np.sqrt(noise)
-    squares = np.square(rows).sum(axis=1) - np.square(rows @ axes) @ (1.0 - 1.0 / values)
-    return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() + np.log(values).sum())
-
-
 def likeliest_shares(log_densities):
     """Shares of densities in the mixture that makes rows likeliest, (m,), from (m, n).
 
@@ -147,6 +126,19 @@ def mixed(log_densities, shares):
     """
     log_densities = np.where(np.isnan(log_densities), -np.inf, log_densities)
     return logsumexp(log_densities, axis=0, b=np.reshape(shares, (-1, 1)))
+
+
+def _with_noise(start, covariance, noise):
+    """A start with this noise variance of every feature, (d,), and the likeliest loadings."""
+    axes, values = _scaled_axes(covariance, start.latent_dim, noise)
+    decoder = (axes * np.sqrt(noise)[:, None] * np.sqrt(values - 1.0)).T
+    return replace(
+        start,
+        encoder=decoder.T / noise[:, None] / values,
+        decoder=decoder,
+        noise_variance=noise,
+        log_variance=-np.log(values),
+    )
 
 
 def _scaled_axes(covariance, k, noise):

@@ -191,12 +191,12 @@ class AutoencoderNet(NeuralNet):
         -------
         choice : {"start", "kept", "latest"}
         """
-        start = self._start_weights()
         kept = [value.clone() for value in self._weights()]
+        self.is_warm_ = True
         self._prepare(split)
         self.n_steps_, self.n_steps_taken_ = None, self.n_steps_on_chunks_
         _copy(kept if self.working_ is None else self.working_, self._weights())
-        choices, chosen = {"start": start, "kept": kept}, kept
+        choices, chosen = {"start": self._start_weights(), "kept": kept}, kept
         try:
             with self._threads():
                 self._epochs(split, 1)
@@ -207,26 +207,21 @@ class AutoencoderNet(NeuralNet):
                 self.n_steps_on_chunks_ = self.n_steps_taken_
             choice = list(choices)[-1]
             if split.valid is not None:
-                choice = self._choose(choices, split.valid)
+                choice = self._choose()
             chosen = choices[choice]
         finally:
             self._leave(chosen)
         return choice
 
-    def _choose(self, choices, held_out):
-        losses = {}
-        for name, weights in choices.items():
-            _copy(weights, self._weights())
-            losses[name] = self._held_out_losses(self.get_iterator(held_out))
-        start, choice = losses["start"], "kept"
-        self.of_start_ = start
-        losses = {name: self._beside_start(of) for name, of in losses.items()}
+    def _choose(self):
+        """Between the start, what was kept until now and the latest weights."""
+        start, kept, latest = self.of_start_, self.start_losses_, self.latest_losses_
         # What was kept has been accepted: it only falls to what is clearly better.
-        if self.is_clear(losses["kept"] - start):
-            choice = "start"
-        latest = losses.get("latest")
-        if latest is not None and self.beats(latest, start):
-            choice = "latest" if latest.mean() < losses[choice].mean() else choice
+        choice, lowest = "kept", kept.mean()
+        if self.is_clear(kept - start):
+            choice, lowest = "start", start.mean()
+        if not self.stopping_ and self.beats(latest, start) and latest.mean() < lowest:
+            choice = "latest"
         return choice
 
     def set_reach(self, reach):
@@ -286,8 +281,8 @@ class AutoencoderNet(NeuralNet):
         self._set_training(False)
         if self.progress_ is not None:
             self.progress_.close()
-        of_training = ("best_", "spare_", "start_losses_", "of_start_", "progress_", "graphed_")
-        for name in (*of_training, "shuffle_", "noise_"):
+        of_training = ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_")
+        for name in (*of_training, "start_losses_", "of_start_", "latest_losses_"):
             setattr(self, name, None)
 
     def notify(self, method_name, **cb_kwargs):
@@ -385,12 +380,12 @@ class AutoencoderNet(NeuralNet):
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
-        self.start_losses_ = self.of_start_ = None
+        self.start_losses_ = self.of_start_ = self.latest_losses_ = None
         self.best_ = [value.clone() for value in self._weights()]
         self.spare_ = [value.clone() for value in self.best_]
         if split.valid is not None:
             losses = self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
-            if self.is_warm_ and self.start_share:
+            if self.is_warm_:
                 try:
                     _copy(self._start_weights(), self._weights())
                     self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
@@ -494,7 +489,7 @@ class AutoencoderNet(NeuralNet):
     def _validate(self, iterator):
         losses = self._held_out_losses(iterator)
         is_finite = np.isfinite(losses).all()
-        losses = self._beside_start(losses)
+        losses = self.latest_losses_ = self._beside_start(losses)
         self._record_batch("valid", losses.mean(), len(losses), new=False)
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
         if not is_finite:

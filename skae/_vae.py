@@ -21,6 +21,7 @@ _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
+_FACTORS = "factor_analysis"
 _SHARES_BY, _SHARES_DRAWS = 500, 64  # rows and draws that shares are learned by, at most
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
@@ -58,8 +59,7 @@ class VAETransformer(BaseAutoencoder):
         Number of latents with a KL above 0.01 nats; the others have collapsed.
     density_shares_ : dict of str to float
         Shares of "decoder" and, where they have any, "probabilistic_pca" and
-        "factor_analysis" in the density of a row, see the notes (present with
-        ``likelihood="gaussian"``).
+        "factor_analysis" in the density of a row: see the notes.
     {shared_attributes}
 
     See Also
@@ -185,17 +185,16 @@ class VAETransformer(BaseAutoencoder):
         if not classical:
             return bound
         x = self._standardise(rows.astype(np.float64))
-        log_densities = [_densities.log_evidence(start, x) for _, start in classical]
-        shares = [self.density_shares_["decoder"], *(share for share, _ in classical)]
-        return _densities.mixed([bound, *log_densities], shares)
+        log_densities = [bound, *(_densities.log_evidence(start, x) for start in classical)]
+        return _densities.mixed(log_densities, list(self.density_shares_.values()))
 
     def _classical_densities(self):
-        """Pairs of a share and a `Start`: what the decoder's density is mixed with."""
-        shares = vars(self).get("density_shares_", {})
-        starts = {"probabilistic_pca": self._spec["start"]}
-        if "factor_analysis" in shares:
-            starts["factor_analysis"] = _classical.Start(**self._factors)
-        return [(shares[name], start) for name, start in starts.items() if name in shares]
+        """Starts that have a share in the density of a row, in the order of the shares."""
+        names = list(self.density_shares_)[1:]
+        return [
+            _classical.Start(**self._factors) if name == _FACTORS else self._spec["start"]
+            for name in names
+        ]
 
     def _bound_of_decoder(self, rows, *, of_prior, n_draws=None):
         module = self.net_.module_
@@ -241,11 +240,11 @@ class VAETransformer(BaseAutoencoder):
         elif add_noise:
             noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
             X = X + noise.astype(X.dtype)
-            number = rng.random(len(X))
-            for share, start in self._classical_densities():
-                here = (number >= 0.0) & (number < share)
+            shares = list(self.density_shares_.values())
+            which = rng.choice(len(shares), len(X), p=shares)
+            for number, start in enumerate(self._classical_densities(), 1):
+                here = which == number
                 X[here] = _drawn(start, codes[here], rng)
-                number = number - share
         return self._shaped(X)
 
     def _draw_steps(self, codes, rng):
@@ -289,26 +288,18 @@ class VAETransformer(BaseAutoencoder):
 
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
-        is_density = spec["likelihood"] == "gaussian" and spec["init"] != "random"
-        share = _share_of_start(spec["n_samples"]) if is_density else 0.0
-        return {
-            **options,
-            "beta": self.beta,
-            "beta_warmup": self.beta_warmup,
-            "start_share": share,
-        }
+        options.update(beta=self.beta, beta_warmup=self.beta_warmup)
+        if _is_mixed(spec):
+            options.update(start_share=_share_of_start(spec["n_samples"]))
+        return options
 
     def _look_at_held_out(self, job, held_out, first):
         """Find how large a share classical densities have in that of a row."""
-        if self._chunks is not None and "_factors" in vars(self):
+        if self._chunks is not None and _FACTORS in vars(self).get("density_shares_", {}):
             return  # a chunk goes on with what a fit has learned
-        for name in ("density_shares_", "_factors"):
-            self.__dict__.pop(name, None)
-        if self._spec["likelihood"] != "gaussian":
-            return
+        self.density_shares_ = {"decoder": 1.0}
         is_start = self.n_iter_ == 0 and self.net_.module_.posterior_is_exact
-        if is_start or self._spec["init"] == "random":
-            self.density_shares_ = {"decoder": 1.0}
+        if is_start or not _is_mixed(self._spec):
             return
         share = _share_of_start(self.n_samples_)
         self.density_shares_ = {"decoder": 1.0 - share, "probabilistic_pca": share}
@@ -319,13 +310,13 @@ class VAETransformer(BaseAutoencoder):
     def _learn_shares(self, table, rows):
         """Shares that make rows likeliest, with densities fitted without them."""
         start, x = self._spec["start"], table.standard(rows)
-        others = _densities.without(table, x, self.latent_dim_, _LEAST_NOISE)
+        others = _densities.without(table, start, x, _LEAST_NOISE)
         bound = functools.partial(self._bound_of_decoder, of_prior=False, n_draws=_SHARES_DRAWS)
         of_decoder = self._by_blocks(bound, rows, copies=_SHARES_DRAWS)
         # The decoder's linear path has seen these rows: it loses what PCA gains by that.
         of_decoder = of_decoder - (_densities.log_evidence(start, x) - others[0])
         shares = _densities.likeliest_shares(np.array([of_decoder, *others]))
-        names = ("decoder", "probabilistic_pca", "factor_analysis")
+        names = ("decoder", "probabilistic_pca", _FACTORS)
         self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
         self._factors = asdict(_densities.factor_analysis(table, start, _LEAST_NOISE))
 
@@ -361,6 +352,11 @@ def _drawn(start, codes, rng):
     x = codes @ start.decoder + start.decoder_bias
     x += np.sqrt(start.noise_variance) * rng.standard_normal(x.shape)
     return x * start.scale + start.mean
+
+
+def _is_mixed(spec):
+    """Whether a decoder with noise of its own is beside the density of its classical start."""
+    return spec["likelihood"] == "gaussian" and spec["init"] != "random"
 
 
 def _share_of_start(n_samples):
