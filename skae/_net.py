@@ -380,7 +380,7 @@ class AutoencoderNet(NeuralNet):
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
-        self.start_losses_ = self.of_start_ = self.latest_losses_ = None
+        self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
         self.best_ = [value.clone() for value in self._weights()]
         self.spare_ = [value.clone() for value in self.best_]
         if split.valid is not None:
@@ -445,7 +445,7 @@ class AutoencoderNet(NeuralNet):
         self.loss_curve_.append(self._record("train_loss", mean))
         if not math.isfinite(mean):
             self._diverge()
-        elif self.start_losses_ is None:
+        elif not self.validation_curve_:
             self._keep_while_finite()
 
     def _can_replay(self, rows):
