@@ -5,14 +5,12 @@ not measured again. To measure them again, as after a change of the library, rem
 file or give another folder with ``--out``.
 """
 
-import csv
-import io
 import time
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import _rows
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
@@ -56,7 +54,7 @@ def run(measure, cells, path, describe, jobs=1):
     fields in every cell, None where there is nothing to say; ``describe(row)`` is what is
     printed of it.
     """
-    kept = read(path)
+    kept = _rows.read(path)
     names = list(cells[0].key)
     if kept and not set(names) <= set(kept[0]):
         raise SystemExit(f"{path} is of another benchmark: remove it, or give another --out")
@@ -65,15 +63,14 @@ def run(measure, cells, path, describe, jobs=1):
     left = [cell for key, cell in cells.items() if key not in rows]
     if len(left) < len(cells):
         print(f"{len(cells) - len(left)} of {len(cells)} cells are in {path} already", flush=True)
-    write(kept, path)  # without a line that was cut off
+    _rows.write(kept, path)  # without a line that was cut off
     for row in _measured(measure, left, describe, jobs):
         if rows and list(row) != list(next(iter(rows.values()))):
             raise SystemExit(f"{path} has other columns: remove it, or give another --out")
-        _append(row, path)
+        _rows.append(row, path)
         rows[_key(row, names)] = row
     asked = [rows[key] for key in cells]
-    write(asked + [row for key, row in rows.items() if key not in cells], path)
-    print(f"written: {path}")
+    _rows.save(asked + [row for key, row in rows.items() if key not in cells], path)
     return asked
 
 
@@ -89,7 +86,7 @@ def _measured(measure, cells, describe, jobs):
     whole, done, began = sum(cell.cost for cell in cells), 0.0, time.perf_counter()
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
     for number, (cell, values) in enumerate(parallel(delayed(task)(cell) for cell in cells), 1):
-        row = {name: _value(_text(value)) for name, value in {**cell.key, **values}.items()}
+        row = _rows.as_kept({**cell.key, **values})
         done += cell.cost
         left = (time.perf_counter() - began) * (whole - done) / done
         print(f"[{number}/{len(cells)}, {_clock(left)} left] {describe(row)}", flush=True)
@@ -102,45 +99,7 @@ def _clock(seconds):
 
 
 def _key(row, names):
-    return tuple(_text(row[name]) for name in names)
-
-
-def _text(value):
-    if value is None or value != value:
-        return ""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
-
-
-def _value(text):
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text or None
-
-
-def read(path):
-    """Rows of a CSV; a last line that was cut off is not one."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    lines = io.StringIO(text[: text.rfind("\n") + 1])
-    return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(lines)]
-
-
-def write(rows, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    for row in rows:
-        _append(row, path)
-
-
-def _append(row, path):
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({name: _text(value) for name, value in row.items()})
+    return tuple(_rows.text(row[name]) for name in names)
 
 
 def report(aims):

@@ -1,6 +1,5 @@
 """Contenders alternate in one process; medians and ratios are what is reported."""
 
-import csv
 import statistics
 import time
 
@@ -23,12 +22,3 @@ def alternate(contenders, repeats):
             if turn:
                 seconds[name].append(time.perf_counter() - began if own is None else own)
     return {name: statistics.median(times) for name, times in seconds.items()}
-
-
-def write(rows, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"written: {path}")

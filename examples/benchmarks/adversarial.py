@@ -14,9 +14,9 @@ import argparse
 import time
 from pathlib import Path
 
+import _rows
 import numpy as np
 from _tables import squared_error
-from _timing import write
 from joblib import Parallel, delayed
 from sklearn import datasets
 from sklearn.decomposition import PCA
@@ -124,7 +124,7 @@ def main():
     for row in parallel(delayed(run_cell)(*cell) for cell in cells):
         print_cell(row)
         rows.append(row)
-    write(rows, arguments.out / "adversarial.csv")
+    _rows.save(rows, arguments.out / "adversarial.csv")
 
 
 if __name__ == "__main__":

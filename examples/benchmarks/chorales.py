@@ -21,8 +21,8 @@ import time
 import warnings
 from pathlib import Path
 
+import _rows
 import numpy as np
-from _timing import write
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
@@ -250,7 +250,7 @@ def main():
                 rows.append(row)
                 if name == "recurrent VAE" and (kept is None or k == 32) and seed == 0:
                     kept = model
-    write(rows, arguments.out / "chorales.csv")
+    _rows.save(rows, arguments.out / "chorales.csv")
     if kept is not None:
         print_character("held-out melodies", test, pitches[0])
         for noise in (True, False):

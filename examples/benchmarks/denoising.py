@@ -10,9 +10,9 @@ import argparse
 import warnings
 from pathlib import Path
 
+import _rows
 import numpy as np
 from _tables import add_arguments, load, split
-from _timing import write
 from sklearn.datasets import load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -103,7 +103,7 @@ def main():
             ]
             told = ", ".join(f"{method} {error:.4g}" for method, error in errors.items())
             print(f"{name}, seed {seed}: mean squared error {told}", flush=True)
-    write(rows, arguments.out / "denoising.csv")
+    _rows.save(rows, arguments.out / "denoising.csv")
 
 
 if __name__ == "__main__":

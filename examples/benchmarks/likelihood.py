@@ -14,7 +14,7 @@ ELBO on the rows that its own fit held out from training; rows for testing are n
 
 A feature with few values, or one that others determine, has no density either, but is
 kept: what a method gains there is how small it lets a variance become (FactorAnalysis
-1e-12, GaussianMixture 1e-6, the VAE one part in n of PCA's noise).
+1e-12, GaussianMixture 1e-6, the VAE a millionth of PCA's noise).
 
 ``--dequantised`` takes that away: a value is moved to anywhere in the interval that may have
 been rounded to it, as wide as the smallest gap between two values of its feature.

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import _timing
+import _rows
 import numpy as np
 
 MB = 2**20
@@ -177,7 +177,7 @@ def main():
         rows.append(agreement(scratch / "small.npy", small, 200, 10))
     finally:
         shutil.rmtree(scratch)
-    _timing.write(rows, arguments.out / "memory.csv")
+    _rows.save(rows, arguments.out / "memory.csv")
     plot(rows, arguments.out / "memory.png")
 
 

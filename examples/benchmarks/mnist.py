@@ -11,9 +11,9 @@ import time
 import warnings
 from pathlib import Path
 
+import _rows
 import numpy as np
 import torch
-from _timing import write
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -179,4 +179,4 @@ if __name__ == "__main__":
                     rows.append({**row, "value": value, "seconds": seconds})
                     print(f"{name:<15} {what:<28} {measure:<28} {value:9.4f}", flush=True)
                     began = time.perf_counter()
-            write(rows, arguments.out / "mnist.csv")
+            _rows.save(rows, arguments.out / "mnist.csv")

@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 
 import _cells
+import _rows
 import numpy as np
 import torch
 from mnist import cross_entropy, error, load
@@ -246,7 +247,7 @@ def main():
     path = _cells.path_of(arguments, "published")
     cells = list(cells_of(arguments, (X, X_test)))
     _cells.run(measure, cells, path, describe, arguments.jobs)
-    rows = _cells.read(path)  # with what other runs have added
+    rows = _rows.read(path)  # with what other runs have added
     print_summary(rows)
     plot(rows, path.with_suffix(".png"))
 

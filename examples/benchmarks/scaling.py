@@ -9,8 +9,9 @@ Sizes take turns, what is shown are medians, and a line of slope one for compari
 import argparse
 from pathlib import Path
 
+import _rows
 import numpy as np
-from _timing import alternate, write
+from _timing import alternate
 from sklearn.decomposition import PCA
 from speed import table
 
@@ -89,7 +90,7 @@ def main():
     for what, sizes in (TINY if arguments.tiny else SWEEPS).items():
         sweep(what, sizes, 1 if arguments.tiny else arguments.repeats, rows)
     slopes(rows)
-    write(rows, arguments.out / "scaling.csv")
+    _rows.save(rows, arguments.out / "scaling.csv")
     plot(rows, arguments.out / "scaling.png")
 
 

@@ -18,9 +18,10 @@ import time
 import warnings
 from pathlib import Path
 
+import _rows
 import numpy as np
 import torch
-from _timing import alternate, write
+from _timing import alternate
 from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -395,7 +396,7 @@ def main():
     rows = []
     for part in arguments.parts:
         PARTS[part](rows, arguments)
-    write(rows, arguments.out / "speed.csv")
+    _rows.save(rows, arguments.out / "speed.csv")
     plot(rows, arguments.out / "speed.png")
 
 

@@ -15,8 +15,8 @@ import argparse
 import time
 from pathlib import Path
 
+import _rows
 import numpy as np
-from _timing import write
 from sklearn.datasets import load_sample_images
 
 from skae import SuperResolutionAutoencoder
@@ -110,7 +110,7 @@ def main():
             print_cell(rows[-1])
     gains = [row["gain_db"] for row in rows]
     print(f"\n{len(rows)} cells: smallest gain over bicubic {min(gains):+.2f} dB")
-    write(rows, arguments.out / "super_resolution.csv")
+    _rows.save(rows, arguments.out / "super_resolution.csv")
     if min(gains) < 0:
         raise SystemExit("a cell is worse than bicubic interpolation")
 

@@ -20,9 +20,9 @@ import time
 import warnings
 from pathlib import Path
 
+import _rows
 import numpy as np
 from _tables import add_arguments, load, split
-from _timing import write
 from sklearn.neural_network import MLPRegressor
 from skorch.callbacks import Callback
 
@@ -182,30 +182,32 @@ def main():
                 f"{reached:7.3f} s: {seconds / reached:.1f} times as fast",
                 flush=True,
             )
-    write(rows, arguments.out / "time_to_quality.csv")
+    _rows.save(rows, arguments.out / "time_to_quality.csv")
     plot(rows, arguments.out / "time_to_quality.png")
 
 
 def plot(rows, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from _plots import STYLES, legend, plain_log, plt, save
 
     names = list(dict.fromkeys((row["task"], row["latents"]) for row in rows))
-    figure, axis = plt.subplots(figsize=(8, 0.5 * len(names) + 1.5))
-    for number, peer in enumerate(dict.fromkeys(row["peer"] for row in rows)):
+    peers = list(dict.fromkeys(row["peer"] for row in rows))
+    size = (8, 0.5 * len(names) + 1.8)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    for number, (peer, style) in enumerate(zip(peers, STYLES, strict=False)):
         here = [row for row in rows if row["peer"] == peer]
-        places = [names.index((row["task"], row["latents"])) + 0.12 * number for row in here]
-        axis.plot([row["times"] for row in here], places, "o", label=peer)
-    axis.axvline(1.0, color="0.4", lw=1)
-    axis.axvline(4.0, color="C3", lw=1, ls=":")
+        shift = 0.7 * ((number + 0.5) / len(peers) - 0.5)
+        places = [names.index((row["task"], row["latents"])) + shift for row in here]
+        axis.plot([row["times"] for row in here], places, ls="", label=peer, **style)
+    axis.axvline(1.0, color="0.3", lw=1, zorder=0, label="as fast")
+    axis.axvline(4.0, color="0.3", lw=1, ls=":", zorder=0, label="4 times")
     axis.set(yticks=range(len(names)), yticklabels=[f"{name}, {k} codes" for name, k in names])
-    axis.set(xscale="log", xlabel="times as fast to the peer's own last error")
-    axis.invert_yaxis()
-    axis.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    axis.set(ylim=(len(names) - 0.5, -0.5))
+    plain_log(axis)
+    axis.set_xlabel("times as fast to the peer's own last error (right is better)")
+    axis.grid(axis="x", color="0.9")
+    axis.set_axisbelow(True)
+    legend(axis, columns=4)
+    save(figure, path)
 
 
 if __name__ == "__main__":

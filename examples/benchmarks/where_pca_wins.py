@@ -14,9 +14,10 @@ import time
 import warnings
 from pathlib import Path
 
+import _rows
 import numpy as np
 from _tables import BUNDLED, squared_error, standardised
-from _timing import alternate, write
+from _timing import alternate
 from sklearn.decomposition import PCA, SparsePCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
@@ -205,7 +206,7 @@ def main():
     tiny_tables(rows, options, sizes, arguments.seeds)
     linear_data(rows, options, arguments.seeds, n)
     interpretability(rows, options, names)
-    write(rows, arguments.out / "where_pca_wins.csv")
+    _rows.save(rows, arguments.out / "where_pca_wins.csv")
 
 
 if __name__ == "__main__":
