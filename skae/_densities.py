@@ -57,7 +57,7 @@ def factor_analysis(table, start, least):
 def has_factors(table, start):
     """Whether there is factor analysis of a table, of which codes leave something."""
     narrow = table.products is not None and len(table.mean) <= _WIDTH
-    return narrow and start.latent_dim < min(table.X.shape) and start.noise_variance > _ERROR_FLOOR
+    return narrow and start.noise_variance > _ERROR_FLOOR
 
 
 def without(table, start, rows, least):

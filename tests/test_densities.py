@@ -1,6 +1,7 @@
 """What the density of a VAE is made of: its decoder, probabilistic PCA, factor analysis."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,15 @@ def exact_factor_analysis(k, X):
 def log_volume(table):
     """What turns a log-density of standardised rows into one of X."""
     return -len(table.mean) * np.log(table.scale)
+
+
+def test_density_around_a_mean_of_its_own(factors):
+    table = classical.Table.of(factors)
+    start = classical.probabilistic_pca(table, 3)
+    shift, x = np.linspace(-1.0, 1.0, 12), table.standard(factors)
+    moved = replace(start, encoder_bias=-shift @ start.encoder, decoder_bias=shift)
+    expected = densities.log_evidence(start, x)
+    np.testing.assert_allclose(densities.log_evidence(moved, x + shift), expected)
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
@@ -74,8 +84,9 @@ def test_densities_of_rows_that_were_left_out(factors):
     )
     of_pca, of_factors = np.add(found, log_volume(table))
     # Over the number of rows, as maximum likelihood has it, not over one less.
-    np.testing.assert_allclose(of_pca, PCA(3).fit(others).score_samples(rows), atol=0.1)
-    assert of_pca.mean() == pytest.approx(PCA(3).fit(others).score(rows), abs=0.02)
+    covariance = PCA(3).fit(others).get_covariance() * (509 / 510)
+    exact = multivariate_normal(others.mean(axis=0), covariance).logpdf(rows)
+    np.testing.assert_allclose(of_pca, exact, rtol=1e-9)
     reference = exact_factor_analysis(3, others)
     np.testing.assert_allclose(of_factors, reference.score_samples(rows), atol=0.03)
 
@@ -247,6 +258,22 @@ def test_a_chunk_keeps_the_shares_of_a_fit(bent):
 def test_a_random_start_has_no_share(bent):
     vae = VAETransformer(2, init="random", max_epochs=2, random_state=0).fit(bent)
     assert vae.density_shares_ == {"decoder": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("shape", "k", "found"),
+    [
+        ((200, 128), 3, True),
+        ((200, 129), 3, False),
+        ((60, 100), 3, False),
+        ((200, 5), 4, True),
+        ((200, 5), 5, False),
+    ],
+    ids=["narrow", "wide", "wider than long", "one left", "none left"],
+)
+def test_tables_that_have_factor_analysis(shape, k, found):
+    table = classical.Table.of(np.random.default_rng(0).standard_normal(shape))
+    assert densities.has_factors(table, classical.probabilistic_pca(table, k)) == found
 
 
 def test_no_factor_analysis_where_codes_leave_nothing(iris):
