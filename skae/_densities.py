@@ -69,7 +69,7 @@ def without(table, start, rows, least):
     mean = -rows.sum(axis=0) / n_left
     products = (len(table.X) - 1) * table.covariance() - rows.T @ rows
     covariance = products / n_left - np.outer(mean, mean)
-    equal = max(_noise(np.maximum(_eigh(covariance)[0], 0.0), k), _ERROR_FLOOR)
+    equal = max(_noise(_eigh(covariance)[0], k), _ERROR_FLOOR)
     noises = np.full(len(mean), equal), factor_noise(covariance, k, equal, least)
     return [log_evidence(_with_noise(start, covariance, of), rows - mean) for of in noises]
 
@@ -101,7 +101,7 @@ def factor_noise(covariance, k, equal, least):
         bounds=np.column_stack([np.full(len(most), np.log(least)), np.log(most)]),
         options={"maxfun": _EVALUATIONS, "ftol": 1e-8},
     )
-    return np.exp(found.x if found.fun <= loss(begin)[0] else begin)
+    return np.exp(found.x)
 
 
 def likeliest_shares(log_densities):

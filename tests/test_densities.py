@@ -91,6 +91,29 @@ def test_densities_of_rows_that_were_left_out(factors):
     np.testing.assert_allclose(of_factors, reference.score_samples(rows), atol=0.03)
 
 
+def test_rows_left_out_may_be_all_that_varies():
+    X = np.random.default_rng(0).standard_normal((80, 4))
+    X[1:, 3] = 0.0
+    X[0, 3] = 5.0
+    table = classical.Table.of(X)
+    start = classical.probabilistic_pca(table, 3)
+    found = densities.without(table, start, table.standard(X[:1]), LEAST)
+    assert np.isfinite(found).all()
+    assert np.max(found) < -1e3
+
+
+def test_codes_of_less_variance_than_noise():
+    X = np.random.default_rng(0).standard_normal((40, 8)) * np.arange(1, 9)
+    table = classical.Table.of(X)
+    found = densities.factor_analysis(table, classical.probabilistic_pca(table, 7), LEAST)
+    log_density = densities.log_evidence(found, table.standard(X)) + log_volume(table)
+    assert log_density.mean() >= PCA(7).fit(X).score(X) - 1e-3
+    covariance = np.full((3, 3), 0.1) + 0.9 * np.eye(3)
+    found = densities._with_noise(replace(found, mean=np.zeros(3)), covariance, np.full(3, 2.0))
+    assert (found.log_variance == 0.0).all()  # nothing is left for codes to explain
+    assert (found.decoder == 0.0).all()
+
+
 def test_likeliest_shares():
     rng = np.random.default_rng(0)
     x = np.where(rng.random(500) < 0.3, rng.standard_normal(500), 2 + rng.standard_normal(500))
@@ -238,6 +261,18 @@ def test_a_warm_start_keeps_a_share_for_rows_far_out(bent, parameters):
     assert shares == pytest.approx([200 / 201, 1 / 201])
     pca = PCA(2).fit(bent)
     assert (vae.score_samples(other) > pca.score_samples(other) - np.log(201) - 1e-6).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
+@pytest.mark.parametrize(
+    ("parameters", "share"),
+    [({}, 1 / 401), ({"init": "random"}, 0.0), ({"likelihood": "bernoulli"}, 0.0)],
+    ids=["normal", "random", "bernoulli"],
+)
+def test_epochs_are_judged_with_the_share_of_the_start(bent, parameters, share):
+    X = bent > 0 if "likelihood" in parameters else bent
+    vae = VAETransformer(2, max_epochs=2, random_state=0, **parameters).fit(X)
+    assert vae.net_.start_share == pytest.approx(share)
 
 
 def test_the_share_of_chunks_is_by_all_of_their_rows(bent):

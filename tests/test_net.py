@@ -247,6 +247,26 @@ def test_rounding_is_no_improvement():
     assert run([ROWS, ROWS - 5e-6]).best_epoch_ == 0
 
 
+@pytest.mark.parametrize(
+    ("kept", "latest", "choice"),
+    [
+        (ROWS - 0.2, ROWS - 0.3, "latest"),
+        (ROWS - 0.2, ROWS - 0.1, "kept"),
+        (ROWS - 0.2, ROWS - 0.25 + 0.3 * NOISE, "latest"),  # clear of the start is enough
+        (ROWS - 0.2, ROWS - 0.3 + 9.0 * NOISE, "kept"),
+        (ROWS + 0.2, ROWS + 0.1, "start"),
+        (ROWS + 0.2, ROWS - 0.1, "latest"),
+        (ROWS + 0.01 + NOISE, ROWS + 0.1, "kept"),  # not clearly worse than the start
+    ],
+)
+def test_choice_of_chunks(kept, latest, choice):
+    net, _ = scripted([ROWS])
+    net.stopping_, net.of_start_, net.start_losses_, net.latest_losses_ = False, ROWS, kept, latest
+    assert net._choose() == choice
+    net.stopping_ = True  # the loss of the latest was not finite
+    assert net._choose() != "latest"
+
+
 def test_of_chunks_the_start_the_kept_or_the_latest_weights_stay():
     unclear = ROWS + NOISE
     script = [ROWS, ROWS - 0.2, ROWS - 0.1, ROWS - 0.4, unclear - 1e-3, ROWS, ROWS]
@@ -470,6 +490,11 @@ def test_warm_start_begins_where_the_last_fit_ended(bent):
     level = model.validation_curve_[model.best_epoch_]
     model.set_params(max_epochs=0).fit(bent)
     assert model.validation_curve_[0] == pytest.approx(level, rel=1e-6)
+    trained = model.score(bent)
+    model.set_params(max_epochs=1, lr=1e-12, validation_fraction=0.2).fit(bent)
+    of_start = VAETransformer(2, max_epochs=1, lr=1e-12, random_state=0).fit(bent).loss_curve_[0]
+    assert model.loss_curve_[0] < of_start - 0.1  # what it trains is what was fitted
+    assert model.score(bent) == pytest.approx(trained, abs=0.1)
 
 
 @pytest.mark.parametrize(
