@@ -49,8 +49,11 @@ class ConditionalVAE(VAETransformer):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted (absent where conditions are numbers).
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise, in units of X squared (present with
-        ``likelihood="gaussian"``).
+        Learned variance of the decoder's noise where it is alike for all rows, in units
+        of X squared (present with ``likelihood="gaussian"``).
+    noise_varies_ : bool
+        Whether in the density the noise of a row depends on its code and condition: see
+        the notes of `VAETransformer`.
     kl_per_latent_ : ndarray of shape (latent_dim_,)
         Mean KL divergence of the posterior from the prior, in nats, over at most
         10,000 training rows.

@@ -16,7 +16,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from .likelihoods import Gaussian, GaussianHead
-from .networks import is_zero
+from .networks import Mlp, is_zero, mlp
+
+_SPAN = 3.0  # by which the log standard deviation of a row's noise differs at most
 
 
 class LinearPath(nn.Module):
@@ -76,6 +78,7 @@ class AutoencoderModule(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
+        self.noise: nn.Module | None = None  # what a VAE's noise depends on its code by
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
 
@@ -156,6 +159,14 @@ class AutoencoderModule(nn.Module):
         return is_zero(self.encoder) and is_zero(self.decoder)
 
     @property
+    def noise_varies(self):
+        """Whether the noise of a row depends on its code."""
+        return self.noise is not None and not is_zero(self.noise)
+
+    def drop_idle(self):
+        """Do without parts that have learned nothing and never will."""
+
+    @property
     def stochastic(self):
         """Whether ``forward`` draws noise."""
         return self.corruption is not None
@@ -172,26 +183,73 @@ class VAEModule(AutoencoderModule):
 
     The encoder network has 2 k outputs: what is added to the posterior's mean and to
     its log standard deviation.
+
+    Notes
+    -----
+    Normal noise is alike for every row in the loss that is trained on and judged by. How
+    it differs from row to row `noise` learns aside, from the decoder's last hidden layer:
+    its loss has no gradient elsewhere, so that codes and means are those of noise that is
+    alike (unless training looks at all gradients together, as clipping by their norm does).
+    It is 0 at the start, and again where held-out rows have refused it.
     """
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
         self.beta = 1.0
         self.warmup = 1.0  # the share of beta that training has reached
+        if isinstance(head, GaussianHead) and isinstance(decoder, Mlp):
+            n_hidden, d = decoder.output.in_features, len(start.mean)
+            self.noise = mlp(n_hidden, d, (), "identity", torch.Generator(), True)
 
     def encode(self, x):
         """The posterior of the code."""
         mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
 
-    def forward(self, x, target, generator):
-        """Minus the ELBO of every row (with the KL weighed by beta), (batch,)."""
-        posterior = self.encode(x)
+    def forward(self, x, target, generator, varying=False):
+        """Minus the ELBO of every row (with the KL weighed by beta), (batch,).
+
+        With noise that is alike for all rows, unless it is asked to be `varying`.
+        """
+        posterior, target = self.encode(x), self.head.target(target)
         z = self.given(posterior.sample(generator), x)
-        log_likelihood = self.decode(z, generator).log_prob(self.head.target(target))
+        decoded, hidden = self._decode(z, generator)
+        if self.training and hidden is not None:
+            squares = decoded.squares(target)
+            loss = -decoded.log_prob_of_squares(squares)
+            alike = Gaussian(None, decoded.log_std.detach())
+            of_rows = self._with_noise_of_rows(alike, hidden.detach())
+            aside = of_rows.log_prob_of_squares(squares.detach())
+            loss = loss + (aside.detach() - aside)  # it teaches, but is not reported
+        else:
+            decoded = self._with_noise_of_rows(decoded, hidden) if varying else decoded
+            loss = -decoded.log_prob(target)
         kl = posterior.kl_from_standard_normal().sum(-1)
         beta = self.beta * self.warmup if self.training else self.beta
-        return beta * kl - log_likelihood
+        return loss + beta * kl
+
+    def decode(self, z, generator=None):
+        decoded, hidden = self._decode(z, generator)
+        return decoded if hidden is None else self._with_noise_of_rows(decoded, hidden)
+
+    def drop_idle(self):
+        if not self.noise_varies:
+            self.noise = None
+
+    def _decode(self, z, generator):
+        """As with noise that is alike, and what the decoder's last layer has read, or None."""
+        if self.noise is None:
+            return super().decode(z, generator), None
+        hidden = self._through(self.decoder.hidden, z)
+        residual = self._through(self.decoder.output, hidden)
+        return self.head(self.linear_decoder(z), residual), hidden
+
+    def _with_noise_of_rows(self, alike, hidden):
+        more = self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
+        return Gaussian(alike.mean, alike.log_std + more)
+
+    def expect(self, z):
+        return self._decode(z, None)[0].mean
 
     def embed(self, x):
         return self.encode(x).mean
@@ -213,6 +271,7 @@ class VAEModule(AutoencoderModule):
     def posterior_is_exact(self):
         """Whether this is probabilistic PCA still: Gaussian, and nothing was learned."""
         noise_is_learned = any(bool(value.any()) for value in self.head.parameters())
+        noise_is_learned = noise_is_learned or self.noise_varies
         return isinstance(self.head, GaussianHead) and self.is_start and not noise_is_learned
 
     def log_evidence(self, x, draws, prior_draws):
@@ -265,11 +324,11 @@ class ConditionalVAEModule(VAEModule):
     def plausibility(self, x):
         """The ELBO of every row but for constants, with the code at its mean, (batch,).
 
-        It compares conditions: to second order of the decoder, what is left out depends
-        on the row and on nothing else.
+        It compares conditions, with noise that is alike for all rows: to second order of
+        the decoder, what is left out depends on the row and on nothing else.
         """
         posterior = self.encode(x)
-        decoded = self.decode(self.given(posterior.mean, x))
+        decoded, _ = self._decode(self.given(posterior.mean, x), None)
         kl = posterior.kl_from_standard_normal().sum(-1)
         return decoded.log_prob(self.head.target(self.row_of(x))) - kl
 

@@ -16,7 +16,7 @@ from ._batches import Rows
 from ._graph import REPLAYED, GraphedSteps, is_captured
 from ._optimizers import optimizer_arguments
 from ._threads import suitable_threads, tensor_floats
-from .networks import largest_product
+from .networks import largest_product, with_zero_output
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
@@ -177,7 +177,7 @@ class AutoencoderNet(NeuralNet):
             with self._threads():
                 self._epochs(X, self.max_epochs)
         finally:
-            self._leave(self.best_)
+            self._leave(self.best_, X.valid)
         return self
 
     def train_chunk(self, split):
@@ -210,17 +210,15 @@ class AutoencoderNet(NeuralNet):
                 choice = self._choose()
             chosen = choices[choice]
         finally:
-            self._leave(chosen)
+            self._leave(chosen, split.valid)
         return choice
 
     def _choose(self):
         """Between the start, what was kept until now and the latest weights."""
         start, kept, latest = self.of_start_, self.start_losses_, self.latest_losses_
         # What was kept has been accepted: it only falls to what is clearly better.
-        choice, lowest = "kept", kept.mean()
-        if self.is_clear(kept - start):
-            choice, lowest = "start", start.mean()
-        if not self.stopping_ and self.beats(latest, start) and latest.mean() < lowest:
+        choice = "start" if self.is_clear(kept - start) else "kept"
+        if not self.stopping_ and self.beats(latest, start) and latest.mean() < kept.mean():
             choice = "latest"
         return choice
 
@@ -275,15 +273,42 @@ class AutoencoderNet(NeuralNet):
             pass
         self.notify("on_train_end", X=split, y=None)
 
-    def _leave(self, weights):
+    def _leave(self, weights, held_out):
         """Put down what only training needs, with these weights in the module."""
         _copy(weights, self._weights())
         self._set_training(False)
         if self.progress_ is not None:
             self.progress_.close()
-        of_training = ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_")
-        for name in (*of_training, "start_losses_", "of_start_", "latest_losses_"):
-            setattr(self, name, None)
+        try:
+            self._judge_noise(held_out)
+        finally:
+            of_training = ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_")
+            for name in (*of_training, "start_losses_", "of_start_", "latest_losses_"):
+                setattr(self, name, None)
+
+    def _judge_noise(self, held_out):
+        """Let a VAE's noise depend on the code where held-out rows are likelier with it.
+
+        As with weights of chunks, noise that varied before was accepted: it only goes where
+        rows are clearly less likely with it.
+        """
+        if not self.module_.noise_varies:
+            return
+        keeps = self.noise_varied_
+        try:
+            if held_out is not None:
+                alike, varying = (
+                    self._beside_start(
+                        self._held_out_losses(self.get_iterator(held_out), varying=varying)
+                    )
+                    for varying in (False, True)
+                )
+                with np.errstate(invalid="ignore"):  # what is not a number is not clear
+                    gain = alike - varying
+                    keeps = not self.is_clear(-gain) if keeps else self.is_clear(gain)
+        finally:
+            if not keeps:
+                with_zero_output(self.module_.noise)
 
     def notify(self, method_name, **cb_kwargs):
         try:
@@ -319,6 +344,7 @@ class AutoencoderNet(NeuralNet):
                 # Built anew, as the linear path is exact only there.
                 module = self.module().double()
                 module.load_state_dict(self.module_.state_dict())
+                module.drop_idle()
                 device = "cpu" if device == "mps" else device
             self.inference_modules_[dtype] = module.to(device).eval(), device
         return self.inference_modules_[dtype]
@@ -381,6 +407,7 @@ class AutoencoderNet(NeuralNet):
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
+        self.noise_varied_ = self.module_.noise_varies
         self.best_ = [value.clone() for value in self._weights()]
         self.spare_ = [value.clone() for value in self.best_]
         if split.valid is not None:
@@ -497,16 +524,16 @@ class AutoencoderNet(NeuralNet):
         elif self.n_steps_ is not None:  # chunks are judged by `train_chunk`
             self._judge(losses)
 
-    def _held_out_losses(self, iterator):
+    def _held_out_losses(self, iterator, **options):
         """Loss of every held-out row, with the same noise every time, (n_valid,).
 
-        Modules with several losses of a row, none of which may be worse than the start's,
-        answer (n_valid, n_losses).
+        `options` are the module's own. Modules with several losses of a row, none of which
+        may be worse than the start's, answer (n_valid, n_losses).
         """
         self._set_training(False)
         generator = self.streams.torch("validation", self.device)
         with torch.no_grad():
-            batches = torch.cat([self.module_(*batch, generator) for batch in iterator])
+            batches = torch.cat([self.module_(*batch, generator, **options) for batch in iterator])
         # Rows that noise makes uncertain come several times over: see get_iterator.
         losses = batches.cpu().double().numpy()
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)

@@ -50,8 +50,10 @@ class VAETransformer(BaseAutoencoder):
     Attributes
     ----------
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise, in units of X squared (present with
-        ``likelihood="gaussian"``).
+        Learned variance of the decoder's noise where it is alike for all rows, in units
+        of X squared (present with ``likelihood="gaussian"``).
+    noise_varies_ : bool
+        Whether in the density the noise of a row depends on its code: see the notes.
     kl_per_latent_ : ndarray of shape (latent_dim_,)
         Mean KL divergence of the posterior from the prior, in nats, over at most
         10,000 training rows.
@@ -69,18 +71,28 @@ class VAETransformer(BaseAutoencoder):
 
     Notes
     -----
-    The decoder's noise may become very small, down to a millionth of the start's, and then
-    a single row unlike those seen would cost more than all others gain. So the density of
-    a row, with ``likelihood="gaussian"``, is a mixture, as in defensive importance sampling
-    [5]_: of the decoder's, of probabilistic PCA's, and of that of factor analysis [6]_ with
-    as many codes, which has a noise per feature as the decoder has. No row has less than
-    PCA's log-likelihood plus the logarithm of its share. The shares make rows that were
-    held out likeliest, where PCA and factor analysis are fitted without them, and what the
-    decoder's start has gained by seeing them is taken off; that is in a `fit` from the
-    start, with rows held out, of at most 128 features and as many rows. Elsewhere
-    factor analysis has none, and probabilistic PCA one in n + 1, the chance that a row is
-    unlike n others, as it has when epochs are compared. At ``max_epochs=0`` and with
-    ``init="random"`` the density is the decoder's alone. `score`, `score_samples` and
+    With ``likelihood="gaussian"`` the ELBO that is trained on, and that epochs are compared
+    by, has a noise variance per feature, alike for all rows. How noise differs from code to
+    code is learned aside, from the last hidden layer of the decoder, by at most a factor of
+    :math:`e^3` in the standard deviation, and nothing of its loss reaches encoder or mean:
+    trained together, the mean would fit worst where noise can explain what is left [7]_.
+    It is part of the density, of `score_samples` and `sample`, only where rows that were
+    held out are likelier with it beyond chance. Decoders that are not fully connected have
+    none.
+
+    The decoder's noise may become very small (alike, its variance comes down to a millionth
+    of the start's at most), and then a single row unlike those seen would cost more than
+    all others gain. So the density of a row, with ``likelihood="gaussian"``, is a mixture,
+    as in defensive importance sampling [5]_: of the decoder's, of probabilistic PCA's, and
+    of that of factor analysis [6]_ with as many codes, which has a noise per feature as the
+    decoder has. No row has less than PCA's log-likelihood plus the logarithm of its share.
+    The shares make rows that were held out likeliest, where PCA and factor analysis are
+    fitted without them, and what the decoder's start has gained by seeing them is taken
+    off; that is in a `fit` from the start, with rows held out, of at most 128 features and
+    as many rows. Elsewhere factor analysis has none, and probabilistic PCA one in n + 1,
+    the chance that a row is unlike n others, as it has when epochs are compared. At
+    ``max_epochs=0`` and with ``init="random"`` the density is the decoder's alone. `score`,
+    `score_samples` and
     `sample` are of the mixture; codes, `posterior` and `inverse_transform` of encoder and
     decoder alone.
 
@@ -97,6 +109,8 @@ class VAETransformer(BaseAutoencoder):
        distributions. Technometrics 37, 185-194.
     .. [6] Rubin, D. B. & Thayer, D. T. (1982). EM algorithms for ML factor analysis.
        Psychometrika 47, 69-76.
+    .. [7] Seitzer, M., Tavakoli, A., Antic, D. & Martius, G. (2022). On the pitfalls of
+       heteroscedastic uncertainty estimation with probabilistic neural networks. ICLR.
 
     Examples
     --------
@@ -238,14 +252,24 @@ class VAETransformer(BaseAutoencoder):
         if add_noise and likelihood == "bernoulli":
             X = (rng.random(X.shape) < X).astype(X.dtype)
         elif add_noise:
-            noise = np.sqrt(self.noise_variance_) * rng.standard_normal(X.shape)
-            X = X + noise.astype(X.dtype)
+            X = X + (self._noise(codes) * rng.standard_normal(X.shape)).astype(X.dtype)
             shares = list(self.density_shares_.values())
             which = rng.choice(len(shares), len(X), p=shares)
             for number, start in enumerate(self._classical_densities(), 1):
                 here = which == number
                 X[here] = _drawn(start, codes[here], rng)
         return self._shaped(X)
+
+    def _noise(self, codes):
+        """Standard deviations of the decoder's normal noise, of every row or alike."""
+        if not self.noise_varies_:
+            return np.sqrt(self.noise_variance_)
+        module, device = self.net_.inference_module(codes.dtype)
+
+        def function(codes):
+            return self._apply(lambda z: module.decode(z).std, codes, device)
+
+        return self._by_blocks(function, codes) * self._spec["start"].scale
 
     def _draw_steps(self, codes, rng):
         """One category for every step, given a row's code and the steps drawn before."""
@@ -294,11 +318,14 @@ class VAETransformer(BaseAutoencoder):
         return options
 
     def _look_at_held_out(self, job, held_out, first):
-        """Find how large a share classical densities have in that of a row."""
-        if self._chunks is not None and _FACTORS in vars(self).get("density_shares_", {}):
+        """Find what the density of a row is made of, beside the decoder."""
+        module = self.net_.module_
+        varied, self.noise_varies_ = vars(self).get("noise_varies_"), module.noise_varies
+        has_learned = _FACTORS in vars(self).get("density_shares_", {})
+        if self._chunks is not None and has_learned and (module.noise_varies or not varied):
             return  # a chunk goes on with what a fit has learned
         self.density_shares_ = {"decoder": 1.0}
-        is_start = self.n_iter_ == 0 and self.net_.module_.posterior_is_exact
+        is_start = self.n_iter_ == 0 and module.posterior_is_exact
         if is_start or not _is_mixed(self._spec):
             return
         share = _share_of_start(self.n_samples_)

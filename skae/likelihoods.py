@@ -37,16 +37,26 @@ class Gaussian:
 
     def error(self, x):
         """Half the squared error in units of the noise, summed over features."""
-        squares = F.mse_loss(self.mean, x.expand_as(self.mean), reduction="none")
+        return self._error(self.squares(x))
+
+    def log_prob(self, x):
+        """Log-density, summed over features, in nats."""
+        return self.log_prob_of_squares(self.squares(x))
+
+    def squares(self, x):
+        """Squared distances from the mean, (..., d)."""
+        return F.mse_loss(self.mean, x.expand_as(self.mean), reduction="none")
+
+    def log_prob_of_squares(self, squares):
+        """As `log_prob`, of values whose `squares` are known."""
+        constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
+        return -self._error(squares) - constant
+
+    def _error(self, squares):
         precision = 0.5 * torch.exp(-2.0 * self.log_std)
         if precision.dim() == 1:  # the same noise for every row: one product
             return squares @ precision
         return (squares * precision).sum(-1)
-
-    def log_prob(self, x):
-        """Log-density, summed over features, in nats."""
-        constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
-        return -self.error(x) - constant
 
     def cross_log_prob(self, x):
         """Log-density of every row under every distribution, (n, d) -> (n, m)."""

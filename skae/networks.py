@@ -52,6 +52,12 @@ class Mlp(nn.Sequential):
         """The last layer."""
         return self[-1]
 
+    def hidden(self, x):
+        """What the last layer reads."""
+        for layer in list(self)[:-1]:
+            x = layer(x)
+        return x
+
 
 def mlp(n_in, n_out, hidden_layer_sizes, activation, generator, last_zero):
     """A multilayer perceptron.
