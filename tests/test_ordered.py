@@ -360,3 +360,22 @@ def test_codes_far_beyond_those_of_training_are_decoded_as_by_pca(bent):
     assert_allclose(half - linear, 0.5 * (whole - linear), atol=1e-5)
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.inverse_transform(directions), half)
+
+
+def test_codes_that_are_all_zero_have_a_reach(bent, monkeypatch):
+    model = AutoencoderTransformer(3, ordered=True, max_epochs=2, random_state=0).fit(bent)
+    monkeypatch.setattr(model, "_by_blocks", lambda function, rows: np.zeros((len(rows), 3)))
+    model._set_reach(bent)
+    assert model.net_.module_.reach[:3].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_ratios_of_probabilities_at_the_start(digits):
+    """Of what codes decode to, which is not what PCA explains."""
+    X = digits[0][:300] / 16.0
+    options = {"likelihood": "bernoulli", "max_epochs": 0, "validation_fraction": None}
+    model = AutoencoderTransformer(4, ordered=True, **options).fit(X)
+    codes = model.transform(X)
+    left = [np.square(X - X.mean(axis=0)).sum()]
+    left += [np.square(X - model.inverse_transform(codes[:, :j])).sum() for j in range(1, 5)]
+    expected = -np.diff(left) / left[0]
+    np.testing.assert_allclose(model.explained_variance_ratio_, expected, rtol=1e-5)
