@@ -26,6 +26,7 @@ class FakeModule(torch.nn.Module):
     """Per-row losses that a script says, by the number of steps taken."""
 
     stochastic = False
+    noise_varies = False
 
     def __init__(self, script):
         super().__init__()
