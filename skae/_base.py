@@ -869,8 +869,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
-            module, device = self.net_.inference_module(codes.dtype)
-            x = self._apply(module.expect, codes / code_scale, device)
+            x = self._apply_decoder("expect", codes / code_scale)
             if self._spec["likelihood"] != "gaussian":
                 return x
             return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
@@ -906,6 +905,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         layer = widest_layer(self._spec["network"], row, self._spec["hidden_layer_sizes"])
         widest = max(self.n_features_in_, layer, 2 * self.latent_dim_)
         return in_blocks(function, rows, copies * widest)
+
+    def _apply_decoder(self, method, codes):
+        """A method of the module that decodes, on a block of codes; an array in their dtype."""
+        module, device = self.net_.inference_module(codes.dtype)
+        return self._apply(getattr(module, method), codes, device)
 
     def _apply_encoder(self, method, rows):
         """A method of the module that encodes, on a block of rows; an array in their dtype."""

@@ -78,7 +78,6 @@ class AutoencoderModule(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
-        self.noise: nn.Module | None = None  # what a VAE's noise depends on its code by
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
 
@@ -161,7 +160,7 @@ class AutoencoderModule(nn.Module):
     @property
     def noise_varies(self):
         """Whether the noise of a row depends on its code."""
-        return self.noise is not None and not is_zero(self.noise)
+        return False
 
     def drop_idle(self):
         """Do without parts that have learned nothing and never will."""
@@ -197,6 +196,7 @@ class VAEModule(AutoencoderModule):
         super().__init__(start, encoder, decoder, head)
         self.beta = 1.0
         self.warmup = 1.0  # the share of beta that training has reached
+        self.noise: nn.Module | None = None
         if isinstance(head, GaussianHead) and isinstance(decoder, Mlp):
             n_hidden, d = decoder.output.in_features, len(start.mean)
             self.noise = mlp(n_hidden, d, (), "identity", torch.Generator(), True)
@@ -217,7 +217,7 @@ class VAEModule(AutoencoderModule):
         if self.training and hidden is not None:
             squares = decoded.squares(target)
             loss = -decoded.log_prob_of_squares(squares)
-            alike = Gaussian(None, decoded.log_std.detach())
+            alike = Gaussian(decoded.mean.detach(), decoded.log_std.detach())
             of_rows = self._with_noise_of_rows(alike, hidden.detach())
             aside = of_rows.log_prob_of_squares(squares.detach())
             loss = loss + (aside.detach() - aside)  # it teaches, but is not reported
@@ -231,6 +231,10 @@ class VAEModule(AutoencoderModule):
     def decode(self, z, generator=None):
         decoded, hidden = self._decode(z, generator)
         return decoded if hidden is None else self._with_noise_of_rows(decoded, hidden)
+
+    @property
+    def noise_varies(self):
+        return self.noise is not None and not is_zero(self.noise)
 
     def drop_idle(self):
         if not self.noise_varies:
@@ -247,6 +251,10 @@ class VAEModule(AutoencoderModule):
     def _with_noise_of_rows(self, alike, hidden):
         more = self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
         return Gaussian(alike.mean, alike.log_std + more)
+
+    def noise_std(self, z):
+        """Standard deviations of the noise of standardised rows given their codes, (..., d)."""
+        return self.decode(z).std
 
     def expect(self, z):
         return self._decode(z, None)[0].mean

@@ -207,20 +207,19 @@ class AutoencoderNet(NeuralNet):
                 self.n_steps_on_chunks_ = self.n_steps_taken_
             choice = list(choices)[-1]
             if split.valid is not None:
-                choice = self._choose()
+                choice, self.best_losses_ = self._choose()
             chosen = choices[choice]
         finally:
             self._leave(chosen, split.valid)
         return choice
 
     def _choose(self):
-        """Between the start, what was kept until now and the latest weights."""
+        """Between the start, what was kept until now and the latest weights, and its losses."""
         start, kept, latest = self.of_start_, self.start_losses_, self.latest_losses_
-        # What was kept has been accepted: it only falls to what is clearly better.
-        choice = "start" if self.is_clear(kept - start) else "kept"
         if not self.stopping_ and self.beats(latest, start) and latest.mean() < kept.mean():
-            choice = "latest"
-        return choice
+            return "latest", latest
+        # What was kept has been accepted: it only falls to what is clearly better.
+        return ("start", start) if self.is_clear(kept - start) else ("kept", kept)
 
     def set_reach(self, reach):
         """Tell a module that has a reach how large first codes of training rows are, (k,)."""
@@ -282,8 +281,8 @@ class AutoencoderNet(NeuralNet):
         try:
             self._judge_noise(held_out)
         finally:
-            of_training = ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_")
-            for name in (*of_training, "start_losses_", "of_start_", "latest_losses_"):
+            losses = "of_start_", "start_losses_", "latest_losses_", "best_losses_"
+            for name in ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_", *losses):
                 setattr(self, name, None)
 
     def _judge_noise(self, held_out):
@@ -297,14 +296,9 @@ class AutoencoderNet(NeuralNet):
         keeps = self.noise_varied_
         try:
             if held_out is not None:
-                alike, varying = (
-                    self._beside_start(
-                        self._held_out_losses(self.get_iterator(held_out), varying=varying)
-                    )
-                    for varying in (False, True)
-                )
+                losses = self._held_out_losses(self.get_iterator(held_out), varying=True)
                 with np.errstate(invalid="ignore"):  # what is not a number is not clear
-                    gain = alike - varying
+                    gain = self.best_losses_ - self._beside_start(losses)
                     keeps = not self.is_clear(-gain) if keeps else self.is_clear(gain)
         finally:
             if not keeps:
@@ -407,6 +401,7 @@ class AutoencoderNet(NeuralNet):
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
+        self.best_losses_ = np.empty(0)
         self.noise_varied_ = self.module_.noise_varies
         self.best_ = [value.clone() for value in self._weights()]
         self.spare_ = [value.clone() for value in self.best_]
@@ -419,7 +414,7 @@ class AutoencoderNet(NeuralNet):
                 finally:
                     _copy(self.best_, self._weights())
                 losses = self._beside_start(losses)
-            self.start_losses_ = losses
+            self.start_losses_ = self.best_losses_ = losses
             self.validation_curve_.append(self._in_units(losses.mean()))
 
     def _start_weights(self):
@@ -549,6 +544,7 @@ class AutoencoderNet(NeuralNet):
         curve = self.validation_curve_
         if self.beats(losses, self.start_losses_) and curve[-1] < curve[self.best_epoch_]:
             self._keep()
+            self.best_losses_ = losses
         if curve[-1] < curve[self.lowest_epoch_]:
             self.lowest_epoch_ = epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:

@@ -92,9 +92,8 @@ class VAETransformer(BaseAutoencoder):
     as many rows. Elsewhere factor analysis has none, and probabilistic PCA one in n + 1,
     the chance that a row is unlike n others, as it has when epochs are compared. At
     ``max_epochs=0`` and with ``init="random"`` the density is the decoder's alone. `score`,
-    `score_samples` and
-    `sample` are of the mixture; codes, `posterior` and `inverse_transform` of encoder and
-    decoder alone.
+    `score_samples` and `sample` are of the mixture; codes, `posterior` and
+    `inverse_transform` of encoder and decoder alone.
 
     References
     ----------
@@ -264,12 +263,8 @@ class VAETransformer(BaseAutoencoder):
         """Standard deviations of the decoder's normal noise, of every row or alike."""
         if not self.noise_varies_:
             return np.sqrt(self.noise_variance_)
-        module, device = self.net_.inference_module(codes.dtype)
-
-        def function(codes):
-            return self._apply(lambda z: module.decode(z).std, codes, device)
-
-        return self._by_blocks(function, codes) * self._spec["start"].scale
+        noise = self._by_blocks(functools.partial(self._apply_decoder, "noise_std"), codes)
+        return noise * self._spec["start"].scale
 
     def _draw_steps(self, codes, rng):
         """One category for every step, given a row's code and the steps drawn before."""
@@ -324,7 +319,7 @@ class VAETransformer(BaseAutoencoder):
         has_learned = _FACTORS in vars(self).get("density_shares_", {})
         if self._chunks is not None and has_learned and (module.noise_varies or not varied):
             return  # a chunk goes on with what a fit has learned
-        self.density_shares_ = {"decoder": 1.0}
+        self.density_shares_, self._factors = {"decoder": 1.0}, {}
         is_start = self.n_iter_ == 0 and module.posterior_is_exact
         if is_start or not _is_mixed(self._spec):
             return

@@ -263,9 +263,11 @@ def test_rounding_is_no_improvement():
 def test_choice_of_chunks(kept, latest, choice):
     net, _ = scripted([ROWS])
     net.stopping_, net.of_start_, net.start_losses_, net.latest_losses_ = False, ROWS, kept, latest
-    assert net._choose() == choice
+    losses = {"start": ROWS, "kept": kept, "latest": latest}
+    chosen, of_chosen = net._choose()
+    assert (chosen, of_chosen is losses[choice]) == (choice, True)
     net.stopping_ = True  # the loss of the latest was not finite
-    assert net._choose() != "latest"
+    assert net._choose()[0] != "latest"
 
 
 def test_of_chunks_the_start_the_kept_or_the_latest_weights_stay():

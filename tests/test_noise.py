@@ -129,10 +129,10 @@ def judged(alike, varying, varied=False, share=0.0):
     net = VAETransformer(1, random_state=0, max_epochs=2).fit(fanned(100)[0]).net_
     torch.nn.init.ones_(net.module_.noise.output.weight)
     net.noise_varied_, net.start_share = varied, share
-    net.of_start_ = alike + 1.0
+    net.of_start_, net.best_losses_ = alike + 1.0, alike
     net.get_iterator = lambda rows: rows
-    net._held_out_losses = lambda rows, varying: rows[varying]
-    net._judge_noise({False: alike, True: varying})
+    net._held_out_losses = lambda rows, varying: rows
+    net._judge_noise(varying)
     return net.module_.noise_varies
 
 

@@ -43,7 +43,7 @@ PAPER = {
 }
 KERAS = {"mlp, 32 codes": 0.08, "conv, 128 codes": 0.094}
 LOGISTIC_PCA_ERROR = 8.01
-EPOCHS = {"hinton": (5, 10, 20, 40), "keras": (20, 100), "burda": (10, 20, 40)}
+EPOCHS = {"hinton": (5, 10, 20, 40), "keras": (20, 100), "burda": (10, 20, 40, 80, 160)}
 GPU_EPOCHS = {
     "hinton": (5, 10, 20, 40, 80, 160, 320),
     "keras": (20, 100),
