@@ -161,19 +161,33 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     def _describe(self, *arguments):
         spec = super()._describe(*arguments)
-        # Networks keep their width in models that are truncated.
-        return {"n_codes": spec["start"].latent_dim, **spec}
+        # Models that are truncated keep their networks, and what these were made for.
+        return {"whole_start": spec["start"], **spec}
 
     def _make_module(self, spec):
         if not spec["ordered"]:
             return super()._make_module(spec)
-        from ._ordered import OrderedModule
+        import torch
+
+        from ._ordered import GroupedModule, OrderedModule, groups, spans_decades
         from .likelihoods import make_head
 
-        n_codes = spec["n_codes"]
-        encoder, decoder = self._make_networks(spec, n_codes, latent_dim=2 * n_codes)
-        rank = min(spec["n_samples"], len(spec["start"].mean))
-        return OrderedModule(spec["start"], encoder, decoder, make_head(spec), n_codes, rank)
+        whole = spec["whole_start"]
+        k, rank = whole.latent_dim, min(spec["n_samples"], len(whole.mean))
+        generator = torch.Generator().manual_seed(spec["seed"])
+        encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k, generator=generator)
+        module = OrderedModule
+        is_pca = spec["likelihood"] == "gaussian" and spec["init"] != "random"
+        if is_pca and spans_decades(whole):
+            module, parts = GroupedModule, groups(k)
+            # Groups of codes share the encoder's width.
+            widths = tuple(-(-size // len(parts)) for size in spec["hidden_layer_sizes"])
+            narrow = {**spec, "hidden_layer_sizes": widths}
+            encoder = torch.nn.ModuleList(
+                self._make_networks(narrow, end - first, generator=generator)[0]
+                for first, end in parts
+            )
+        return module(spec["start"], encoder, decoder, make_head(spec), whole, rank)
 
     def _check_n_codes(self, n_codes):
         if not self._spec["ordered"]:

@@ -594,10 +594,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "verbose": self.verbose,
         }
 
-    def _make_networks(self, spec, n_codes, reads_past=False, latent_dim=None):
+    def _make_networks(self, spec, n_codes, reads_past=False, latent_dim=None, generator=None):
         """An encoder with so many outputs, and the decoder that belongs to it.
 
-        `latent_dim` is how many numbers the decoder reads; None for the start's codes.
+        `latent_dim` is how many numbers the decoder reads; None for the start's codes. Their
+        weights are drawn from a generator of their own unless there is one.
         """
         import torch
 
@@ -608,7 +609,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         latent_dim = latent_dim or start.latent_dim
         row = spec["input_shape"] or (len(start.mean),)
         sizes = Sizes(row, n_codes, latent_dim, n_read - len(start.mean), reads_past)
-        generator = torch.Generator().manual_seed(spec["seed"])
+        generator = generator or torch.Generator().manual_seed(spec["seed"])
         kind = spec["network"], sizes, spec["hidden_layer_sizes"], spec["activation"]
         return make_networks(*kind, generator, spec["init"] != "random")
 

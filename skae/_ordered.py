@@ -1,29 +1,39 @@
 """The torch side of ordered latents: nested dropout, from the classical start.
 
+There are two modules. Where PCA's errors of all sizes are of like magnitude one encoder
+network bends all codes; where they span decades codes bend in groups that the decoder can
+undo.
+
 Rippel, O., Gelbart, M. & Adams, R. (2014). Learning ordered representations with nested
 dropout. ICML.
 """
+
+import math
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from ._module import AutoencoderModule
-from .likelihoods import GaussianHead
+from .likelihoods import Gaussian, GaussianHead
+from .networks import is_zero
 
 _FULL = 3  # one row in so many is trained with all of its codes
 _MOST_JUDGED = 16  # sizes at which held-out rows are looked at
 _FAR = 1e30  # further than any code
+_DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
+_NEAR = 2.0  # standard deviations up to which groups are told how far out a row is
 _LEAST_ERROR = 1e-6  # share of the variance below which an error is not worth a network
 
 
 class OrderedModule(AutoencoderModule):
     """An autoencoder whose first j codes are a summary of their own, for every j.
 
-    In training a row keeps its first j codes, with j drawn evenly from all sizes; one row
-    in three keeps all. The decoder network is told which codes are missing. Every row's
-    loss is in units of the start's own error at that size, or the short codes, whose errors
-    are large, would be all that counts; so is what the network adds to the linear path.
+    In training a row keeps its first j codes, with j drawn evenly from all sizes up to where
+    PCA leaves next to nothing; one row in three keeps as many as that. The decoder network is
+    told which codes are missing. Every row's loss is in units of the start's own error at that
+    size, or the short codes, whose errors are large, would be all that counts; so is what
+    the network adds to the linear path, which is nothing where PCA leaves next to nothing.
 
     Parameters
     ----------
@@ -34,8 +44,8 @@ class OrderedModule(AutoencoderModule):
         The decoder reads codes, 0 where missing, and then a 1 for every missing one.
     head : Module
         One of the heads of :mod:`skae.likelihoods`.
-    n_codes : int
-        What the networks were made for.
+    whole : skae._classical.Start
+        Of the codes that the networks were made for.
     rank : int
         The most components that PCA would find.
 
@@ -51,21 +61,21 @@ class OrderedModule(AutoencoderModule):
     weight: torch.Tensor
     unit: torch.Tensor
 
-    def __init__(self, start, encoder, decoder, head, n_codes, rank):
-        super().__init__(start, encoder, decoder, head)
-        self.n_codes = n_codes
-        size = np.arange(1, start.latent_dim + 1)
+    def __init__(self, start, encoder, decoder, head, whole, rank):
+        super().__init__(whole, encoder, decoder, head)
+        self.n_codes, self.n_used = whole.latent_dim, start.latent_dim
+        size = np.arange(1, self.n_used + 1)
         error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
         judged = size
         if isinstance(head, GaussianHead) and start.explained.any():
-            d = len(start.mean)
-            left = d - np.cumsum(start.explained)
-            error = np.maximum(left, _LEAST_ERROR * d)
+            left, least = errors(start), _LEAST_ERROR * len(start.mean)
+            error = np.maximum(left, least)
             unit = np.sqrt(error / np.maximum(rank - size, 1) / start.noise_variance)
-            judged = size[left > _LEAST_ERROR * d] if left[0] > _LEAST_ERROR * d else size
+            unit[left <= least] = 0.0
+            judged = size[left > least] if left[0] > least else size
         self.judged = spread_out(judged)
-        self.register_buffer("reach", torch.full((n_codes,), _FAR))
-        self.register_buffer("index", torch.arange(n_codes), persistent=False)
+        self.register_buffer("reach", torch.full((self.n_codes,), _FAR))
+        self.register_buffer("index", torch.arange(self.n_codes), persistent=False)
         for name, value in (("weight", error[-1] / error), ("unit", unit)):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
@@ -75,8 +85,8 @@ class OrderedModule(AutoencoderModule):
             self.reach.fill_(_FAR)
         return super().train(mode)
 
-    def _shifted(self, x, residual):
-        return super()._shifted(x, residual[:, : len(self.start_std)])
+    def encode(self, x):
+        return super().encode(x)[:, : self.n_used]
 
     def decode(self, z, generator=None, size=None):
         """The distribution of a row given its first codes.
@@ -88,28 +98,28 @@ class OrderedModule(AutoencoderModule):
         size : Tensor of int or None
             How many codes of each row count, (...,); None for all of them.
         """
-        n_given, n_used = z.shape[-1], len(self.unit)
         if size is None:
-            size = torch.full(z.shape[:-1], n_given, device=z.device)
-        missing = (self.index >= size[..., None]).to(z)
-        z = F.pad(z, (0, self.n_codes - n_given)) * (1.0 - missing)
-        residual = self._through(self.decoder, torch.cat([z, missing], dim=-1))
+            size = torch.full(z.shape[:-1], z.shape[-1], device=z.device)
+        missing = self.index >= size[..., None]
+        z = F.pad(z, (0, self.n_codes - z.shape[-1])).masked_fill(missing, 0.0)
+        residual = self._through(self.decoder, torch.cat([z, missing.to(z)], dim=-1))
         if not self.training:
             beyond = z.norm(dim=-1, keepdim=True) / self.reach[size - 1].to(z)[..., None]
             residual = residual * (3.0 - 2.0 * beyond).clamp(0.0, 1.0)
-        unit = self.unit[size - 1].to(z)[..., None]
-        return self.head(self.linear_decoder(z[..., :n_used]), unit * residual)
+        return self._joined(z, missing, residual * self.unit[size - 1].to(z)[..., None])
+
+    def _joined(self, z, missing, residual):
+        """The distribution of a row, from its codes and what the decoder's network adds."""
+        return self.head(self.linear_decoder(z), residual)
 
     def forward(self, x, target, generator):
         """Loss of every row, (batch,); of held-out rows at several sizes, (batch, n_sizes)."""
         z, target = self.encode(x), self.head.target(target)
-        n_used = len(self.unit)
         if self.training:
-            number = torch.arange(len(x), device=x.device)
-            most = _FULL * n_used
-            first = torch.randint(most, (1,), generator=generator, device=x.device)
-            every = (first + number) % n_used + 1
-            size = torch.where((first // n_used + number) % _FULL == 0, n_used, every)
+            number, most = torch.arange(len(x), device=x.device), int(self.judged[-1])
+            first = torch.randint(_FULL * most, (1,), generator=generator, device=x.device)
+            every = (first + number) % most + 1
+            size = torch.where((first // most + number) % _FULL == 0, most, every)
             return self._loss(z, size, target)
         losses = [
             self._loss(z, torch.full((len(x),), int(size), device=x.device), target)
@@ -119,6 +129,114 @@ class OrderedModule(AutoencoderModule):
 
     def _loss(self, z, size, target):
         return self.decode(z, None, size).error(target) * self.weight[size - 1].to(z)
+
+
+class GroupedModule(OrderedModule):
+    """An ordered autoencoder whose short codes bend without harm to long ones.
+
+    PCA's error can be a million times smaller with all codes than with one. Any bend of the
+    first code that the decoder does not know to a thousandth would then cost all codes more
+    than it gains, and one network for all codes leaves them as they are.
+
+    Here codes bend in groups of 1, 1, 2, 4, 8, ...: what a group's network adds to its linear
+    codes depends only on the part of a row that these and the codes before them do not tell.
+    So the decoder can undo it, from the last group to the first: it begins with what its own
+    network says of all that the given codes do not tell, and every group's network then
+    answers what to take off its codes. Where nothing is left untold any bend is undone exactly.
+
+    Parameters
+    ----------
+    encoder : ModuleList
+        A residual network for each of :func:`groups`, (batch, d) -> (batch, n_in_group).
+
+    Notes
+    -----
+    The units of bends are standard deviations of codes; what networks read is standardised by
+    what the linear codes leave untold, and levels off from two standard deviations on. Of
+    directions in which the table has no extent they read nothing: they have learned
+    nothing of rows that do.
+    """
+
+    untold_std: torch.Tensor
+
+    def __init__(self, start, encoder, decoder, head, whole, rank):
+        super().__init__(start, encoder, decoder, head, whole, rank)
+        self.groups = groups(self.n_codes)
+        left = errors(whole) / len(whole.mean)
+        tells_all = left <= _LEAST_ERROR
+        self.n_read = int(tells_all.argmax()) + 1 if tells_all.any() else None
+        ends = [end - 1 for _, end in self.groups]
+        untold_std = torch.tensor(np.sqrt(np.maximum(left, _LEAST_ERROR)[ends]))
+        self.register_buffer("untold_std", untold_std, persistent=False)
+
+    @property
+    def is_start(self):
+        return all(is_zero(network) for network in (*self.encoder, self.decoder))
+
+    def encode(self, x):
+        linear = self.linear_encoder(x)
+        untold, codes = x - self.linear_decoder.bias, []
+        if self.n_read is not None:
+            untold = self._rows_of(linear, 0, self.n_read)
+        for number, (first, end) in enumerate(self.groups):
+            if first >= self.n_used:
+                break
+            of_group = linear[..., first:end]
+            untold = untold - self._rows_of(linear, first, self._last_read(end))
+            codes.append(of_group + self._bend(number, untold))
+        return torch.cat(codes, dim=-1)[..., : self.n_used]
+
+    def _last_read(self, end):
+        return end if self.n_read is None else min(end, self.n_read)
+
+    def _rows_of(self, codes, first, end):
+        """What some of the codes add to rows, along the linear path."""
+        return F.linear(codes[..., first:end], self.linear_decoder.weight[:, first:end])
+
+    def _bend(self, number, untold):
+        """What a group's network adds to its codes where they leave this of rows untold."""
+        near = _NEAR * self.untold_std[number].to(untold)
+        size = (untold.square().mean(-1, keepdim=True) + near.square()).sqrt()
+        return self._through(self.encoder[number], untold * (_NEAR / size))
+
+    def _joined(self, z, missing, residual):
+        rest = residual * math.exp(self.head.start_log_std)
+        guessed = F.linear(rest, self.linear_encoder.weight)
+        rest = rest - self._rows_of(guessed, 0, self.n_codes)
+        codes = torch.where(missing, guessed, z)
+        untold = rest if self.n_read is None else torch.zeros_like(rest)
+        for number, (first, end) in reversed(list(enumerate(self.groups))):
+            if first < self.n_used:
+                bend = self._bend(number, untold).masked_fill(missing[..., first:end], 0.0)
+                codes = codes - F.pad(bend, (first, self.n_codes - end))
+            untold = untold + self._rows_of(codes, first, self._last_read(end))
+        return Gaussian(self.linear_decoder(codes) + rest, self.head.log_std())
+
+
+def errors(start):
+    """What PCA of every size leaves of the variance of standardised rows, (k,)."""
+    return len(start.mean) - np.cumsum(start.explained)
+
+
+def spans_decades(start):
+    """Whether PCA's errors are of unlike magnitude from one code to all, or end at none."""
+    left = errors(start)
+    return left[-1] <= max(_LEAST_ERROR * len(start.mean), 10.0**-_DECADES * left[0])
+
+
+def groups(n_codes):
+    """First and end of groups of codes: 1, 1, 2, 4, 8, ... of them.
+
+    Examples
+    --------
+    >>> from skae._ordered import groups
+    >>> groups(6)
+    [(0, 1), (1, 2), (2, 4), (4, 6)]
+    """
+    ends = [1]
+    while ends[-1] < n_codes:
+        ends.append(min(2 * ends[-1], n_codes))
+    return list(zip([0, *ends], ends, strict=False))
 
 
 def spread_out(sizes):

@@ -14,7 +14,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
-from skae._ordered import spread_out
+from skae._ordered import GroupedModule, OrderedModule, spread_out
+from skae.networks import with_zero_output
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +36,15 @@ def squared_error(X, model):
     return np.square(X - model.inverse_transform(model.transform(X))).sum()
 
 
+@pytest.mark.parametrize("n_codes", [8, 21])  # without groups and with
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_starts_as_pca_of_every_size(dtype):
+def test_starts_as_pca_of_every_size(dtype, n_codes):
     X = scale(load_breast_cancer().data).astype(dtype)
-    model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
+    model = AutoencoderTransformer(n_codes, ordered=True, max_epochs=0).fit(X)
     tolerance = 1e-10 if dtype == np.float64 else 1e-4
-    ratios = PCA(8).fit(X.astype(np.float64)).explained_variance_ratio_
+    ratios = PCA(n_codes).fit(X.astype(np.float64)).explained_variance_ratio_
     assert_allclose(model.explained_variance_ratio_, ratios, rtol=tolerance)
-    for size in (1, 3, 8):
+    for size in (1, 3, n_codes):
         pca, truncated = PCA(size).fit(X.astype(np.float64)), model.truncate(size)
         codes = truncated.transform(X)
         assert codes.dtype == dtype
@@ -379,3 +381,165 @@ def test_ratios_of_probabilities_at_the_start(digits):
     left += [np.square(X - model.inverse_transform(codes[:, :j])).sum() for j in range(1, 5)]
     expected = -np.diff(left) / left[0]
     np.testing.assert_allclose(model.explained_variance_ratio_, expected, rtol=1e-5)
+
+
+# Codes that bend in groups
+
+
+def steep(n, seed=0):
+    """Rows on a bent sheet, whose principal components span three decades, (n, 6)."""
+    rng = np.random.default_rng(seed)
+    t = rng.standard_normal((n, 3))
+    curved = np.column_stack([t[:, 0], 0.5 * (np.square(t[:, 0]) - 1.0), 0.3 * t[:, 1]])
+    small = [0.03 * t[:, 2], 0.03 * np.sin(2.0 * t[:, 1]), 0.002 * rng.standard_normal(n)]
+    turn = np.linalg.qr(np.random.default_rng(7).standard_normal((6, 6)))[0]
+    return np.column_stack([curved, *small]) @ turn
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    model = AutoencoderTransformer(5, ordered=True, random_state=0).fit(steep(600))
+    assert isinstance(model.net_.module_, GroupedModule)
+    assert model.best_epoch_ > 0
+    return model
+
+
+def with_any_bends(model):
+    """A copy whose groups bend at random and whose decoder's network adds nothing."""
+    model = pickle.loads(pickle.dumps(model))
+    module, generator = model.net_.module_, torch.Generator().manual_seed(0)
+    for network in module.encoder:
+        torch.nn.init.normal_(network.output.weight, generator=generator)
+        torch.nn.init.normal_(network.output.bias, generator=generator)
+    with_zero_output(module.decoder)
+    model.net_.inference_modules_ = {}
+    return model
+
+
+def test_any_bend_is_undone_where_codes_tell_all(grouped):
+    model, pca = with_any_bends(grouped), PCA(5).fit(steep(600))
+    scores = np.random.default_rng(0).standard_normal((50, 5)) * pca.explained_variance_**0.5
+    for factor in (1.0, 100.0):
+        X = pca.inverse_transform(factor * scores)
+        bends = np.abs(model.transform(X)) - np.abs(pca.transform(X))
+        assert np.abs(bends[:, :4]).max() > 0.01
+        assert_allclose(model.reconstruct(X), X, atol=1e-9 * factor)
+
+
+def test_a_group_bends_by_what_its_codes_do_not_tell(grouped):
+    model, pca = with_any_bends(grouped), PCA(5).fit(steep(600))
+    X = steep(20, seed=1)
+    codes, group = model.transform(X), [0, 1, 2, 2, 3]
+    for i in range(5):
+        moved = model.transform(X + 0.7 * pca.components_[i]) - codes
+        later = [j for j in range(5) if group[j] >= group[i]]
+        assert_allclose(np.abs(moved[:, i]), 0.7, atol=1e-9)
+        assert_allclose(moved[:, [j for j in later if j != i]], 0.0, atol=1e-9)
+        if i > 1:
+            assert np.abs(moved[:, 0]).max() > 1e-4
+
+
+def test_short_codes_gain_and_no_size_loses(grouped):
+    X, X_test = steep(600), steep(1000, seed=1)
+    pca = [squared_error(X_test, PCA(size).fit(X)) for size in range(1, 6)]
+    ratios = [squared_error(X_test, grouped.truncate(size)) / pca[size - 1] for size in range(1, 6)]
+    assert max(ratios) <= 1.01
+    assert ratios[0] < 0.5
+
+
+def test_a_truncated_model_keeps_its_groups(grouped):
+    X = steep(50, seed=1)
+    codes = grouped.transform(X)
+    for size in (1, 2, 3, 5):
+        truncated = grouped.truncate(size)
+        assert_allclose(truncated.transform(X), codes[:, :size], atol=1e-12)
+        assert_allclose(
+            truncated.reconstruct(X), grouped.inverse_transform(codes[:, :size]), atol=1e-12
+        )
+        again = pickle.loads(pickle.dumps(truncated))
+        assert_array_equal(again.reconstruct(X), truncated.reconstruct(X))
+    truncated = grouped.truncate(3)
+    before = truncated.score(X)
+    truncated.partial_fit(steep(200, seed=2))
+    assert truncated.score(X) > before - 0.01
+
+
+def test_far_out_the_decoders_network_adds_nothing(grouped):
+    scale = grouped._spec["start"].code_scale
+    norms = np.linalg.norm(grouped.transform(steep(600)) / scale, axis=1)
+    without = pickle.loads(pickle.dumps(grouped))
+    with_zero_output(without.net_.module_.decoder)
+    without.net_.inference_modules_ = {}
+    directions = np.random.default_rng(0).standard_normal((20, 5))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    for factor, same in ((1.51, True), (0.9, False)):
+        codes = factor * norms.max() * directions * scale
+        found, linear = grouped.inverse_transform(codes), without.inverse_transform(codes)
+        assert np.allclose(found, linear, atol=1e-9) == same
+
+
+def test_sizes_at_which_pca_leaves_nothing_are_pca():
+    """Of a table in a plane of four dimensions, also for a row that is not in it."""
+    X = steep(400)[:, :4] @ np.random.default_rng(0).standard_normal((4, 6))
+    model = AutoencoderTransformer(5, ordered=True, random_state=0).fit(X)
+    assert model.best_epoch_ > 0
+    X_test = steep(100, seed=1)[:, :4] @ np.random.default_rng(0).standard_normal((4, 6))
+    assert squared_error(X_test, model.truncate(1)) < 0.99 * squared_error(X_test, PCA(1).fit(X))
+    X_test[3] += np.random.default_rng(1).standard_normal(6)
+    pca = PCA(4).fit(X)
+    expected = pca.inverse_transform(pca.transform(X_test))
+    assert_allclose(model.truncate(4).reconstruct(X_test), expected, atol=1e-9)
+    in_plane = np.delete(X_test, 3, axis=0)
+    assert_allclose(model.reconstruct(in_plane), in_plane, atol=1e-9)
+    assert model.net_.module_.judged.tolist() == [1, 2, 3]
+
+
+def test_rows_are_trained_at_sizes_at_which_pca_leaves_something(monkeypatch):
+    X = steep(400)[:, :4] @ np.random.default_rng(0).standard_normal((4, 6))
+    module = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X).net_.module_.train()
+    seen, decode = [], module.decode
+    monkeypatch.setattr(
+        module, "decode", lambda z, generator, size: seen.append(size) or decode(z, None, size)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        module(torch.zeros(18, 6), torch.zeros(18, 6), generator)
+    shares = np.bincount(torch.cat(seen), minlength=6) / (200 * 18)
+    assert_allclose(shares, [0, 2 / 9, 2 / 9, 2 / 9 + 1 / 3, 0, 0], atol=0.02)
+
+
+def test_codes_bend_in_groups_where_pca_spans_decades(digits):
+    def module(X, k, **options):
+        model = AutoencoderTransformer(k, ordered=True, max_epochs=0, **options).fit(X)
+        return type(model.net_.module_)
+
+    X = scale(load_breast_cancer().data)
+    left = 1 - np.cumsum(PCA(30).fit(X).explained_variance_ratio_)
+    k = int(np.flatnonzero(left < left[0] / 100)[0]) + 1
+    assert module(X, k - 1) is OrderedModule
+    assert module(X, k) is GroupedModule
+    assert module(X, k, init="random") is OrderedModule
+    assert module(np.outer(np.arange(20.0), np.ones(3)), 1) is GroupedModule  # one tells all
+    probabilities = digits[0][:100] / 16
+    assert module(probabilities, 64, likelihood="bernoulli") is OrderedModule
+    assert module(probabilities, 64) is GroupedModule
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"network": "conv", "input_shape": (1, 8, 8), "hidden_layer_sizes": (4,)},
+        {"network": "recurrent", "input_shape": (8, 8), "hidden_layer_sizes": (8,)},
+        {"hidden_layer_sizes": 3},
+        {"precision": "bf16"},
+    ],
+    ids=str,
+)
+def test_groups_go_with_other_parameters(tables, parameters):
+    X = tables[0] / 16
+    model = AutoencoderTransformer(60, ordered=True, max_epochs=2, **parameters).fit(X)
+    assert isinstance(model.net_.module_, GroupedModule)
+    for size in (1, 17, 60):
+        codes = model.truncate(size).transform(X)
+        assert model.inverse_transform(codes).shape == X.shape
+    assert np.isfinite(model.score(X))
