@@ -10,6 +10,7 @@ from scipy import stats
 from skae import ConditionalVAE, VAETransformer
 from skae import _module as module
 from skae._net import AutoencoderNet
+from skae.networks import with_zero_output
 
 SLOPE = 1.2
 
@@ -164,13 +165,17 @@ def test_a_row_far_out_has_the_share_of_the_start():
     assert judged(LOSSES, LOSSES + FAR_OUT, share=1e-3)
 
 
+def quiet(n, seed=0):
+    """Rows around a curve with noise that is alike, (n, 8)."""
+    rng = np.random.default_rng(seed)
+    along = rng.standard_normal((n, 1))
+    curve = 2.0 * along * np.linspace(-1, 1, 8) + np.square(along) * np.linspace(1, 0, 8)
+    return curve + 0.5 * rng.standard_normal((n, 8))
+
+
 def test_it_is_refused_where_noise_is_alike():
     """Then these fits are of as many nats as without it."""
-    rng = np.random.default_rng(0)
-    along = rng.standard_normal((300, 1))
-    X = 2.0 * along * np.linspace(-1, 1, 8) + np.square(along) * np.linspace(1, 0, 8)
-    X += 0.5 * rng.standard_normal(X.shape)
-    models = [VAETransformer(1, random_state=seed).fit(X) for seed in range(3)]
+    models = [VAETransformer(1, random_state=seed).fit(quiet(300)) for seed in range(3)]
     assert min(model.best_epoch_ for model in models) > 10
     assert not all(model.noise_varies_ for model in models)
 
@@ -203,20 +208,63 @@ def test_chunks(fan):
     assert model.score(X) > alike(model).score(X) + 0.5
 
 
+def refuse(net, held_out):
+    """In place of judging noise."""
+    with_zero_output(net.module_.noise)
+
+
 def test_shares_go_with_the_noise_that_they_were_learned_with(vae, fan, monkeypatch):
     model = pickle.loads(pickle.dumps(vae))
     model.partial_fit(fan[0][:200])
     assert model.density_shares_ == vae.density_shares_
     assert len(model.density_shares_) == 3
 
-    def refuse(self, held_out):
-        torch.nn.init.zeros_(self.module_.noise.output.weight)
-        torch.nn.init.zeros_(self.module_.noise.output.bias)
-
     monkeypatch.setattr(AutoencoderNet, "_judge_noise", refuse)
     model.partial_fit(fan[0][200:400])
     assert not model.noise_varies_
     assert list(model.density_shares_) == ["decoder", "probabilistic_pca"]
+    assert model._factors == {}
+
+
+def test_a_chunk_keeps_shares_of_noise_that_is_alike(monkeypatch):
+    monkeypatch.setattr(AutoencoderNet, "_judge_noise", refuse)
+    model = VAETransformer(1, max_epochs=30, random_state=0).fit(quiet(300))
+    assert not model.noise_varies_
+    shares = model.density_shares_
+    assert len(shares) == 3
+    assert model.partial_fit(quiet(200, seed=1)).density_shares_ == shares
+    assert model.net_.inference_module(np.float64)[0].noise is None  # which nothing needs
+
+
+def test_a_fit_anew_learns_its_own_shares(fan):
+    model = VAETransformer(1, max_epochs=30, random_state=0).fit(quiet(300))
+    other = VAETransformer(1, max_epochs=30, random_state=0).fit(fan[0])
+    assert model.density_shares_ != other.density_shares_
+    assert model.fit(fan[0]).density_shares_ == other.density_shares_
+
+
+@pytest.mark.parametrize("how", ["fit", "warm", "chunks"])
+def test_noise_is_judged_beside_the_losses_of_the_weights_kept(how, fan, monkeypatch):
+    X, judged = fan[0][:600], []
+
+    def judge(net, held_out):
+        if held_out is not None:
+            losses = net._beside_start(net._held_out_losses(net.get_iterator(held_out)))
+            np.testing.assert_allclose(net.best_losses_, losses, rtol=1e-5)
+            judged.append(net.best_losses_)
+
+    monkeypatch.setattr(AutoencoderNet, "_judge_noise", judge)
+    model = VAETransformer(1, max_epochs=30, random_state=0, warm_start=how == "warm")
+    if how == "chunks":
+        for _ in range(20):
+            for rows in np.split(X, 3):
+                model.partial_fit(rows)
+    else:
+        model.fit(X)
+        assert model.best_epoch_ > 0
+        if how == "warm":
+            model.fit(X)
+    assert len(judged) == {"fit": 1, "warm": 2, "chunks": 60}[how]
 
 
 def test_conditions_are_part_of_it():
