@@ -34,13 +34,15 @@ class AutoencoderTransformer(BaseAutoencoder):
         the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
         `truncate`. Training is by nested dropout [2]_, and an epoch is only kept where no
         size is worse than PCA of that size on held-out rows, by more than 1 % (of up to 16
-        sizes, from 1 to `latent_dim`, at which PCA leaves more than a millionth of the
-        variance). `latent_dim` as a float is then the share of variance that the codes of a
-        `fit` reconstruct on held-out rows, with at most as many as PCA needs. Losses are
-        means over sizes, each in units of PCA's error at that size times PCA's error with
-        all codes. For an MLP "auto" stands for `hidden_layer_sizes` of (512, 256), and a
-        callable `network` is asked for a decoder of twice as many numbers: codes, and a 1
-        for each that is missing.
+        sizes, from 1 to `latent_dim`, at which PCA leaves more than 1e-9 of the variance;
+        others reconstruct as PCA does). `latent_dim` as a float is then the share of variance
+        that the codes of a `fit` reconstruct on held-out rows, with at most as many as PCA
+        needs. Losses are means over sizes, each in units of PCA's error at that size times
+        PCA's error with all codes. For an MLP "auto" stands for `hidden_layer_sizes` of
+        (512, 256), and a callable `network` is asked for a decoder of twice as many numbers:
+        codes, and a 1 for each that is missing. Where PCA's error with all codes is less than
+        a hundredth of that with one there is an encoder network for each of the groups of
+        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes`.
 
     Attributes
     ----------

@@ -18,12 +18,11 @@ from ._module import AutoencoderModule
 from .likelihoods import Gaussian, GaussianHead
 from .networks import is_zero
 
-_FULL = 3  # one row in so many is trained with all of its codes
 _MOST_JUDGED = 16  # sizes at which held-out rows are looked at
 _FAR = 1e30  # further than any code
 _DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
 _NEAR = 2.0  # standard deviations up to which groups are told how far out a row is
-_LEAST_ERROR = 1e-6  # share of the variance below which an error is not worth a network
+_LEAST_ERROR = 1e-9  # share of the variance below which an error is not worth a network
 
 
 class OrderedModule(AutoencoderModule):
@@ -55,6 +54,8 @@ class OrderedModule(AutoencoderModule):
     to half as far again what the decoder's network adds fades out, and beyond the linear path
     alone decodes: one network for all sizes has little hold on rows far out.
     """
+
+    full: int | None = 3  # one row in so many is trained with all of its codes
 
     reach: torch.Tensor
     index: torch.Tensor
@@ -116,16 +117,22 @@ class OrderedModule(AutoencoderModule):
         """Loss of every row, (batch,); of held-out rows at several sizes, (batch, n_sizes)."""
         z, target = self.encode(x), self.head.target(target)
         if self.training:
-            number, most = torch.arange(len(x), device=x.device), int(self.judged[-1])
-            first = torch.randint(_FULL * most, (1,), generator=generator, device=x.device)
-            every = (first + number) % most + 1
-            size = torch.where((first // most + number) % _FULL == 0, most, every)
-            return self._loss(z, size, target)
+            return self._loss(z, self._training_sizes(len(x), generator, x.device), target)
         losses = [
             self._loss(z, torch.full((len(x),), int(size), device=x.device), target)
             for size in self.judged
         ]
         return torch.stack(losses, dim=1)
+
+    def _training_sizes(self, n_rows, generator, device):
+        """How many codes of each row count in a step of training, (n_rows,)."""
+        number, most = torch.arange(n_rows, device=device), int(self.judged[-1])
+        period = most * (self.full or 1)
+        first = torch.randint(period, (1,), generator=generator, device=device)
+        size = (first + number) % most + 1
+        if self.full:
+            size = torch.where((first // most + number) % self.full == 0, most, size)
+        return size
 
     def _loss(self, z, size, target):
         return self.decode(z, None, size).error(target) * self.weight[size - 1].to(z)
@@ -143,6 +150,7 @@ class GroupedModule(OrderedModule):
     So the decoder can undo it, from the last group to the first: it begins with what its own
     network says of all that the given codes do not tell, and every group's network then
     answers what to take off its codes. Where nothing is left untold any bend is undone exactly.
+    Sizes of training rows are even, then: all codes need no share of their own.
 
     Parameters
     ----------
@@ -156,6 +164,8 @@ class GroupedModule(OrderedModule):
     directions in which the table has no extent they read nothing: they have learned
     nothing of rows that do.
     """
+
+    full = None  # all codes lose nothing by what short ones gain
 
     untold_std: torch.Tensor
 
