@@ -42,7 +42,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         (512, 256), and a callable `network` is asked for a decoder of twice as many numbers:
         codes, and a 1 for each that is missing. Where PCA's error with all codes is less than
         a hundredth of that with one there is an encoder network for each of the groups of
-        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes`.
+        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes` (unless
+        `network` is a callable).
 
     Attributes
     ----------
@@ -161,11 +162,6 @@ class AutoencoderTransformer(BaseAutoencoder):
             return self._layer_sizes("hidden_layer_sizes", _ORDERED_SIZES)
         return super()._hidden_layer_sizes()
 
-    def _describe(self, *arguments):
-        spec = super()._describe(*arguments)
-        # Models that are truncated keep their networks, and what these were made for.
-        return {"whole_start": spec["start"], **spec}
-
     def _make_module(self, spec):
         if not spec["ordered"]:
             return super()._make_module(spec)
@@ -174,13 +170,14 @@ class AutoencoderTransformer(BaseAutoencoder):
         from ._ordered import GroupedModule, OrderedModule, groups, spans_decades
         from .likelihoods import make_head
 
-        whole = spec["whole_start"]
+        whole = spec.get("whole_start", spec["start"])
         k, rank = whole.latent_dim, min(spec["n_samples"], len(whole.mean))
         generator = torch.Generator().manual_seed(spec["seed"])
         encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k, generator=generator)
         module = OrderedModule
         is_pca = spec["likelihood"] == "gaussian" and spec["init"] != "random"
-        if is_pca and spans_decades(whole):
+        # A network of one's own may be of modules that were made for all codes.
+        if is_pca and not callable(spec["network"]) and spans_decades(whole):
             module, parts = GroupedModule, groups(k)
             # Groups of codes share the encoder's width.
             widths = tuple(-(-size // len(parts)) for size in spec["hidden_layer_sizes"])
@@ -233,7 +230,11 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _keep_codes(self, n_codes):
         """Forget all but the first codes."""
         learned = self.net_.to_arrays()
-        self._spec = {**self._spec, "start": _first_codes(self._spec["start"], n_codes)}
+        start = self._spec["start"]
+        # Networks stay what they are, and are told what they were made for.
+        whole = self._spec.get("whole_start", start)
+        starts = {"start": _first_codes(start, n_codes), "whole_start": whole}
+        self._spec = {**self._spec, **starts}
         self.net_ = self._make_net(self._spec, self.device_).from_arrays(learned)
         self.latent_dim_ = n_codes
         self.explained_variance_ratio_ = self.explained_variance_ratio_[:n_codes]

@@ -35,6 +35,7 @@ _ADVICE = {  # where values are not what a likelihood is of
     "input_shape=(n_steps, n_categories) where a row has more than one step.",
 }
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
+_STARTS = {"start", "whole_start"}  # what of a spec is a start
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
 
 _SHARED_PARAMETERS = """\
@@ -962,7 +963,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
-            state["_spec"] = {**self._spec, "start": asdict(self._spec["start"])}
+            state["_spec"] = {
+                name: asdict(value) if isinstance(value, Start) else value
+                for name, value in self._spec.items()
+            }
             state["_chunks"] = None if self._chunks is None else vars(self._chunks)
         return state
 
@@ -971,7 +975,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         arrays = state.pop("net_", None)
         super().__setstate__(state)
         if arrays is not None:
-            self._spec = {**self._spec, "start": Start(**self._spec["start"])}
+            starts = {name: Start(**self._spec[name]) for name in _STARTS & self._spec.keys()}
+            self._spec = {**self._spec, **starts}
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             if not _is_available(self.device_):
                 self.device_ = "cpu"

@@ -160,9 +160,9 @@ class GroupedModule(OrderedModule):
     Notes
     -----
     The units of bends are standard deviations of codes; what networks read is standardised by
-    what the linear codes leave untold, and levels off from two standard deviations on. Of
-    directions in which the table has no extent they read nothing: they have learned
-    nothing of rows that do.
+    what the linear codes leave untold, and levels off from two standard deviations on. Where
+    linear codes tell all of the table, they read nothing of directions in which it has no
+    extent: they have learned nothing of rows that do.
     """
 
     full = None  # all codes lose nothing by what short ones gain

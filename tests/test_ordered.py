@@ -68,8 +68,9 @@ def test_at_the_start_every_size_weighs_the_same():
     assert_allclose(losses, 0.5 * (d - 8) * (n - 1) / n, rtol=1e-9)
 
 
-def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size():
-    X = scale(load_breast_cancer().data)
+@pytest.mark.parametrize("n", [569, 20])
+def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size(n):
+    X = scale(load_breast_cancer().data)[:n]
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
     module, _ = model.net_.inference_module(np.float64)
     torch.nn.init.ones_(module.decoder.output.bias)
@@ -404,14 +405,16 @@ def grouped():
     return model
 
 
-def with_any_bends(model):
-    """A copy whose groups bend at random and whose decoder's network adds nothing."""
+def with_any_bends(model, decoder=False):
+    """A copy whose groups bend at random, and whose decoder's network adds nothing or anything."""
     model = pickle.loads(pickle.dumps(model))
     module, generator = model.net_.module_, torch.Generator().manual_seed(0)
     for network in module.encoder:
         torch.nn.init.normal_(network.output.weight, generator=generator)
         torch.nn.init.normal_(network.output.bias, generator=generator)
     with_zero_output(module.decoder)
+    if decoder:
+        torch.nn.init.normal_(module.decoder.output.weight, generator=generator)
     model.net_.inference_modules_ = {}
     return model
 
@@ -493,6 +496,38 @@ def test_sizes_at_which_pca_leaves_nothing_are_pca():
     in_plane = np.delete(X_test, 3, axis=0)
     assert_allclose(model.reconstruct(in_plane), in_plane, atol=1e-9)
     assert model.net_.module_.judged.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("n_read", [1, 3, 4])  # 3 is inside a group
+def test_directions_without_extent_are_not_read(n_read):
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    scores = rng.standard_normal((300, n_read)) * 10.0 ** -np.arange(n_read)
+    X = scores @ axes[:n_read]
+    start = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
+    model = with_any_bends(start, decoder=True)
+    aside = X[:20] + rng.standard_normal((20, 1)) * axes[5]
+    for size in range(n_read, 6):
+        expected = start.truncate(size).reconstruct(aside)
+        assert_allclose(model.truncate(size).reconstruct(aside), expected, atol=1e-9)
+
+
+def test_modules_that_were_made_before_bend_together():
+    encoder = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.SiLU(), torch.nn.Linear(8, 5))
+    decoder = torch.nn.Sequential(torch.nn.Linear(10, 8), torch.nn.SiLU(), torch.nn.Linear(8, 6))
+    model = AutoencoderTransformer(
+        5, ordered=True, max_epochs=2, network=lambda *sizes: (encoder, decoder), random_state=0
+    ).fit(steep(200))
+    assert type(model.net_.module_) is OrderedModule
+    assert model.truncate(2).transform(steep(200)).shape == (200, 2)
+
+
+def test_pickles_have_the_start_once(grouped):
+    state = grouped.__getstate__()["_spec"]
+    assert "whole_start" not in state
+    state = grouped.truncate(3).__getstate__()["_spec"]
+    assert isinstance(state["whole_start"], dict)
+    assert state["whole_start"]["encoder"].shape == (6, 5)
 
 
 def test_rows_are_trained_at_sizes_at_which_pca_leaves_something(monkeypatch):
