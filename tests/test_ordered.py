@@ -442,6 +442,41 @@ def test_a_group_bends_by_what_its_codes_do_not_tell(grouped):
             assert np.abs(moved[:, 0]).max() > 1e-4
 
 
+def test_what_codes_tell_is_not_the_decoders_networks_to_say():
+    X = steep(600)
+    start = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
+    model, pca = pickle.loads(pickle.dumps(start)), PCA(5).fit(X)
+    generator = torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(model.net_.module_.decoder.output.weight, generator=generator)
+    model.net_.inference_modules_ = {}
+    codes = start.transform(X[:20])
+    for size in (1, 3, 5):
+        rows, linear = (one.inverse_transform(codes[:, :size]) for one in (model, start))
+        assert np.abs(rows - linear).max() > 1e-3
+        told = pca.transform(rows)[:, :size]
+        assert_allclose(np.abs(told), np.abs(codes[:, :size]), atol=1e-9)
+
+
+def test_bends_level_off(grouped):
+    model, pca = with_any_bends(grouped), PCA(6).fit(steep(600))
+    std = pca.explained_variance_[5] ** 0.5  # of what five codes do not tell
+    steps = np.array([[0.0], [20.0], [200.0], [2000.0]]) * 6**0.5
+    codes = model.transform(pca.mean_ + steps * std * pca.components_[5])
+    last = np.abs(np.diff(codes[:, 4]))
+    assert last[1] < 0.02 * last[0]
+    assert last[2] < 0.1 * last[1]
+
+
+def test_groups_share_the_widths(grouped):
+    module = grouped.net_.module_
+    assert module.groups == [(0, 1), (1, 2), (2, 4), (4, 5)]
+    for (first, end), network in zip(module.groups, module.encoder, strict=True):
+        sizes = [layer.out_features for layer in network if hasattr(layer, "out_features")]
+        assert sizes == [128, 64, end - first]
+    hidden = [layer.out_features for layer in module.decoder if hasattr(layer, "out_features")]
+    assert hidden == [256, 512, 6]
+
+
 def test_short_codes_gain_and_no_size_loses(grouped):
     X, X_test = steep(600), steep(1000, seed=1)
     pca = [squared_error(X_test, PCA(size).fit(X)) for size in range(1, 6)]
