@@ -172,21 +172,20 @@ class AutoencoderTransformer(BaseAutoencoder):
 
         whole = spec.get("whole_start", spec["start"])
         k, rank = whole.latent_dim, min(spec["n_samples"], len(whole.mean))
-        generator = torch.Generator().manual_seed(spec["seed"])
-        encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k, generator=generator)
-        module = OrderedModule
         is_pca = spec["likelihood"] == "gaussian" and spec["init"] != "random"
         # A network of one's own may be of modules that were made for all codes.
-        if is_pca and not callable(spec["network"]) and spans_decades(whole):
-            module, parts = GroupedModule, groups(k)
-            # Groups of codes share the encoder's width.
-            widths = tuple(-(-size // len(parts)) for size in spec["hidden_layer_sizes"])
-            narrow = {**spec, "hidden_layer_sizes": widths}
-            encoder = torch.nn.ModuleList(
-                self._make_networks(narrow, end - first, generator=generator)[0]
-                for first, end in parts
-            )
-        return module(spec["start"], encoder, decoder, make_head(spec), whole, rank)
+        if not is_pca or callable(spec["network"]) or not spans_decades(whole):
+            encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k)
+            return OrderedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
+        generator, parts = torch.Generator().manual_seed(spec["seed"]), groups(k)
+        # Groups of codes share the encoder's width.
+        widths = tuple(-(-size // len(parts)) for size in spec["hidden_layer_sizes"])
+        narrow = {**spec, "hidden_layer_sizes": widths}
+        encoder = torch.nn.ModuleList(
+            self._make_networks(narrow, end - first, generator=generator)[0] for first, end in parts
+        )
+        _, decoder = self._make_networks(spec, k, latent_dim=2 * k, generator=generator)
+        return GroupedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
 
     def _check_n_codes(self, n_codes):
         if not self._spec["ordered"]:

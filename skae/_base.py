@@ -963,10 +963,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
-            state["_spec"] = {
-                name: asdict(value) if isinstance(value, Start) else value
-                for name, value in self._spec.items()
-            }
+            starts = {name: asdict(self._spec[name]) for name in _STARTS & self._spec.keys()}
+            state["_spec"] = {**self._spec, **starts}
             state["_chunks"] = None if self._chunks is None else vars(self._chunks)
         return state
 

@@ -167,17 +167,13 @@ class GroupedModule(OrderedModule):
 
     full = None  # all codes lose nothing by what short ones gain
 
-    untold_std: torch.Tensor
-
     def __init__(self, start, encoder, decoder, head, whole, rank):
         super().__init__(start, encoder, decoder, head, whole, rank)
         self.groups = groups(self.n_codes)
         left = errors(whole) / len(whole.mean)
         tells_all = left <= _LEAST_ERROR
         self.n_read = int(tells_all.argmax()) + 1 if tells_all.any() else None
-        ends = [end - 1 for _, end in self.groups]
-        untold_std = torch.tensor(np.sqrt(np.maximum(left, _LEAST_ERROR)[ends]))
-        self.register_buffer("untold_std", untold_std, persistent=False)
+        self.untold = [max(float(left[end - 1]), _LEAST_ERROR) for _, end in self.groups]
 
     @property
     def is_start(self):
@@ -205,16 +201,16 @@ class GroupedModule(OrderedModule):
 
     def _bend(self, number, untold):
         """What a group's network adds to its codes where they leave this of rows untold."""
-        near = _NEAR * self.untold_std[number].to(untold)
-        size = (untold.square().mean(-1, keepdim=True) + near.square()).sqrt()
-        return self._through(self.encoder[number], untold * (_NEAR / size))
+        near = _NEAR**2 * self.untold[number]
+        share = _NEAR * (untold.square().mean(-1, keepdim=True) + near).rsqrt()
+        return self._through(self.encoder[number], untold * share)
 
     def _joined(self, z, missing, residual):
         rest = residual * math.exp(self.head.start_log_std)
         guessed = F.linear(rest, self.linear_encoder.weight)
         rest = rest - self._rows_of(guessed, 0, self.n_codes)
         codes = torch.where(missing, guessed, z)
-        untold = rest if self.n_read is None else torch.zeros_like(rest)
+        untold = rest
         for number, (first, end) in reversed(list(enumerate(self.groups))):
             if first < self.n_used:
                 bend = self._bend(number, untold).masked_fill(missing[..., first:end], 0.0)
