@@ -1,7 +1,6 @@
 """The deterministic autoencoder, which starts as PCA."""
 
 import copy
-import functools
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import ClassVar
@@ -11,10 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
 from ._base import BaseAutoencoder
-from ._classical import some_rows
 
 _ORDERED_SIZES = (512, 256)  # one network serves all sizes
-_REACH_ROWS = 20_000  # rows whose codes say how large codes are, at most
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -202,8 +199,6 @@ class AutoencoderTransformer(BaseAutoencoder):
             return
         start = self._spec["start"]
         is_start = self.net_.module_.is_start
-        if not is_start:
-            self._set_reach(job.inputs.sample)
         if is_start and self._spec["likelihood"] == "gaussian":
             ratios = start.explained / len(start.mean)
         else:
@@ -219,12 +214,6 @@ class AutoencoderTransformer(BaseAutoencoder):
         if first and not isinstance(self.latent_dim, Integral):
             enough = np.flatnonzero(np.cumsum(ratios) >= self.latent_dim)
             self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
-
-    def _set_reach(self, rows):
-        encode = functools.partial(self._apply_encoder, "embed")
-        codes = self._by_blocks(encode, some_rows(rows, _REACH_ROWS))
-        norms = np.sqrt(np.square(codes, dtype=np.float64).cumsum(axis=1))
-        self.net_.set_reach(norms.max(axis=0, initial=1.0))
 
     def _keep_codes(self, n_codes):
         """Forget all but the first codes."""

@@ -34,6 +34,7 @@ _ADVICE = {  # where values are not what a likelihood is of
     "categorical": "One-hot encode X, for example with OneHotEncoder, and give "
     "input_shape=(n_steps, n_categories) where a row has more than one step.",
 }
+_REACH_ROWS = 20_000  # rows that say how far out rows of the table are, at most
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _STARTS = {"start", "whole_start"}  # what of a spec is a start
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
@@ -304,6 +305,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
             self.noise_variance_ = float(error / remaining) if remaining else 0.0
 
+    def _set_reach(self, rows, goes_on):
+        """Tell a module that has learned something how far out rows of the table are."""
+        if not self.net_.module_.is_start:
+            encode = functools.partial(self._apply_encoder, "norms")
+            norms = self._by_blocks(encode, some_rows(rows, _REACH_ROWS))
+            self.net_.set_reach(norms, goes_on)
+
     def _announce(self):
         """Warn of what a fit turned out to be."""
 
@@ -410,6 +418,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
+        self._set_reach(job.inputs.sample, goes_on=False)
         self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt
@@ -447,6 +456,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             curve[: len(self.validation_curve_)] = self.validation_curve_
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
+        self._set_reach(job.inputs.sample, goes_on=not first)
         self._look_at_held_out(job, lambda: _held_out(job, chunks.x), False)
         # Rows of earlier chunks too, as far as they are still known.
         inputs, table = job.inputs.sample, job.table.sample

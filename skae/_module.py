@@ -19,6 +19,8 @@ from .likelihoods import Gaussian, GaussianHead
 from .networks import Mlp, is_zero, mlp
 
 _SPAN = 3.0  # by which the log standard deviation of a row's noise differs at most
+_BEYOND = 1.5  # how much further out than rows of the table networks are asked about
+_UNKNOWN = 1e30  # further than any row
 
 
 class LinearPath(nn.Module):
@@ -63,10 +65,19 @@ class AutoencoderModule(nn.Module):
     -----
     `corruption`, a callable ``(x, generator) -> x`` or None, is what the input of the
     encoder goes through in ``forward``; it is only there while training.
+
+    Networks know nothing of rows far out. `reach`, (2,), is one and a half times the largest
+    norm that linear codes of a row of the table have, and codes. The encoder's network reads a
+    row whose linear codes are beyond, and the decoder's codes that are, drawn in to there: they
+    add no more than at the border, and the linear path does the rest. Not while training.
     """
 
     start_log_std: torch.Tensor
     start_std: torch.Tensor
+    reach: torch.Tensor
+    has_prior = False  # of codes, of which the decoder reads draws
+    n_conditions = 0  # numbers that follow a row, and a code
+    origin: torch.Tensor | None = None  # the mean, where rows are not standardised
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
@@ -78,8 +89,63 @@ class AutoencoderModule(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
+        self.register_buffer("reach", torch.full((2,), _UNKNOWN))
+        self.is_bounded = True
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
+
+    def train(self, mode=True):
+        """As in torch; from the first step on codes may be of any size."""
+        self.is_bounded = self.is_bounded and not mode
+        return super().train(mode)
+
+    def norms(self, x):
+        """Of linear codes and of codes of every row, (batch, len(reach))."""
+        linear = self.linear_encoder(x).norm(dim=-1, keepdim=True)
+        return torch.cat([linear, self._norms_of(self.embed(x))], dim=-1)
+
+    def _norms_of(self, codes):
+        return codes.norm(dim=-1, keepdim=True)
+
+    def set_reach(self, norms, goes_on):
+        """Take the norms of rows of a table, (n, len(reach)), for how far out rows are.
+
+        If it `goes_on`, as with chunks, what was within reach stays so.
+        """
+        most = _BEYOND * norms.max(axis=0, initial=self.least_norm)
+        reach = torch.as_tensor(most).to(self.reach)
+        before = self.reach[: len(reach)]
+        if goes_on:
+            reach = torch.where(before < _UNKNOWN, before.maximum(reach), reach)
+        self.reach[: len(reach)] = reach
+        self.is_bounded = True
+
+    @property
+    def least_norm(self):
+        """What is not far out, even if codes of all rows are smaller: any draw from a prior."""
+        return math.sqrt(len(self.start_std)) + 4.0 if self.has_prior else 1.0
+
+    def _bounded(self, x, codes, reach, origin=None):
+        """Rows or codes x as a network reads them: drawn in where codes are out of reach."""
+        if not self.is_bounded:
+            return x
+        share = reach / codes.norm(dim=-1, keepdim=True)
+        if bool((share >= 1.0).all()):
+            return x
+        n = x.shape[-1] - self.n_conditions
+        near, share = x[..., :n], share.clamp(max=1.0)
+        near = near * share if origin is None else origin[:n].lerp(near, share)
+        return near if not self.n_conditions else torch.cat([near, x[..., n:]], dim=-1)
+
+    def _encoded(self, x):
+        """Linear codes, and what the network says of rows."""
+        linear = self.linear_encoder(x)
+        x = self._bounded(x, linear, self.reach[0], self.origin)
+        return linear, self._through(self.encoder, x)
+
+    def _near(self, z):
+        """Codes as the decoder's network reads them."""
+        return self._bounded(z, z[..., : len(self.start_std)], self.reach[1])
 
     def _through(self, network, x, *rest):
         """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
@@ -90,10 +156,11 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x):
         """Codes of shape (batch, k)."""
-        return self._shifted(x, self._through(self.encoder, x))
+        linear, residual = self._encoded(x)
+        return self._shifted(linear, residual)
 
-    def _shifted(self, x, residual):
-        return torch.addcmul(self.linear_encoder(x), residual, self.start_std)
+    def _shifted(self, linear, residual):
+        return torch.addcmul(linear, residual, self.start_std)
 
     def absorbing(self, mean, scale):
         """The same encoder for rows that are not standardised, or None where that is inexact.
@@ -109,6 +176,7 @@ class AutoencoderModule(nn.Module):
         module._modules = dict(self._modules)
         module.encoder = nn.Sequential(_absorb(first, mean, scale), *network[1:])
         module.linear_encoder = _absorb(self.linear_encoder, mean, scale)
+        module.origin = torch.as_tensor(mean).to(self.reach)
         return module
 
     def decode(self, z, generator=None):
@@ -118,6 +186,7 @@ class AutoencoderModule(nn.Module):
         the generator.
         """
         linear = self.linear_decoder(z)
+        z = self._near(z)
         if not self.reads_past:
             return self.head(linear, self._through(self.decoder, z))
         generator = generator if self.training else None
@@ -192,6 +261,8 @@ class VAEModule(AutoencoderModule):
     It is 0 at the start, and again where held-out rows have refused it.
     """
 
+    has_prior = True
+
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
         self.beta = 1.0
@@ -203,8 +274,9 @@ class VAEModule(AutoencoderModule):
 
     def encode(self, x):
         """The posterior of the code."""
-        mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
-        return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
+        linear, residual = self._encoded(x)
+        mean, log_std = residual.chunk(2, dim=-1)
+        return Gaussian(self._shifted(linear, mean), self.start_log_std + log_std)
 
     def forward(self, x, target, generator, varying=False):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,).
@@ -244,7 +316,7 @@ class VAEModule(AutoencoderModule):
         """As with noise that is alike, and what the decoder's last layer has read, or None."""
         if self.noise is None:
             return super().decode(z, generator), None
-        hidden = self._through(self.decoder.hidden, z)
+        hidden = self._through(self.decoder.hidden, self._near(z))
         residual = self._through(self.decoder.output, hidden)
         return self.head(self.linear_decoder(z), residual), hidden
 
@@ -320,6 +392,7 @@ class ConditionalVAEModule(VAEModule):
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
         self.n_features = len(start.mean)
+        self.n_conditions = self.linear_decoder.weight.shape[1] - start.latent_dim
 
     def given(self, z, x):
         """Codes with the conditions of the rows behind them."""

@@ -221,14 +221,15 @@ class AutoencoderNet(NeuralNet):
         # What was kept has been accepted: it only falls to what is clearly better.
         return ("start", start) if self.is_clear(kept - start) else ("kept", kept)
 
-    def set_reach(self, reach):
-        """Tell a module that has a reach how large first codes of training rows are, (k,)."""
-        self.module_.reach[: len(reach)] = torch.as_tensor(reach)
+    def set_reach(self, norms, goes_on):
+        """Tell the module how far out rows of the table are, and to be careful beyond."""
+        self.module_.set_reach(norms, goes_on)
         self.inference_modules_ = {}
 
     def begin_from(self, module):
         """Let epoch 0 be what another module has learned."""
         self.module_.load_state_dict(module.state_dict())
+        self.module_.is_bounded = False  # rows to come may be further out
         self.is_warm_ = True
 
     def go_on_from(self, other):

@@ -19,7 +19,6 @@ from .likelihoods import Gaussian, GaussianHead
 from .networks import is_zero
 
 _MOST_JUDGED = 16  # sizes at which held-out rows are looked at
-_FAR = 1e30  # further than any code
 _DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
 _NEAR = 2.0  # standard deviations up to which groups are told how far out a row is
 _LEAST_ERROR = 1e-9  # share of the variance below which an error is not worth a network
@@ -50,14 +49,11 @@ class OrderedModule(AutoencoderModule):
 
     Notes
     -----
-    `reach`, (n_codes,), is the largest norm of the first j codes of a training row. From there
-    to half as far again what the decoder's network adds fades out, and beyond the linear path
-    alone decodes: one network for all sizes has little hold on rows far out.
+    `reach`, (1 + n_codes,), is of linear codes, and of the first j codes for every j.
     """
 
     full: int | None = 3  # one row in so many is trained with all of its codes
 
-    reach: torch.Tensor
     index: torch.Tensor
     weight: torch.Tensor
     unit: torch.Tensor
@@ -65,6 +61,7 @@ class OrderedModule(AutoencoderModule):
     def __init__(self, start, encoder, decoder, head, whole, rank):
         super().__init__(whole, encoder, decoder, head)
         self.n_codes, self.n_used = whole.latent_dim, start.latent_dim
+        self.register_buffer("reach", self.reach[:1].repeat(1 + self.n_codes))
         size = np.arange(1, self.n_used + 1)
         error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
         judged = size
@@ -75,16 +72,12 @@ class OrderedModule(AutoencoderModule):
             unit[left <= least] = 0.0
             judged = size[left > least] if left[0] > least else size
         self.judged = spread_out(judged)
-        self.register_buffer("reach", torch.full((self.n_codes,), _FAR))
         self.register_buffer("index", torch.arange(self.n_codes), persistent=False)
         for name, value in (("weight", error[-1] / error), ("unit", unit)):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
-    def train(self, mode=True):
-        """As in torch; in training codes may grow."""
-        if mode:
-            self.reach.fill_(_FAR)
-        return super().train(mode)
+    def _norms_of(self, codes):
+        return codes.square().cumsum(dim=-1).sqrt()
 
     def encode(self, x):
         return super().encode(x)[:, : self.n_used]
@@ -103,10 +96,8 @@ class OrderedModule(AutoencoderModule):
             size = torch.full(z.shape[:-1], z.shape[-1], device=z.device)
         missing = self.index >= size[..., None]
         z = F.pad(z, (0, self.n_codes - z.shape[-1])).masked_fill(missing, 0.0)
-        residual = self._through(self.decoder, torch.cat([z, missing.to(z)], dim=-1))
-        if not self.training:
-            beyond = z.norm(dim=-1, keepdim=True) / self.reach[size - 1].to(z)[..., None]
-            residual = residual * (3.0 - 2.0 * beyond).clamp(0.0, 1.0)
+        near = self._bounded(z, z, self.reach[size][..., None])
+        residual = self._through(self.decoder, torch.cat([near, missing.to(z)], dim=-1))
         return self._joined(z, missing, residual * self.unit[size - 1].to(z)[..., None])
 
     def _joined(self, z, missing, residual):
