@@ -91,12 +91,15 @@ class AutoencoderModule(nn.Module):
         self.head = head
         self.register_buffer("reach", torch.full((2,), _UNKNOWN))
         self.is_bounded = True
+        self.least_reach = _UNKNOWN
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
 
     def train(self, mode=True):
         """As in torch; from the first step on codes may be of any size."""
         self.is_bounded = self.is_bounded and not mode
+        if self.is_bounded:
+            self.least_reach = float(self.reach.min())
         return super().train(mode)
 
     def norms(self, x):
@@ -119,6 +122,7 @@ class AutoencoderModule(nn.Module):
             reach = torch.where(before < _UNKNOWN, before.maximum(reach), reach)
         self.reach[: len(reach)] = reach
         self.is_bounded = True
+        self.eval()
 
     @property
     def least_norm(self):
@@ -127,7 +131,8 @@ class AutoencoderModule(nn.Module):
 
     def _bounded(self, x, codes, reach, origin=None):
         """Rows or codes x as a network reads them: drawn in where codes are out of reach."""
-        if not self.is_bounded:
+        # One row is seldom out of reach, and then this is all it costs.
+        if not self.is_bounded or float(torch.linalg.vector_norm(codes)) <= self.least_reach:
             return x
         share = reach / codes.norm(dim=-1, keepdim=True)
         if bool((share >= 1.0).all()):

@@ -1,4 +1,4 @@
-"""Where PCA wins: time, tiny tables, linear data, and what a component says.
+"""Where PCA wins: time, tiny tables, linear data, rows far out, and what a component says.
 
 Every row of the CSV is one figure of PCA's and one of the autoencoder's (or the VAE's) with
 as many codes; estimators are as they come. Rows to test are those not trained on, and
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import _rows
 import numpy as np
-from _tables import BUNDLED, squared_error, standardised
+from _tables import BUNDLED, split, squared_error, standardised
 from _timing import alternate
 from sklearn.decomposition import PCA, SparsePCA
 from sklearn.exceptions import ConvergenceWarning
@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from skae import AutoencoderTransformer, VAETransformer
 
 ESTIMATORS = (AutoencoderTransformer, VAETransformer)
+STRETCHES = (1, 2, 4, 16, 256)  # how many times as far from the mean test rows are
 
 
 def add(rows, part, case, measure, estimator, pca, ours):
@@ -147,6 +148,33 @@ def linear_data(rows, options, seeds, n):
         print_found(f"linear data, {n} rows", cls, found[cls])
 
 
+def far_rows(rows, options, tables, seeds):
+    """Test rows moved away from the mean, for two codes of three quarters of a table."""
+    found = {}
+    for name in tables:
+        X = BUNDLED[name]().data
+        for seed in seeds:
+            train, test = split(X, seed)
+            pca = PCA(2).fit(train)
+            for cls in ESTIMATORS:
+                model = fitted(cls, train, 2, seed, options)
+                for times in STRETCHES:
+                    far = pca.mean_ + times * (test - pca.mean_)
+                    least, own = squared_error(far, pca), squared_error(far, model)
+                    case = f"{name}, seed {seed}, {times} times as far"
+                    what = "rows far out", case, "squared error of test rows", cls.__name__
+                    add(rows, *what, least, own)
+                    rows[-1]["epoch"] = model.best_epoch_
+                    found.setdefault((cls, times), []).append(own / least)
+    for (cls, times), ratios in found.items():
+        print(
+            f"test rows {times} times as far out, {cls.__name__}: error over PCA's "
+            f"{statistics.median(ratios):.3f} in the median, {min(ratios):.3f} to "
+            f"{max(ratios):.3f}, more than PCA's in {np.mean(np.array(ratios) > 1.001):.0%}",
+            flush=True,
+        )
+
+
 def interpretability(rows, options, names):
     """How much has to be read to know what a code is, for two codes."""
     for name in names:
@@ -205,6 +233,7 @@ def main():
     fit_time(rows, options, arguments.repeats)
     tiny_tables(rows, options, sizes, arguments.seeds)
     linear_data(rows, options, arguments.seeds, n)
+    far_rows(rows, options, names if arguments.tiny else BUNDLED, arguments.seeds)
     interpretability(rows, options, names)
     _rows.save(rows, arguments.out / "where_pca_wins.csv")
 
