@@ -131,11 +131,14 @@ class AutoencoderModule(nn.Module):
 
     def _bounded(self, x, codes, reach, origin=None):
         """Rows or codes x as a network reads them: drawn in where codes are out of reach."""
-        # One row is seldom out of reach, and then this is all it costs.
-        if not self.is_bounded or float(torch.linalg.vector_norm(codes)) <= self.least_reach:
+        if not self.is_bounded:
+            return x
+        # Rows are seldom out of reach, but only a CPU's memory may be asked without a wait.
+        can_ask = codes.device.type == "cpu"
+        if can_ask and float(torch.linalg.vector_norm(codes)) <= self.least_reach:
             return x
         share = reach / codes.norm(dim=-1, keepdim=True)
-        if bool((share >= 1.0).all()):
+        if can_ask and bool((share >= 1.0).all()):
             return x
         n = x.shape[-1] - self.n_conditions
         near, share = x[..., :n], share.clamp(max=1.0)
