@@ -19,8 +19,6 @@ from .likelihoods import Gaussian, GaussianHead
 from .networks import Mlp, is_zero, mlp
 
 _SPAN = 3.0  # by which the log standard deviation of a row's noise differs at most
-_BEYOND = 1.5  # how much further out than rows of the table networks are asked about
-_UNKNOWN = 1e30  # further than any row
 
 
 class LinearPath(nn.Module):
@@ -40,6 +38,13 @@ class LinearPath(nn.Module):
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)
+
+
+def _norm(x, origin=None):
+    """Of rows, or of how far they are from an origin, (..., d) -> (..., 1)."""
+    if origin is None:
+        return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return torch.cdist(x, origin[None], compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _absorb(layer, mean, scale):
@@ -67,17 +72,18 @@ class AutoencoderModule(nn.Module):
     encoder goes through in ``forward``; it is only there while training.
 
     Networks know nothing of rows far out. `reach`, (2,), is one and a half times the largest
-    norm that linear codes of a row of the table have, and codes. The encoder's network reads a
-    row whose linear codes are beyond, and the decoder's codes that are, drawn in to there: they
-    add no more than at the border, and the linear path does the rest. Not while training.
+    norm of a row of the table, and of its code. What is beyond, networks read drawn in to
+    there, so that they add no more than at the border, and the linear path does the rest. It
+    is None, and nothing is drawn in, until training is over.
     """
 
     start_log_std: torch.Tensor
     start_std: torch.Tensor
-    reach: torch.Tensor
+    reach: torch.Tensor | None
     has_prior = False  # of codes, of which the decoder reads draws
     n_conditions = 0  # numbers that follow a row, and a code
-    origin: torch.Tensor | None = None  # the mean, where rows are not standardised
+    origin: torch.Tensor | None = None  # mean and scale, where rows are not standardised
+    row_unit = 1.0
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
@@ -89,71 +95,54 @@ class AutoencoderModule(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
-        self.register_buffer("reach", torch.full((2,), _UNKNOWN))
-        self.is_bounded = True
-        self.least_reach = _UNKNOWN
+        self.register_buffer("reach", None, persistent=False)
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
 
-    def train(self, mode=True):
-        """As in torch; from the first step on codes may be of any size."""
-        self.is_bounded = self.is_bounded and not mode
-        if self.is_bounded:
-            self.least_reach = float(self.reach.min())
-        return super().train(mode)
-
     def norms(self, x):
-        """Of linear codes and of codes of every row, (batch, len(reach))."""
-        linear = self.linear_encoder(x).norm(dim=-1, keepdim=True)
-        return torch.cat([linear, self._norms_of(self.embed(x))], dim=-1)
+        """Of rows and of their codes, (batch, len(reach))."""
+        return torch.cat([self._row_norm(x), self._norms_of(self.embed(x))], dim=-1)
+
+    def _row_norm(self, x):
+        rows = x[..., : x.shape[-1] - self.n_conditions]
+        return _norm(rows, self.origin) / self.row_unit
 
     def _norms_of(self, codes):
-        return codes.norm(dim=-1, keepdim=True)
-
-    def set_reach(self, norms, goes_on):
-        """Take the norms of rows of a table, (n, len(reach)), for how far out rows are.
-
-        If it `goes_on`, as with chunks, what was within reach stays so.
-        """
-        most = _BEYOND * norms.max(axis=0, initial=self.least_norm)
-        reach = torch.as_tensor(most).to(self.reach)
-        before = self.reach[: len(reach)]
-        if goes_on:
-            reach = torch.where(before < _UNKNOWN, before.maximum(reach), reach)
-        self.reach[: len(reach)] = reach
-        self.is_bounded = True
-        self.eval()
+        return _norm(codes)
 
     @property
-    def least_norm(self):
-        """What is not far out, even if codes of all rows are smaller: any draw from a prior."""
-        return math.sqrt(len(self.start_std)) + 4.0 if self.has_prior else 1.0
+    def least_norms(self):
+        """Norms of a row and of a code that are never far out, as draws from a prior are not."""
+        return 1.0, math.sqrt(len(self.start_std)) + 4.0 if self.has_prior else 1.0
 
-    def _bounded(self, x, codes, reach, origin=None):
-        """Rows or codes x as a network reads them: drawn in where codes are out of reach."""
-        if not self.is_bounded:
-            return x
-        # Rows are seldom out of reach, but only a CPU's memory may be asked without a wait.
-        can_ask = codes.device.type == "cpu"
-        if can_ask and float(torch.linalg.vector_norm(codes)) <= self.least_reach:
-            return x
-        share = reach / codes.norm(dim=-1, keepdim=True)
-        if can_ask and bool((share >= 1.0).all()):
+    def set_reach(self, reach):
+        """Take an array (2,) for `reach`, from now on."""
+        self.reach = torch.as_tensor(reach).to(self.start_std)
+        self.least_reach = float(reach[0]), float(reach[1:].min())
+
+    def _drawn_in(self, x, norm, reach, least, origin=None):
+        """Rows or codes x as a network reads them: nearer to the origin if they are beyond."""
+        # That is seldom, but only a CPU's memory may be asked without a wait.
+        if norm.device.type == "cpu" and float(norm.max()) <= least:
             return x
         n = x.shape[-1] - self.n_conditions
-        near, share = x[..., :n], share.clamp(max=1.0)
-        near = near * share if origin is None else origin[:n].lerp(near, share)
+        near, share = x[..., :n], (reach / norm).clamp(max=1.0)
+        near = near * share if origin is None else origin.lerp(near, share)
         return near if not self.n_conditions else torch.cat([near, x[..., n:]], dim=-1)
 
-    def _encoded(self, x):
-        """Linear codes, and what the network says of rows."""
-        linear = self.linear_encoder(x)
-        x = self._bounded(x, linear, self.reach[0], self.origin)
-        return linear, self._through(self.encoder, x)
+    def _near_row(self, x):
+        """Rows as the encoder's network reads them."""
+        if self.training or self.reach is None:
+            return x
+        norm = self._row_norm(x)
+        return self._drawn_in(x, norm, self.reach[0], self.least_reach[0], self.origin)
 
     def _near(self, z):
         """Codes as the decoder's network reads them."""
-        return self._bounded(z, z[..., : len(self.start_std)], self.reach[1])
+        if self.training or self.reach is None:
+            return z
+        norm = _norm(z[..., : len(self.start_std)])
+        return self._drawn_in(z, norm, self.reach[1], self.least_reach[1])
 
     def _through(self, network, x, *rest):
         """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
@@ -164,11 +153,10 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x):
         """Codes of shape (batch, k)."""
-        linear, residual = self._encoded(x)
-        return self._shifted(linear, residual)
+        return self._shifted(x, self._through(self.encoder, self._near_row(x)))
 
-    def _shifted(self, linear, residual):
-        return torch.addcmul(linear, residual, self.start_std)
+    def _shifted(self, x, residual):
+        return torch.addcmul(self.linear_encoder(x), residual, self.start_std)
 
     def absorbing(self, mean, scale):
         """The same encoder for rows that are not standardised, or None where that is inexact.
@@ -184,7 +172,9 @@ class AutoencoderModule(nn.Module):
         module._modules = dict(self._modules)
         module.encoder = nn.Sequential(_absorb(first, mean, scale), *network[1:])
         module.linear_encoder = _absorb(self.linear_encoder, mean, scale)
-        module.origin = torch.as_tensor(mean).to(self.reach)
+        n_rows = len(mean) - self.n_conditions
+        module.origin = torch.as_tensor(mean[:n_rows]).to(self.start_std)
+        module.row_unit = float(np.broadcast_to(scale, mean.shape)[0])
         return module
 
     def decode(self, z, generator=None):
@@ -282,9 +272,8 @@ class VAEModule(AutoencoderModule):
 
     def encode(self, x):
         """The posterior of the code."""
-        linear, residual = self._encoded(x)
-        mean, log_std = residual.chunk(2, dim=-1)
-        return Gaussian(self._shifted(linear, mean), self.start_log_std + log_std)
+        mean, log_std = self._through(self.encoder, self._near_row(x)).chunk(2, dim=-1)
+        return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
 
     def forward(self, x, target, generator, varying=False):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,).

@@ -49,7 +49,7 @@ class OrderedModule(AutoencoderModule):
 
     Notes
     -----
-    `reach`, (1 + n_codes,), is of linear codes, and of the first j codes for every j.
+    `reach`, (1 + n_codes,), is of rows, and of the first j codes for every j.
     """
 
     full: int | None = 3  # one row in so many is trained with all of its codes
@@ -61,7 +61,6 @@ class OrderedModule(AutoencoderModule):
     def __init__(self, start, encoder, decoder, head, whole, rank):
         super().__init__(whole, encoder, decoder, head)
         self.n_codes, self.n_used = whole.latent_dim, start.latent_dim
-        self.register_buffer("reach", self.reach[:1].repeat(1 + self.n_codes))
         size = np.arange(1, self.n_used + 1)
         error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
         judged = size
@@ -96,7 +95,10 @@ class OrderedModule(AutoencoderModule):
             size = torch.full(z.shape[:-1], z.shape[-1], device=z.device)
         missing = self.index >= size[..., None]
         z = F.pad(z, (0, self.n_codes - z.shape[-1])).masked_fill(missing, 0.0)
-        near = self._bounded(z, z, self.reach[size][..., None])
+        near = z
+        if not (self.training or self.reach is None):
+            norm, reach = torch.linalg.vector_norm(z, dim=-1, keepdim=True), self.reach[size]
+            near = self._drawn_in(z, norm, reach[..., None], self.least_reach[1])
         residual = self._through(self.decoder, torch.cat([near, missing.to(z)], dim=-1))
         return self._joined(z, missing, residual * self.unit[size - 1].to(z)[..., None])
 
@@ -152,8 +154,8 @@ class GroupedModule(OrderedModule):
     -----
     The units of bends are standard deviations of codes; what networks read is standardised by
     what the linear codes leave untold, and levels off from two standard deviations on. Where
-    linear codes tell all of the table, they read nothing of directions in which it has no
-    extent: they have learned nothing of rows that do.
+    linear codes tell all of the table, those of the encoder read nothing of directions in which
+    it has no extent: they have learned nothing of rows that do.
     """
 
     full = None  # all codes lose nothing by what short ones gain

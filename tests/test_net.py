@@ -444,7 +444,7 @@ def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
     whole = cls(2, random_state=0, callbacks=[keep]).fit(bent)
     for name, value in model.net_.module_.named_parameters():
         assert torch.equal(value, keep.weights[name])
-    assert model.net_.module_.reach[0] == whole.net_.module_.reach[0]
+    assert model.net_.reach_[0] == whole.net_.reach_[0]
     assert np.isfinite(model.score(bent))
 
 

@@ -102,12 +102,12 @@ def test_fit_forgets_chunks(bent):
 def test_a_chunk_after_fit_goes_on_from_it(cls, bent):
     model = cls(2, random_state=0, max_epochs=30).fit(bent)
     before, module = model.score(bent), model.net_.module_
-    reach = module.reach.clone()
+    reach = model.net_.reach_
     weights = {name: value.detach().clone() for name, value in module.named_parameters()}
     model.set_params(lr=1e-12).partial_fit(surface(300, 1))
     for name, value in model.net_.module_.named_parameters():
         np.testing.assert_allclose(value.detach(), weights[name], atol=1e-6)
-    assert bool((model.net_.module_.reach >= reach).all())
+    assert (model.net_.reach_ >= reach).all()
     assert model.score(bent) == pytest.approx(before, rel=1e-3)
     assert model.n_iter_ == 31
     assert model.n_samples_ == 700

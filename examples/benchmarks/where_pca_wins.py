@@ -9,6 +9,7 @@ tables are standardised.
 
 import argparse
 import functools
+import itertools
 import statistics
 import time
 import warnings
@@ -149,7 +150,7 @@ def linear_data(rows, options, seeds, n):
 
 
 def far_rows(rows, options, tables, seeds):
-    """Test rows moved away from the mean, for two codes of three quarters of a table."""
+    """Test rows moved away from the mean, or from PCA's plane, for two codes of a table."""
     found = {}
     for name in tables:
         X = BUNDLED[name]().data
@@ -158,17 +159,20 @@ def far_rows(rows, options, tables, seeds):
             pca = PCA(2).fit(train)
             for cls in ESTIMATORS:
                 model = fitted(cls, train, 2, seed, options)
-                for times in STRETCHES:
-                    far = pca.mean_ + times * (test - pca.mean_)
+                plane = pca.inverse_transform(pca.transform(test))
+                for times, (near, what) in itertools.product(
+                    STRETCHES, ((pca.mean_, "the mean"), (plane, "the plane"))
+                ):
+                    far = near + times * (test - near)
                     least, own = squared_error(far, pca), squared_error(far, model)
-                    case = f"{name}, seed {seed}, {times} times as far"
-                    what = "rows far out", case, "squared error of test rows", cls.__name__
-                    add(rows, *what, least, own)
+                    case = f"{name}, seed {seed}, {times} times as far from {what}"
+                    part = "rows far out", case, "squared error of test rows", cls.__name__
+                    add(rows, *part, least, own)
                     rows[-1]["epoch"] = model.best_epoch_
-                    found.setdefault((cls, times), []).append(own / least)
-    for (cls, times), ratios in found.items():
+                    found.setdefault((cls, what, times), []).append(own / least)
+    for (cls, what, times), ratios in found.items():
         print(
-            f"test rows {times} times as far out, {cls.__name__}: error over PCA's "
+            f"test rows {times} times as far from {what}, {cls.__name__}: error over PCA's "
             f"{statistics.median(ratios):.3f} in the median, {min(ratios):.3f} to "
             f"{max(ratios):.3f}, more than PCA's in {np.mean(np.array(ratios) > 1.001):.0%}",
             flush=True,
