@@ -115,8 +115,6 @@ class AdversarialModule(AutoencoderModule):
         Of the divergence, in nats, beside the error of a row.
     """
 
-    has_prior = True
-
     def __init__(self, start, encoder, decoder, head, pool, generator, weight):
         super().__init__(start, encoder, decoder, head)
         self.discriminator = Discriminator(start.latent_dim, generator)

@@ -34,7 +34,6 @@ _ADVICE = {  # where values are not what a likelihood is of
     "categorical": "One-hot encode X, for example with OneHotEncoder, and give "
     "input_shape=(n_steps, n_categories) where a row has more than one step.",
 }
-_REACH_ROWS = 20_000  # rows that say how far out rows of the table are, at most
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _STARTS = {"start", "whole_start"}  # what of a spec is a start
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
@@ -305,20 +304,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
             self.noise_variance_ = float(error / remaining) if remaining else 0.0
 
-    def _set_reach(self, job):
-        """Tell a module that has learned something how far out rows of the table are."""
-        module = self.net_.module_
-        if module.is_start or self.init == "random":  # where there is nothing to fall back on
-            return
-        encode = functools.partial(self._apply_encoder, "norms")
-        rows = some_rows(job.inputs.sample, _REACH_ROWS)
-        norms = [self._by_blocks(encode, rows).max(axis=0)]
-        if job.corruption is not None:
-            norms.append(self._by_blocks(encode, _corrupted(job, rows)).max(axis=0))
-        least = np.broadcast_to(module.least_norms[1], len(norms[0])).copy()
-        least[0] = module.least_norms[0]
-        self.net_.set_reach(np.stack([*norms, least]))
-
     def _announce(self):
         """Warn of what a fit turned out to be."""
 
@@ -403,7 +388,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         job = self._prepare(X, extra, previous, Streams(self.random_state))
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         if previous is not None:
-            net.begin_from(previous)
+            net.begin_from(previous.module_)
         net.module_.corruption = job.corruption
         interrupt = None
         try:
@@ -425,7 +410,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
-        self._set_reach(job)
         self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt
@@ -463,7 +447,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             curve[: len(self.validation_curve_)] = self.validation_curve_
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
-        self._set_reach(job)
         self._look_at_held_out(job, lambda: _held_out(job, chunks.x), False)
         # Rows of earlier chunks too, as far as they are still known.
         inputs, table = job.inputs.sample, job.table.sample
@@ -1055,17 +1038,6 @@ def _hold_out(X, n_held_out, rng):
     if n_held_out and len(ends):
         n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
     return order, n_held_out
-
-
-def _corrupted(job, rows):
-    """What training makes of rows before the encoder sees them, in the units of these."""
-    import torch
-
-    seed = torch.Generator().manual_seed(job.spec["seed"])
-    seen = rows if job.corruption.takes_raw_rows else job.inputs.standard(rows)
-    corrupted = job.corruption(torch.tensor(np.asarray(seen, dtype=np.float32)), seed).numpy()
-    start = job.spec["start"]
-    return (corrupted * start.input_scale + start.input_mean).astype(rows.dtype)
 
 
 def _held_out(job, of_chunks):

@@ -40,13 +40,6 @@ class LinearPath(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-def _norm(x, origin=None):
-    """Of rows, or of how far they are from an origin, (..., d) -> (..., 1)."""
-    if origin is None:
-        return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.cdist(x, origin[None], compute_mode="donot_use_mm_for_euclid_dist")
-
-
 def _absorb(layer, mean, scale):
     """A linear layer that standardises its input first."""
     weight = layer.weight.detach().cpu().double().numpy() / scale
@@ -70,20 +63,10 @@ class AutoencoderModule(nn.Module):
     -----
     `corruption`, a callable ``(x, generator) -> x`` or None, is what the input of the
     encoder goes through in ``forward``; it is only there while training.
-
-    Networks know nothing of rows far out. `reach`, (2,), is one and a half times the largest
-    norm of a row of the table, and of its code. What is beyond, networks read drawn in to
-    there, so that they add no more than at the border, and the linear path does the rest. It
-    is None, and nothing is drawn in, until training is over.
     """
 
     start_log_std: torch.Tensor
     start_std: torch.Tensor
-    reach: torch.Tensor | None
-    has_prior = False  # of codes, of which the decoder reads draws
-    n_conditions = 0  # numbers that follow a row, and a code
-    origin: torch.Tensor | None = None  # mean and scale, where rows are not standardised
-    row_unit = 1.0
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
@@ -95,54 +78,8 @@ class AutoencoderModule(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
-        self.register_buffer("reach", None, persistent=False)
         self.corruption = None
         self.autocast = False  # whether networks are trained in bfloat16
-
-    def norms(self, x):
-        """Of rows and of their codes, (batch, len(reach))."""
-        return torch.cat([self._row_norm(x), self._norms_of(self.embed(x))], dim=-1)
-
-    def _row_norm(self, x):
-        rows = x[..., : x.shape[-1] - self.n_conditions]
-        return _norm(rows, self.origin) / self.row_unit
-
-    def _norms_of(self, codes):
-        return _norm(codes)
-
-    @property
-    def least_norms(self):
-        """Norms of a row and of a code that are never far out, as draws from a prior are not."""
-        return 1.0, math.sqrt(len(self.start_std)) + 4.0 if self.has_prior else 1.0
-
-    def set_reach(self, reach):
-        """Take an array (2,) for `reach`, from now on."""
-        self.reach = torch.as_tensor(reach).to(self.start_std)
-        self.least_reach = float(reach[0]), float(reach[1:].min())
-
-    def _drawn_in(self, x, norm, reach, least, origin=None):
-        """Rows or codes x as a network reads them: nearer to the origin if they are beyond."""
-        # That is seldom, but only a CPU's memory may be asked without a wait.
-        if norm.device.type == "cpu" and float(norm.max()) <= least:
-            return x
-        n = x.shape[-1] - self.n_conditions
-        near, share = x[..., :n], (reach / norm).clamp(max=1.0)
-        near = near * share if origin is None else origin.lerp(near, share)
-        return near if not self.n_conditions else torch.cat([near, x[..., n:]], dim=-1)
-
-    def _near_row(self, x):
-        """Rows as the encoder's network reads them."""
-        if self.training or self.reach is None:
-            return x
-        norm = self._row_norm(x)
-        return self._drawn_in(x, norm, self.reach[0], self.least_reach[0], self.origin)
-
-    def _near(self, z):
-        """Codes as the decoder's network reads them."""
-        if self.training or self.reach is None:
-            return z
-        norm = _norm(z[..., : len(self.start_std)])
-        return self._drawn_in(z, norm, self.reach[1], self.least_reach[1])
 
     def _through(self, network, x, *rest):
         """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
@@ -153,7 +90,7 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x):
         """Codes of shape (batch, k)."""
-        return self._shifted(x, self._through(self.encoder, self._near_row(x)))
+        return self._shifted(x, self._through(self.encoder, x))
 
     def _shifted(self, x, residual):
         return torch.addcmul(self.linear_encoder(x), residual, self.start_std)
@@ -172,9 +109,6 @@ class AutoencoderModule(nn.Module):
         module._modules = dict(self._modules)
         module.encoder = nn.Sequential(_absorb(first, mean, scale), *network[1:])
         module.linear_encoder = _absorb(self.linear_encoder, mean, scale)
-        n_rows = len(mean) - self.n_conditions
-        module.origin = torch.as_tensor(mean[:n_rows]).to(self.start_std)
-        module.row_unit = float(np.broadcast_to(scale, mean.shape)[0])
         return module
 
     def decode(self, z, generator=None):
@@ -184,7 +118,6 @@ class AutoencoderModule(nn.Module):
         the generator.
         """
         linear = self.linear_decoder(z)
-        z = self._near(z)
         if not self.reads_past:
             return self.head(linear, self._through(self.decoder, z))
         generator = generator if self.training else None
@@ -259,8 +192,6 @@ class VAEModule(AutoencoderModule):
     It is 0 at the start, and again where held-out rows have refused it.
     """
 
-    has_prior = True
-
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
         self.beta = 1.0
@@ -272,7 +203,7 @@ class VAEModule(AutoencoderModule):
 
     def encode(self, x):
         """The posterior of the code."""
-        mean, log_std = self._through(self.encoder, self._near_row(x)).chunk(2, dim=-1)
+        mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
 
     def forward(self, x, target, generator, varying=False):
@@ -313,7 +244,7 @@ class VAEModule(AutoencoderModule):
         """As with noise that is alike, and what the decoder's last layer has read, or None."""
         if self.noise is None:
             return super().decode(z, generator), None
-        hidden = self._through(self.decoder.hidden, self._near(z))
+        hidden = self._through(self.decoder.hidden, z)
         residual = self._through(self.decoder.output, hidden)
         return self.head(self.linear_decoder(z), residual), hidden
 
@@ -389,7 +320,6 @@ class ConditionalVAEModule(VAEModule):
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
         self.n_features = len(start.mean)
-        self.n_conditions = self.linear_decoder.weight.shape[1] - start.latent_dim
 
     def given(self, z, x):
         """Codes with the conditions of the rows behind them."""

@@ -24,7 +24,6 @@ _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
 _TOLERANCE = 0.01  # share of a loss by which one of several may be worse
 _VALIDATION_BATCH = 1024
-_BEYOND = 1.5  # how much further out than rows of the table networks are asked about
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
 
 
@@ -128,7 +127,6 @@ class AutoencoderNet(NeuralNet):
         self.working_: Any = None  # weights that further chunks go on from
         self.loaded_memory_: Any = None  # of an optimiser, until there is one
         self.n_steps_on_chunks_ = 0
-        self.reach_: Any = None  # of rows and codes seen so far, see the module
         self.is_warm_ = False
         self.module_.beta = self.beta
         self.module_.autocast = self.precision == "bf16"
@@ -223,25 +221,14 @@ class AutoencoderNet(NeuralNet):
         # What was kept has been accepted: it only falls to what is clearly better.
         return ("start", start) if self.is_clear(kept - start) else ("kept", kept)
 
-    def set_reach(self, norms):
-        """Tell the module how far out rows are, whose norms these are, or have been before."""
-        reach = _BEYOND * norms.max(axis=0)
-        if self.reach_ is not None:
-            known = np.pad(reach, (0, len(self.reach_) - len(reach)))
-            reach = np.maximum(self.reach_, known)
-        self.reach_ = reach
-        self.module_.set_reach(reach)
-        self.inference_modules_ = {}
-
-    def begin_from(self, other):
-        """Let epoch 0 be what another net has learned."""
-        self.module_.load_state_dict(other.module_.state_dict())
-        self.reach_ = other.reach_  # the module is told when it has seen the new rows too
+    def begin_from(self, module):
+        """Let epoch 0 be what another module has learned."""
+        self.module_.load_state_dict(module.state_dict())
         self.is_warm_ = True
 
     def go_on_from(self, other):
         """Take over what another net has learned, and where it was on its way."""
-        self.begin_from(other)
+        self.begin_from(other.module_)
         self.working_ = other.working_
         self.n_steps_on_chunks_ = other.n_steps_on_chunks_
         if self.working_ is not None:
@@ -347,8 +334,6 @@ class AutoencoderNet(NeuralNet):
                 module = self.module().double()
                 module.load_state_dict(self.module_.state_dict())
                 module.drop_idle()
-                if self.module_.reach is not None:
-                    module.set_reach(self.reach_)
                 device = "cpu" if device == "mps" else device
             self.inference_modules_[dtype] = module.to(device).eval(), device
         return self.inference_modules_[dtype]
@@ -375,7 +360,6 @@ class AutoencoderNet(NeuralNet):
             "best_epoch": self.best_epoch_,
             "working": working,
             "n_steps_on_chunks": self.n_steps_on_chunks_,
-            "reach": self.reach_,
             "optimizer": None if working is None else self._optimizer_memory(),
         }
 
@@ -384,9 +368,6 @@ class AutoencoderNet(NeuralNet):
         weights = {name: torch.tensor(value) for name, value in arrays["weights"].items()}
         self.module_.load_state_dict(weights)
         self.module_.eval()
-        self.reach_ = arrays["reach"]
-        if self.reach_ is not None:
-            self.module_.set_reach(self.reach_)
         self.history_ = History(dict(row, batches=[]) for row in arrays["history"])
         self.best_epoch_ = arrays["best_epoch"]
         if arrays["working"] is not None:

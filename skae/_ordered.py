@@ -46,10 +46,6 @@ class OrderedModule(AutoencoderModule):
         Of the codes that the networks were made for.
     rank : int
         The most components that PCA would find.
-
-    Notes
-    -----
-    `reach`, (1 + n_codes,), is of rows, and of the first j codes for every j.
     """
 
     full: int | None = 3  # one row in so many is trained with all of its codes
@@ -75,9 +71,6 @@ class OrderedModule(AutoencoderModule):
         for name, value in (("weight", error[-1] / error), ("unit", unit)):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
-    def _norms_of(self, codes):
-        return codes.square().cumsum(dim=-1).sqrt()
-
     def encode(self, x):
         return super().encode(x)[:, : self.n_used]
 
@@ -95,11 +88,7 @@ class OrderedModule(AutoencoderModule):
             size = torch.full(z.shape[:-1], z.shape[-1], device=z.device)
         missing = self.index >= size[..., None]
         z = F.pad(z, (0, self.n_codes - z.shape[-1])).masked_fill(missing, 0.0)
-        near = z
-        if not (self.training or self.reach is None):
-            norm, reach = torch.linalg.vector_norm(z, dim=-1, keepdim=True), self.reach[size]
-            near = self._drawn_in(z, norm, reach[..., None], self.least_reach[1])
-        residual = self._through(self.decoder, torch.cat([near, missing.to(z)], dim=-1))
+        residual = self._through(self.decoder, torch.cat([z, missing.to(z)], dim=-1))
         return self._joined(z, missing, residual * self.unit[size - 1].to(z)[..., None])
 
     def _joined(self, z, missing, residual):

@@ -338,26 +338,6 @@ def test_errors(tables, ordered):
         model.set_params(ordered=False).fit(X)
 
 
-def test_codes_far_beyond_those_of_training_are_read_at_the_border(bent):
-    """Every number of codes has a border of its own."""
-    model = AutoencoderTransformer(3, ordered=True, random_state=0).fit(bent)
-    assert model.best_epoch_ > 0
-    start = AutoencoderTransformer(3, max_epochs=0).fit(bent)
-    scale = model._spec["start"].code_scale
-    norms = np.sqrt(np.square(model.transform(bent) / scale).cumsum(axis=1)).max(axis=0)
-    for j in (1, 2, 3):
-        border = np.diag(1.4999 * norms[j - 1] * scale[:j])
-        for one in (model, model.truncate(j)):
-            added = [
-                one.inverse_transform(t * border)
-                - start.inverse_transform(np.pad(t * border, ((0, 0), (0, 3 - j))))
-                for t in (0.9, 1.0, 1.1, 100.0)
-            ]
-            assert np.abs(added[1] - added[0]).max() > 1e-2
-            assert_allclose(added[2], added[1], atol=1e-2)
-            assert_allclose(added[3], added[2], atol=1e-6)
-
-
 def test_ratios_of_probabilities_at_the_start(digits):
     """Of what codes decode to, which is not what PCA explains."""
     X = digits[0][:300] / 16.0
@@ -487,22 +467,6 @@ def test_a_truncated_model_keeps_its_groups(grouped):
     before = truncated.score(X)
     truncated.partial_fit(steep(200, seed=2))
     assert truncated.score(X) > before - 0.01
-
-
-def test_far_out_the_decoders_network_is_asked_at_the_border(grouped):
-    scale = grouped._spec["start"].code_scale
-    norms = np.linalg.norm(grouped.transform(steep(600)) / scale, axis=1)
-    directions = np.random.default_rng(0).standard_normal((20, 5))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    module, _ = grouped.net_.inference_module(np.float64)
-    read = []
-    handle = module.decoder[0].register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
-    for factor in (1.0, 1.51, 100.0):
-        grouped.inverse_transform(factor * norms.max() * directions * scale)
-    handle.remove()
-    read = [np.linalg.norm(x[:, :5], axis=1) / norms.max() for x in read]
-    assert_allclose(read[0], 1.0)
-    assert_allclose(read[1:], np.full((2, 20), 1.5), rtol=1e-5)
 
 
 def test_sizes_at_which_pca_leaves_nothing_are_pca():
