@@ -338,6 +338,17 @@ def test_errors(tables, ordered):
         model.set_params(ordered=False).fit(X)
 
 
+def test_codes_far_out_are_decoded_as_in_training(bent):
+    """A decoder that gives up where the encoder still bends is worse than either."""
+    model = AutoencoderTransformer(3, ordered=True, random_state=0).fit(bent)
+    assert model.best_epoch_ > 0
+    module, _ = model.net_.inference_module(np.float64)
+    far = 100.0 * torch.eye(3, dtype=torch.float64)
+    with torch.no_grad():
+        rows = [module.train(mode).decode(far).mean for mode in (True, False)]
+    assert torch.equal(*rows)
+
+
 def test_ratios_of_probabilities_at_the_start(digits):
     """Of what codes decode to, which is not what PCA explains."""
     X = digits[0][:300] / 16.0

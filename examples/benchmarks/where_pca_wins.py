@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from skae import AutoencoderTransformer, VAETransformer
 
 ESTIMATORS = (AutoencoderTransformer, VAETransformer)
-STRETCHES = (1, 2, 4, 16, 256)  # how many times as far from the mean test rows are
+STRETCHES = (1, 2, 4, 16, 256)  # how many times as far out test rows are
 
 
 def add(rows, part, case, measure, estimator, pca, ours):
@@ -157,9 +157,9 @@ def far_rows(rows, options, tables, seeds):
         for seed in seeds:
             train, test = split(X, seed)
             pca = PCA(2).fit(train)
+            plane = pca.inverse_transform(pca.transform(test))
             for cls in ESTIMATORS:
                 model = fitted(cls, train, 2, seed, options)
-                plane = pca.inverse_transform(pca.transform(test))
                 for times, (near, what) in itertools.product(
                     STRETCHES, ((pca.mean_, "the mean"), (plane, "the plane"))
                 ):
