@@ -14,7 +14,8 @@ from scipy.special import logsumexp, softmax
 from ._classical import _ERROR_FLOOR, _eigh, _noise
 
 _WIDTH = 128  # features up to which there is factor analysis
-_EVALUATIONS = 100  # eigendecompositions in which it is looked for, at most
+_EVALUATIONS = 100  # eigendecompositions in which it is looked for from one place, at most
+_LEAST_NOISE = 1e-12  # of a standardised feature: scikit-learn's, above rounding in float32
 _ROUNDS = 200  # of expectation and maximisation
 
 
@@ -33,7 +34,7 @@ def log_evidence(start, x):
     return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() - start.log_variance.sum())
 
 
-def factor_analysis(table, start, least):
+def factor_analysis(table, start):
     """Factor analysis (Rubin & Thayer 1982): a start with a noise variance per feature.
 
     With features in units of their noise it is probabilistic PCA, so the posterior of a code
@@ -45,12 +46,10 @@ def factor_analysis(table, start, least):
         One that `has_factors`.
     start : Start
         Probabilistic PCA.
-    least : float
-        The noise variance that no feature comes below, in units of that of `start`.
     """
     n = len(table.X)
     covariance = table.covariance() * ((n - 1) / n)
-    noise = factor_noise(covariance, start.latent_dim, start.noise_variance, least)
+    noise = factor_noise(covariance, start.latent_dim, start.noise_variance)
     return _with_noise(start, covariance, noise)
 
 
@@ -60,7 +59,7 @@ def has_factors(table, start):
     return narrow and start.noise_variance > _ERROR_FLOOR
 
 
-def without(table, start, rows, least):
+def without(table, start, rows):
     """Log-densities of some of the standardised rows of a table, fitted to all others.
 
     Under probabilistic PCA and factor analysis of as many codes as `start` has, (2, m).
@@ -70,19 +69,20 @@ def without(table, start, rows, least):
     products = (len(table.X) - 1) * table.covariance() - rows.T @ rows
     covariance = products / n_left - np.outer(mean, mean)
     equal = max(_noise(_eigh(covariance)[0], k), _ERROR_FLOOR)
-    noises = np.full(len(mean), equal), factor_noise(covariance, k, equal, least)
+    noises = np.full(len(mean), equal), factor_noise(covariance, k, equal)
     return [log_evidence(_with_noise(start, covariance, of), rows - mean) for of in noises]
 
 
-def factor_noise(covariance, k, equal, least):
+def factor_noise(covariance, k, equal):
     """The likeliest noise variance of every feature, (d,).
 
-    At least so much, in units of `equal`, that of probabilistic PCA, from where it is looked
-    for: by L-BFGS over logarithms, with the likeliest loadings at each (Joreskog 1967).
+    It is looked for by L-BFGS over logarithms, with the likeliest loadings at each (Joreskog
+    1967). The likelihood may have several maxima, so it begins twice: at `equal`, the noise of
+    probabilistic PCA, and at what the other features do not tell of each, a little less of it
+    the more codes there are.
     """
     variance = covariance.diagonal()
-    least = least * equal
-    most = np.maximum(variance, least)
+    most = np.maximum(variance, _LEAST_NOISE)
 
     def loss(log_noise):
         noise = np.exp(log_noise)
@@ -92,16 +92,21 @@ def factor_noise(covariance, k, equal, least):
         value = log_noise.sum() + np.log(values).sum() + ratio.sum() - (values - 1.0).sum()
         return 0.5 * value, 0.5 * (explained + 1.0 - ratio)
 
-    begin = np.log(np.clip(equal, least, most))
-    found = minimize(
-        loss,
-        begin,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=np.column_stack([np.full(len(most), np.log(least)), np.log(most)]),
-        options={"maxfun": _EVALUATIONS, "ftol": 1e-8},
-    )
-    return np.exp(found.x)
+    values, axes = _eigh(covariance)
+    precision = np.square(axes) @ (1.0 / np.maximum(values, _LEAST_NOISE))
+    begins = equal, (1.0 - 0.5 * k / len(variance)) / precision
+    searches = [
+        minimize(
+            loss,
+            np.log(np.clip(begin, _LEAST_NOISE, most)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(math.log(_LEAST_NOISE), highest) for highest in np.log(most)],
+            options={"maxfun": _EVALUATIONS, "ftol": 1e-8},
+        )
+        for begin in begins
+    ]
+    return np.exp(min(searches, key=lambda search: search.fun).x)
 
 
 def likeliest_shares(log_densities):

@@ -332,7 +332,7 @@ class VAETransformer(BaseAutoencoder):
     def _learn_shares(self, table, rows):
         """Shares that make rows likeliest, with densities fitted without them."""
         start, x = self._spec["start"], table.standard(rows)
-        others = _densities.without(table, start, x, _LEAST_NOISE)
+        others = _densities.without(table, start, x)
         bound = functools.partial(self._bound_of_decoder, of_prior=False, n_draws=_SHARES_DRAWS)
         of_decoder = self._by_blocks(bound, rows, copies=_SHARES_DRAWS)
         # The decoder's linear path has seen these rows: it loses what PCA gains by that.
@@ -340,7 +340,7 @@ class VAETransformer(BaseAutoencoder):
         shares = _densities.likeliest_shares(np.array([of_decoder, *others]))
         names = ("decoder", "probabilistic_pca", _FACTORS)
         self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
-        self._factors = asdict(_densities.factor_analysis(table, start, _LEAST_NOISE))
+        self._factors = asdict(_densities.factor_analysis(table, start))
 
     def _after_training(self, inputs, rows, rank):
         if self._spec["likelihood"] == "gaussian":

@@ -8,13 +8,13 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
+from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.preprocessing import scale
 
 from skae import ConditionalVAE, VAETransformer
 from skae import _classical as classical
 from skae import _densities as densities
-
-LEAST = 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_density_of_probabilistic_pca(factors, k):
 def test_density_of_factor_analysis(factors):
     table = classical.Table.of(factors)
     start = classical.probabilistic_pca(table, 3)
-    found = densities.factor_analysis(table, start, LEAST)
+    found = densities.factor_analysis(table, start)
     reference = exact_factor_analysis(3, factors)
     noise = found.noise_variance * table.scale**2
     np.testing.assert_allclose(noise, reference.noise_variance_, rtol=0.02)
@@ -67,21 +67,39 @@ def test_density_of_factor_analysis(factors):
     np.testing.assert_allclose(log_density - log_volume(table), exact, rtol=1e-10)
 
 
+@pytest.mark.parametrize(("load", "k"), [(load_iris, 2), (load_wine, 5)])
+def test_factor_analysis_is_the_likeliest_of_several_maxima(load, k):
+    X = scale(load().data)
+    variances = np.sort(np.linalg.eigvalsh(np.cov(X.T, bias=True)))[::-1]
+    equal = np.full(X.shape[1], variances[k:].mean())
+    # What the other features do not tell of each.
+    alone = 1.0 / np.linalg.inv(np.cov(X.T, bias=True)).diagonal()
+    options = {"tol": 1e-5, "max_iter": 20_000, "svd_method": "lapack"}
+    scores = [
+        FactorAnalysis(k, noise_variance_init=begin, **options).fit(X).score(X)
+        for begin in (equal, alone)
+    ]
+    assert abs(scores[0] - scores[1]) > 0.004  # EM ends in different places
+    table = classical.Table.of(X)
+    found = densities.factor_analysis(table, classical.probabilistic_pca(table, k))
+    log_density = densities.log_evidence(found, table.standard(X)) + log_volume(table)
+    assert log_density.mean() >= max(scores) - 1e-3
+
+
 def test_least_noise_of_factor_analysis(factors):
     X = np.column_stack([factors, np.full(600, 3.0), factors[:, :2]])
     table = classical.Table.of(X)
     start = classical.probabilistic_pca(table, 3)
-    found = densities.factor_analysis(table, start, LEAST)
-    assert found.noise_variance.min() == pytest.approx(LEAST * start.noise_variance)
+    found = densities.factor_analysis(table, start)
+    assert found.noise_variance.min() == pytest.approx(1e-12)
     assert np.isfinite(densities.log_evidence(found, table.standard(X))).all()
 
 
 def test_densities_of_rows_that_were_left_out(factors):
     table = classical.Table.of(factors)
     rows, others = factors[:90], factors[90:]
-    found = densities.without(
-        table, classical.probabilistic_pca(table, 3), table.standard(rows), LEAST
-    )
+    start = classical.probabilistic_pca(table, 3)
+    found = densities.without(table, start, table.standard(rows))
     of_pca, of_factors = np.add(found, log_volume(table))
     # Over the number of rows, as maximum likelihood has it, not over one less.
     covariance = PCA(3).fit(others).get_covariance() * (509 / 510)
@@ -97,7 +115,7 @@ def test_rows_left_out_may_be_all_that_varies():
     X[0, 3] = 5.0
     table = classical.Table.of(X)
     start = classical.probabilistic_pca(table, 3)
-    found = densities.without(table, start, table.standard(X[:1]), LEAST)
+    found = densities.without(table, start, table.standard(X[:1]))
     assert np.isfinite(found).all()
     assert np.max(found) < -1e3
 
@@ -105,7 +123,7 @@ def test_rows_left_out_may_be_all_that_varies():
 def test_codes_of_less_variance_than_noise():
     X = np.random.default_rng(0).standard_normal((40, 8)) * np.arange(1, 9)
     table = classical.Table.of(X)
-    found = densities.factor_analysis(table, classical.probabilistic_pca(table, 7), LEAST)
+    found = densities.factor_analysis(table, classical.probabilistic_pca(table, 7))
     log_density = densities.log_evidence(found, table.standard(X)) + log_volume(table)
     assert log_density.mean() >= PCA(7).fit(X).score(X) - 1e-3
     covariance = np.full((3, 3), 0.1) + 0.9 * np.eye(3)
@@ -163,6 +181,16 @@ def test_vae_is_no_worse_than_factor_analysis_or_pca(trained, factors):
     vae, X = trained
     for reference in (FactorAnalysis(3), PCA(3)):
         assert vae.score(factors[400:]) > reference.fit(X).score(factors[400:]) - 0.05
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_vae_is_no_worse_than_factor_analysis_where_features_are_sums(unit):
+    Z = np.random.default_rng(0).standard_normal((600, 6))
+    X = np.column_stack([Z, Z[:, 0] + Z[:, 1], Z[:, 2] - Z[:, 3]])
+    X /= X.std(axis=0)
+    vae = VAETransformer(4, max_epochs=2, random_state=0).fit(unit * X[:400])
+    nats = vae.score(unit * X[400:]) + 8 * np.log(unit)
+    assert nats > FactorAnalysis(4).fit(X[:400]).score(X[400:]) - 0.05
 
 
 def test_draws_are_from_the_density(trained):
