@@ -164,6 +164,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     def _describe(self, table, inputs, corruption, streams, previous):
         spec = super()._describe(table, inputs, corruption, streams, previous)
         if previous is None:
+            self.__dict__.pop("_alignment", None)
             k = spec["start"].latent_dim
             spec["prior_moments"] = _priors.moments(self.prior, k, streams.numpy("prior"))
             spec["error_left"] = _classical.error_left(spec["start"], table, self._family(table))

@@ -40,8 +40,9 @@ class Features(nn.Module):
 
     def __init__(self, latent_dim, generator):
         super().__init__()
-        frequencies = torch.randn(latent_dim, _N_FREQUENCIES, generator=generator)
-        detail = torch.tensor(_DETAILS).repeat(_N_FREQUENCIES)[:_N_FREQUENCIES]
+        options = {"generator": generator, "dtype": torch.float32}
+        frequencies = torch.randn(latent_dim, _N_FREQUENCIES, **options)
+        detail = torch.tensor(_DETAILS, dtype=torch.float32).repeat(_N_FREQUENCIES)[:_N_FREQUENCIES]
         frequencies = frequencies * detail * (2.0 / latent_dim**1.5)
         self.register_buffer("frequencies", frequencies, persistent=False)
 

@@ -895,10 +895,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return self._by_blocks(lambda rows: errors(rows, rows), X)
         return errors(X, answers)
 
-    def _by_blocks(self, function, rows, copies=1):
+    def _by_blocks(self, function, rows, copies=1, at_least=1):
         """A function of rows on blocks of an array or a Stream; one array comes out.
 
-        `copies` is how many of each row are in memory at once.
+        `copies` is how many of each row are in memory at once, `at_least` how many rows.
         """
         from ._batches import in_blocks
         from .networks import widest_layer
@@ -906,7 +906,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         row = self._spec["input_shape"] or (self.n_features_in_,)
         layer = widest_layer(self._spec["network"], row, self._spec["hidden_layer_sizes"])
         widest = max(self.n_features_in_, layer, 2 * self.latent_dim_)
-        return in_blocks(function, rows, copies * widest)
+        return in_blocks(function, rows, copies * widest, at_least)
 
     def _apply_decoder(self, method, codes):
         """A method of the module that decodes, on a block of codes; an array in their dtype."""
@@ -1025,14 +1025,17 @@ def _hold_out(X, n_held_out, rng):
     """An order of the rows, and how many of the first to hold out.
 
     Rows that are the same, as in a bootstrap, are on the same side: a row that was
-    trained on says nothing about rows that were not.
+    trained on says nothing about rows that were not. A row that is there more often than
+    rows are to be held out is trained on.
     """
     weights = np.random.default_rng(0).standard_normal(X.shape[1])
     keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
     distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
     if len(distinct) == len(X) or len(distinct) < len(X) / 10:  # few values make few rows
         return rng.permutation(len(X)), n_held_out
-    rank = rng.permutation(len(distinct))[group]
+    rank = rng.permutation(len(distinct))
+    rank[np.bincount(group) > max(n_held_out, 1)] += len(distinct)
+    rank = rank[group]
     order = np.argsort(rank, kind="stable")
     ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
     if n_held_out and len(ends):

@@ -14,7 +14,7 @@ def standardised(X, mean, scale, dtype):
     return ((X - mean) / scale).astype(dtype, copy=False)
 
 
-def in_blocks(function, X, width):
+def in_blocks(function, X, width, at_least=1):
     """Apply `function` to blocks of rows of X and put the answers together.
 
     Parameters
@@ -24,8 +24,10 @@ def in_blocks(function, X, width):
     X : ndarray or Stream of shape (n_rows, n_columns)
     width : int
         Numbers that the widest array inside `function` holds per row.
+    at_least : int, default=1
+        Rows of a block, however wide they are.
     """
-    step = max(1, _BLOCK // max(width, X.shape[1]))
+    step = max(at_least, _BLOCK // max(width, X.shape[1]))
     if len(X) <= step and isinstance(X, np.ndarray):
         return function(X)
     size, out = step * X.shape[1], None

@@ -107,10 +107,15 @@ class Table:
                         products += between * np.outer(shift, shift)
                 else:
                     squares += np.square(rows, out=rows).sum(axis=0) + between * shift**2
+            # Features that do not vary: rounding of large values is no variance.
+            same = low == high
+            mean[same] = low[same]
             if narrow:
+                products[same] = products[:, same] = 0.0
                 products /= max(n_samples - 1, 1)
                 squares = products.diagonal()
             else:
+                squares[same] = 0.0
                 squares /= max(n_samples - 1, 1)
             variance = np.maximum(squares, 0.0)
             scale = np.sqrt(variance.mean())
@@ -119,7 +124,7 @@ class Table:
                 "The variance of X must be finite in float64, however: it is "
                 f"{scale**2}. Scale X down first, for example with StandardScaler."
             )
-        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean).max():
+        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
             variance, scale = np.zeros(n_features), 1.0  # nothing but rounding
             products = None if products is None else np.zeros_like(products)
         return cls(X, mean, variance, float(scale), low, high, products, sample)

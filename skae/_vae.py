@@ -182,7 +182,10 @@ class VAETransformer(BaseAutoencoder):
 
     def _log_likelihood(self, X):
         """Of validated rows, in nats in the units of X, in float64."""
-        bound = self._by_blocks(self._bound, X, copies=self._n_draws())
+        # Draws from the prior are decoded for every block: one of fewer rows saves no memory.
+        n_draws = self._n_draws()
+        least = _N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
+        bound = self._by_blocks(self._bound, X, copies=n_draws, at_least=least)
         return bound - _log_volume(self._spec)
 
     def _n_draws(self):
@@ -317,8 +320,8 @@ class VAETransformer(BaseAutoencoder):
         module = self.net_.module_
         varied, self.noise_varies_ = vars(self).get("noise_varies_"), module.noise_varies
         has_learned = _FACTORS in vars(self).get("density_shares_", {})
-        if self._chunks is not None and has_learned and (module.noise_varies or not varied):
-            return  # a chunk goes on with what a fit has learned
+        if not first and has_learned and (module.noise_varies or not varied):
+            return  # a chunk, or a warm start, goes on with what a fit has learned
         self.density_shares_, self._factors = {"decoder": 1.0}, {}
         is_start = self.n_iter_ == 0 and module.posterior_is_exact
         if is_start or not _is_mixed(self._spec):

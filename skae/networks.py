@@ -354,8 +354,9 @@ class RecurrentDecoder(nn.Module):
         """What every step is told of the one before it, (..., n_segments * length, width)."""
         before = x.unflatten(-1, self.sequence)[..., :-1, :]
         if generator is not None:
-            shape, device = (*before.shape[:-1], 1), before.device
-            before = before * (torch.rand(shape, generator=generator, device=device) < _TOLD)
+            there = {"device": before.device, "dtype": torch.float32}
+            chance = torch.rand((*before.shape[:-1], 1), generator=generator, **there)
+            before = before * (chance < _TOLD)
         n_missing = self.n_segments * self.length - self.sequence[0]
         return self.previous(nn.functional.pad(before, (0, 0, 1, n_missing)))
 
@@ -507,10 +508,13 @@ def _halvings(image, channels):
 
 
 class _Uninitialised:
-    """A layer that is left uninitialised, so as not to draw from the global generator.
+    """A layer of float32 that is left uninitialised: nothing global has a say in it.
 
-    `torch.nn.utils.skip_init` does the same at the cost of importing sympy.
+    `torch.nn.utils.skip_init` draws nothing either, at the cost of importing sympy.
     """
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, dtype=torch.float32, **options)
 
     def reset_parameters(self):
         pass
@@ -543,7 +547,7 @@ def _gru_layers(n_in, widths, generator, bidirectional=False):
 
 
 def _linear(fan_in, fan_out, generator):
-    return _drawn(_Linear(fan_in, fan_out, dtype=torch.float32), generator)
+    return _drawn(_Linear(fan_in, fan_out), generator)
 
 
 def _drawn(layer, generator):

@@ -364,6 +364,15 @@ def test_interpolation_goes_where_the_prior_is(bent):
         np.testing.assert_allclose(way[[0, 2]], ends, atol=1e-10)
 
 
+def test_a_fit_forgets_how_the_codes_of_one_before_were_turned(bent):
+    options = {"init": "random", "random_state": 0}
+    model = AdversarialAutoencoder(2, max_epochs=5, **options).fit(bent)
+    model.set_params(max_epochs=0).fit(bent)
+    fresh = AdversarialAutoencoder(2, max_epochs=0, **options).fit(bent)
+    np.testing.assert_array_equal(model.transform(bent), fresh.transform(bent))
+    assert model.set_params(latent_dim=3).fit_transform(bent).shape == (400, 3)
+
+
 def test_warm_start_keeps_the_prior(bent):
     model = AdversarialAutoencoder(2, max_epochs=1, warm_start=True).fit(bent)
     model.set_params(prior="uniform")

@@ -126,6 +126,16 @@ def test_large_mean_costs_no_precision(iris):
     assert shifted.scale == pytest.approx(Table.of(iris).scale)
 
 
+@pytest.mark.parametrize("value", [1e14, 2e15, 2.0**60, 1.7e18])
+def test_a_large_constant_costs_nothing(iris, value):
+    """A time in nanoseconds, say, beside small numbers."""
+    X = np.column_stack([iris, np.full(len(iris), value)])
+    model = AutoencoderTransformer(2, max_epochs=0).fit(X)
+    expected = PCA(2).fit(iris).explained_variance_ratio_.sum()
+    assert model.score(X) == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_array_equal(model.reconstruct(X)[:, -1], value)
+
+
 def test_streamed_moments_are_exact(table, monkeypatch):
     monkeypatch.setattr("skae._sources._BLOCK", 100)
     moments = Table.of(table)

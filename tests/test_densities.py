@@ -291,6 +291,16 @@ def test_a_warm_start_keeps_a_share_for_rows_far_out(bent, parameters):
     assert (vae.score_samples(other) > pca.score_samples(other) - np.log(201) - 1e-6).all()
 
 
+def test_a_warm_start_goes_on_with_the_density_of_a_fit(factors):
+    vae = VAETransformer(3, max_epochs=10, random_state=0, warm_start=True).fit(factors)
+    shares, before = vae.density_shares_, vae.score_samples(factors)
+    assert shares["factor_analysis"] > 0.1
+    vae.set_params(max_epochs=0).fit(factors)
+    np.testing.assert_array_equal(vae.score_samples(factors), before)
+    vae.set_params(max_epochs=2).fit(factors[:300])
+    assert vae.density_shares_ == shares
+
+
 @pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 @pytest.mark.parametrize(
     ("parameters", "share"),

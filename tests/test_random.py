@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from skae import VAETransformer
+from skae import AdversarialAutoencoder, AutoencoderTransformer, VAETransformer
 from skae._random import Streams
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -111,6 +111,29 @@ def test_no_global_state_is_read_or_written(cls, bent):
     random.seed(1)
     results.append(everything(cls(2, max_epochs=3, random_state=0).fit(bent), bent))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        (AutoencoderTransformer, {"network": "mlp"}),
+        (AutoencoderTransformer, {"network": "conv", "input_shape": (1, 8, 8)}),
+        (AutoencoderTransformer, {"network": "recurrent", "input_shape": (8, 8)}),
+        (VAETransformer, {}),
+        (AdversarialAutoencoder, {}),
+    ],
+)
+def test_the_default_dtype_of_torch_has_no_say(cls, options, digits):
+    X, dtype = digits[0][:200], torch.get_default_dtype()
+    results = []
+    for other in (torch.float32, torch.float64):
+        torch.set_default_dtype(other)
+        try:
+            model = cls(2, init="random", max_epochs=2, random_state=0, **options).fit(X)
+            results.append(everything(model, X) if cls is VAETransformer else model.transform(X))
+        finally:
+            torch.set_default_dtype(dtype)
+    np.testing.assert_array_equal(*results)
 
 
 @every_estimator
