@@ -130,7 +130,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         if not whole or not 1 <= n_codes <= self.latent_dim_:
             raise ValueError(
                 f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}, however: "
-                f"n_codes={n_codes}."
+                f"n_codes={n_codes!r}."
             )
         truncated = copy.deepcopy(self)
         truncated.latent_dim = int(n_codes)

@@ -642,6 +642,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.input_shape is None:
             shape = self._row_shape if len(self._row_shape) > 1 else ()
             steps = self.likelihood == "categorical"
+            if self.network == "mlp" and not steps and shape:
+                raise ValueError(
+                    "network='mlp' reads flat rows, however: X has rows of shape "
+                    f"{tuple(shape)}. Give input_shape={tuple(shape)}, use network='conv' or "
+                    "'recurrent', or flatten them with X.reshape(len(X), -1)."
+                )
             if (self.network == "mlp" and not steps) or not (axes or shape):
                 return None
             if len(shape) == len(axes) - 1 == 2:  # images in grey
@@ -827,7 +833,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self, "net_")
         if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 2:
-            raise ValueError(f"steps must be an int of at least 2, however: steps={steps}.")
+            raise ValueError(f"steps must be an int of at least 2, however: steps={steps!r}.")
         a, b = (self._encode(self._validate_rows(X)) for X in (X_a, X_b))
         if a.shape != b.shape:
             raise ValueError(
@@ -857,7 +863,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _sampling_streams(self, n_samples, random_state):
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples}.")
+            raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples!r}.")
         return Streams(self.random_state if random_state is None else random_state)
 
     def _encode(self, X):

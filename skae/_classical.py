@@ -110,7 +110,7 @@ class Table:
             # Features that do not vary: rounding of large values is no variance.
             same = low == high
             mean[same] = low[same]
-            if narrow:
+            if products is not None:
                 products[same] = products[:, same] = 0.0
                 products /= max(n_samples - 1, 1)
                 squares = products.diagonal()

@@ -378,7 +378,8 @@ class ConditionalVAE(VAETransformer):
             return indicators[:] if is_small(indicators) else indicators
         y = _as_array(y)
         mean, scale = self._numbers_scale
-        y = np.broadcast_to(y, (n_samples, len(mean))) if y.ndim == 0 else y
+        if y.shape in ((), (len(mean),)) and (y.ndim == 0 or len(mean) > 1):  # one of it
+            y = np.broadcast_to(y, (n_samples, len(mean)))
         y = self._numbers(y, n_samples)
         if y.shape[1] != len(mean):
             raise ValueError(
@@ -400,8 +401,8 @@ class ConditionalVAE(VAETransformer):
             unknown = np.unique(y)
         if len(unknown):
             raise ValueError(
-                f"y must hold classes that fit has seen, {self.classes_.tolist()}, however: "
-                f"it holds {unknown.tolist()}."
+                f"y must hold classes that fit has seen, {_shortened(self.classes_)}, however: "
+                f"it holds {_shortened(unknown)}."
             )
         return index
 
@@ -492,3 +493,9 @@ def _as_array(y):
     """Labels or numbers as an array, of strings where pandas has objects."""
     y = np.asarray(y)
     return np.asarray(y.tolist()) if y.dtype.kind == "O" else y
+
+
+def _shortened(values):
+    """The first of some values, as a message names them."""
+    names = [repr(value) for value in values[:10].tolist()]
+    return f"[{', '.join(names)}{', ...' if len(values) > 10 else ''}]"

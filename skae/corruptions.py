@@ -122,7 +122,8 @@ class Swap(_Replacement):
 class Custom:
     """Calls ``function(X, level, rng)`` on rows as they were given, as numpy arrays.
 
-    `rng` is a `numpy.random.Generator`; the answer has the shape of X. Moments are
+    `rng` is a `numpy.random.Generator`; the answer has the shape of X, which is the function's
+    to write to. Moments are
     averages over corrupted copies of the table. Unlike the others it is called with
     rows in the units of X; what it answers is standardised all the same.
     """
@@ -139,7 +140,8 @@ class Custom:
         self._rng = rng
 
     def _corrupt(self, X, rng):
-        corrupted = np.asarray(self.function(X, self.level, rng))
+        # A copy: the function may fill its argument, which may be the table itself.
+        corrupted = np.asarray(self.function(np.array(X, order="C"), self.level, rng))
         if corrupted.shape != X.shape:
             raise ValueError(
                 f"corruption must return an array of the shape it was given, {X.shape}, "

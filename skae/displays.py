@@ -24,6 +24,7 @@ from ._sources import Stream, is_stream, with_shape
 _COLORS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"]
 _COLORS += ["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
 _MARKERS = "os^Dv<P>X"
+_MISSING = "#d0d0d0"
 _BANDS = {"input": "black", "corrupted": _COLORS[1], "output": _COLORS[0]}
 _MAX_CLASSES = 20  # numbers with more values than this are values, not labels
 _NAMED_CLASSES = 5  # more are also named in the plot, for eyes that go to and fro
@@ -223,17 +224,20 @@ class LatentSpaceDisplay:
         """Whether y is a quantity, not labels."""
         if self.y is None or self.y.dtype.kind not in "fiu":
             return False
-        return len(np.unique(self.y)) > _MAX_CLASSES or bool((self.y % 1 != 0).any())
+        known = self.y[np.isfinite(self.y)]
+        return len(np.unique(known)) > _MAX_CLASSES or bool((known % 1 != 0).any())
 
     def _groups(self):
         """For each label its name, which rows have it, its colour and its marker."""
         if self.y is None:
             return [(None, np.ones(len(self.codes), dtype=bool), _COLORS[0], "o")]
         y = self.y.astype(str) if self.y.dtype.kind == "O" else self.y
-        return [
+        missing = np.isnan(y) if y.dtype.kind == "f" else np.zeros(len(y), dtype=bool)
+        groups = [
             (str(label), y == label, _COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)])
-            for i, label in enumerate(np.unique(y))
+            for i, label in enumerate(np.unique(y[~missing]))
         ]
+        return [("missing", missing, _MISSING, "."), *groups] if missing.any() else groups
 
     def _add_legend(self):
         """Beside a single plot, or where the pairs leave room."""

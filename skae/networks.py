@@ -514,7 +514,7 @@ class _Uninitialised:
     """
 
     def __init__(self, *sizes, **options):
-        super().__init__(*sizes, dtype=torch.float32, **options)
+        super().__init__(*sizes, **{"dtype": torch.float32, **options})
 
     def reset_parameters(self):
         pass

@@ -144,7 +144,9 @@ def test_several_numbers(two_sheets):
     rows, _ = two_sheets
     conditions = rows[:, :2]
     model = ConditionalVAE(1, max_epochs=5, random_state=0).fit(rows, conditions)
-    assert model.sample(3, y=[[0.0, 1.0]] * 3).shape == (3, 5)
+    drawn = model.sample(3, y=[[0.0, 1.0]] * 3)
+    assert drawn.shape == (3, 5)
+    np.testing.assert_array_equal(model.sample(3, y=[0.0, 1.0]), drawn)  # one for all
     assert model.transform(rows).shape == (600, 1)
     assert np.isfinite(model.score_samples(rows)).all()
     ages = np.random.default_rng(0).integers(20, 60, 600)

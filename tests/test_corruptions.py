@@ -1,6 +1,7 @@
 """What corruptions do to rows, and whether their moments tell the truth about it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -34,6 +35,21 @@ def test_moments_are_those_of_corrupted_rows(make, iris):
     np.testing.assert_allclose(covariance, np.cov(corrupted.T), atol=0.03)
     expected = clean.T @ (corrupted - corrupted.mean(axis=0)) / len(clean)
     np.testing.assert_allclose(cross, expected, atol=0.03)
+
+
+@pytest.mark.parametrize("convert", [np.float64, np.float32, pd.DataFrame])
+def test_a_function_may_write_to_what_it_is_given(convert, bent):
+    def in_place(X, level, rng):
+        X[rng.random(X.shape) < level] = 0.0
+        return X
+
+    X, results = convert(bent), []
+    before = np.array(X)
+    for function in (in_place, lambda X, level, rng: in_place(X.copy(), level, rng)):
+        model = DenoisingAutoencoder(2, corruption=function, max_epochs=2, random_state=0).fit(X)
+        results.append(model.partial_fit(X).transform(X))
+        np.testing.assert_array_equal(X, before)
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("name", ["masking", "salt_and_pepper", "swap"])

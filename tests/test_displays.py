@@ -135,6 +135,15 @@ def test_values_and_labels(y, values):
         assert display.figure_.axes[1].get_ylabel() == "y"
 
 
+def test_rows_without_a_label_are_grey(vae, digits):
+    X, labels = digits[0][:90], np.repeat([0.0, 1.0, np.nan], 30)
+    display = LatentSpaceDisplay.from_estimator(vae, X, labels, latents=[0, 1])
+    names = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert names == ["missing", "0.0", "1.0"]
+    assert [len(points.get_offsets()) for points in display.ax_.collections] == [30, 30, 30]
+    assert len(display.figure_.axes) == 1  # and there is no colour bar
+
+
 def test_pairs_are_the_lower_triangle(vae, digits):
     X, y = digits
     display = LatentSpaceDisplay.from_estimator(vae, X, pd.Series(y, name="digit"))

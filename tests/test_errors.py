@@ -48,7 +48,7 @@ def put(value):
         (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), r"could not convert string to float: 'x'"),
         (put(1j), r"Complex data not supported"),
         (X[0], r"Expected 2D array, got 1D array instead(.|\n)*Reshape your data"),
-        (X[None], r"Found array with dim 3, while dim <= 2 is required"),
+        (X[None], r"rows of shape \(\d+, \d+\)\. Give input_shape=.*X\.reshape\(len\(X\), -1\)"),
         (sparse.csr_array(X), r"Sparse data was passed for X, but dense .*\.toarray\(\)"),
         (X[:0], r"Found array with 0 sample\(s\).* minimum of 2 is required"),
         (X[:1], r"Found array with 1 sample\(s\).* minimum of 2 is required"),

@@ -336,7 +336,7 @@ def test_lists_are_rows_of_a_shape_too(cls, images):
         model.transform(X[:, :, :, :4].tolist())
     with pytest.raises(ValueError, match=r"inhomogeneous"):
         model.fit([X[0].tolist(), X[1, :, :4].tolist()])
-    with pytest.raises(ValueError, match=r"Found array with dim 4"):
+    with pytest.raises(ValueError, match=r"reads flat rows, however: X has rows of shape"):
         cls(2).fit(X.tolist())
 
 
