@@ -24,7 +24,7 @@ from ._sources import Stream, is_stream, with_shape
 _COLORS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"]
 _COLORS += ["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
 _MARKERS = "os^Dv<P>X"
-_MISSING = "#d0d0d0"
+_MISSING = "#c8c8c8"
 _BANDS = {"input": "black", "corrupted": _COLORS[1], "output": _COLORS[0]}
 _MAX_CLASSES = 20  # numbers with more values than this are values, not labels
 _NAMED_CLASSES = 5  # more are also named in the plot, for eyes that go to and fro
@@ -237,7 +237,7 @@ class LatentSpaceDisplay:
             (str(label), y == label, _COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)])
             for i, label in enumerate(np.unique(y[~missing]))
         ]
-        return [("missing", missing, _MISSING, "."), *groups] if missing.any() else groups
+        return [("missing", missing, _MISSING, "o"), *groups] if missing.any() else groups
 
     def _add_legend(self):
         """Beside a single plot, or where the pairs leave room."""

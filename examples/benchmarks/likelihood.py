@@ -13,8 +13,8 @@ The last two have no number of codes. They are compared with the VAE whose k had
 ELBO on the rows that its own fit held out from training; rows for testing are not asked.
 
 A feature with few values, or one that others determine, has no density either, but is
-kept: what a method gains there is how small it lets a variance become (FactorAnalysis
-1e-12, GaussianMixture 1e-6, the VAE a millionth of PCA's noise).
+kept: what a method gains there is how small it lets a variance become (FactorAnalysis and
+its share in the VAE 1e-12, GaussianMixture 1e-6, the decoder a millionth of PCA's noise).
 
 ``--dequantised`` takes that away: a value is moved to anywhere in the interval that may have
 been rounded to it, as wide as the smallest gap between two values of its feature.
