@@ -30,8 +30,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         the feature's mean, as for a missing value; "salt_and_pepper" puts in the
         feature's smallest or largest value; "swap" puts in the feature's value in
         another row. A callable is called as ``corruption(X, corruption_level, rng)``
-        with rows in the units of X and a `numpy.random.Generator`, and returns the
-        corrupted rows.
+        with rows in the units of X, a copy of them, and a `numpy.random.Generator`, and
+        returns the corrupted rows.
     corruption_level : float, default=0.3
         "gaussian": standard deviation of the noise, in units of the root mean variance
         of the features. The others: probability that an entry is replaced.
@@ -64,6 +64,18 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> denoiser = DenoisingAutoencoder(16, corruption_level=0.9, max_epochs=20, random_state=0)
     >>> denoised = denoiser.fit(X).denoise(noisy)
     >>> bool(np.mean((denoised - X) ** 2) < 0.5 * np.mean((noisy - X) ** 2))
+    True
+
+    NaN is refused. For missing entries fit complete rows with "masking", put in the mean
+    where an entry is missing, as it does, and take what `denoise` answers there:
+
+    >>> from sklearn.impute import SimpleImputer
+    >>> model = DenoisingAutoencoder(16, corruption="masking", max_epochs=20, random_state=0)
+    >>> missing = np.random.default_rng(0).random(X.shape) < 0.3
+    >>> by_mean = SimpleImputer().fit(X).transform(np.where(missing, np.nan, X))
+    >>> filled = np.where(missing, model.fit(X).denoise(by_mean), X)
+    >>> error, error_of_mean = (np.mean((Y - X)[missing] ** 2) for Y in (filled, by_mean))
+    >>> bool(error < 0.5 * error_of_mean)
     True
     """
 
