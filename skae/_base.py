@@ -1032,16 +1032,18 @@ def _hold_out(X, n_held_out, rng):
 
     Rows that are the same, as in a bootstrap, are on the same side: a row that was
     trained on says nothing about rows that were not. A row that is there more often than
-    rows are to be held out is trained on.
+    rows are to be held out is common rather than drawn again, and is on both.
     """
     weights = np.random.default_rng(0).standard_normal(X.shape[1])
     keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
     distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
     if len(distinct) == len(X) or len(distinct) < len(X) / 10:  # few values make few rows
         return rng.permutation(len(X)), n_held_out
-    rank = rng.permutation(len(distinct))
-    rank[np.bincount(group) > max(n_held_out, 1)] += len(distinct)
-    rank = rank[group]
+    common = np.bincount(group)[group] > max(n_held_out, 1)
+    if common.any():
+        group[common] = len(distinct) + np.arange(common.sum())
+        group = np.unique(group, return_inverse=True)[1]
+    rank = rng.permutation(group.max() + 1)[group]
     order = np.argsort(rank, kind="stable")
     ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
     if n_held_out and len(ends):

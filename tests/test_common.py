@@ -152,14 +152,14 @@ def test_rows_that_repeat_are_on_one_side(bent):
     assert not (held_out[:, None] == trained[None]).all(axis=2).any()
 
 
-def test_a_row_that_is_most_of_the_table_is_trained_on(bent):
+def test_a_row_that_is_most_of_the_table_is_on_both_sides(bent):
     X = bent.copy()
     X[:280] = X[0]
     for seed in range(20):
         order, n_held_out = _hold_out(X, 60, np.random.default_rng(seed))
         assert sorted(order) == list(range(400))
         assert n_held_out == 60
-        assert (order[:60] >= 280).all()
+        assert 25 <= (order[:60] < 280).sum() <= 55  # 70 % of them, about
 
 
 @pytest.mark.parametrize(("cls", "likelihood"), LIKELIHOODS)
