@@ -282,18 +282,20 @@ class VAEModule(AutoencoderModule):
         noise_is_learned = noise_is_learned or self.noise_varies
         return isinstance(self.head, GaussianHead) and self.is_start and not noise_is_learned
 
-    def log_evidence(self, x, draws, prior_draws):
+    def log_evidence(self, x, draws, prior_draws, code_density=None):
         """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,).
 
         Draws from the posterior have the company of draws from the prior, each weighed
         by the density of all of them (the balance heuristic, Veach & Guibas 1995), so
         that a mode that the encoder misses is not lost. An exact posterior needs no such
-        defence: with `prior_draws` None the bound is log p(x) itself.
+        defence: with `prior_draws` None the bound is log p(x) itself. With `code_density`
+        codes are distributed like that, and not like the prior.
         """
+        log_code = _log_standard_normal if code_density is None else code_density.log_prob
         posterior = self.encode(x)
         draws, target = draws.to(x), self.head.target(self.row_of(x))
         z = posterior.shifted(draws[:, None, :])
-        joint = self.decode(self.given(z, x)).log_prob(target) + _log_standard_normal(z)
+        joint = self.decode(self.given(z, x)).log_prob(target) + log_code(z)
         proposal = _log_standard_normal(draws)[:, None] - posterior.log_std.sum(-1)
         if prior_draws is None:
             return torch.logsumexp(joint - proposal, 0) - math.log(len(draws))
@@ -306,7 +308,7 @@ class VAEModule(AutoencoderModule):
         under = posterior.cross_log_prob(prior_draws)
         mixed_prior = torch.logaddexp(under + shares[0], log_prior[:, None] + shares[1])
         decoded = self.decode(self.given(prior_draws, x[:1]))
-        joint_prior = decoded.cross_log_prob(target).T + log_prior[:, None]
+        joint_prior = decoded.cross_log_prob(target).T + log_code(prior_draws)[:, None]
         weights = torch.cat([joint - mixed, joint_prior - mixed_prior])
         return torch.logsumexp(weights, 0) - math.log(total)
 

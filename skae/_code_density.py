@@ -1,0 +1,81 @@
+"""What codes of a trained VAE are distributed like: a mixture of normals.
+
+The prior N(0, I) is what training pulls posteriors towards; where they end, all rows
+together, is seldom a normal distribution. A density of codes learned afterwards (Ghosh et al.
+2020; Dai & Wipf 2019) closes that gap, and leaves encoder and decoder as they are.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+_MOST = 32  # components, and half as many, and so on
+_PER_COMPONENT = 20  # codes for each latent that a component has at least, on average
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeDensity:
+    """A mixture of m normals over k latents.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (m,)
+    means : ndarray of shape (m, k)
+    factors : ndarray of shape (m, k, k)
+        Upper triangular; ``(z - mean) @ factor`` is standard normal.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    factors: np.ndarray
+
+    @classmethod
+    def of(cls, codes, rng):
+        """The one of lowest BIC, by expectation and maximisation; None where there is none."""
+        from sklearn.mixture import GaussianMixture
+
+        best: Any = None
+        lowest = math.inf
+        most = min(_MOST, len(codes) // (_PER_COMPONENT * codes.shape[1]))
+        for exponent in range(max(most, 1).bit_length()):
+            mixture = GaussianMixture(2**exponent, random_state=int(rng.integers(2**31)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                try:
+                    mixture.fit(codes)
+                except ValueError:  # a code so far out that no covariance can be factored
+                    break
+            bic = mixture.bic(codes)
+            if not bic < lowest:
+                break
+            best, lowest = mixture, bic
+        if best is None:
+            return None
+        return cls(weights=best.weights_, means=best.means_, factors=best.precisions_cholesky_)
+
+    def log_prob(self, z):
+        """Log-density of codes, (..., k) -> (...), tensors."""
+        import torch
+
+        total = None
+        for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
+            factor = torch.as_tensor(factor).to(z)
+            squares = ((z - torch.as_tensor(mean).to(z)) @ factor).square().sum(-1)
+            constant = math.log(weight) + float(factor.diagonal().log().sum())
+            log_density = constant - 0.5 * (squares + len(mean) * math.log(2.0 * math.pi))
+            total = log_density if total is None else torch.logaddexp(total, log_density)
+        return total
+
+    def draw(self, n_samples, rng):
+        """Codes, (n_samples, k)."""
+        number = rng.choice(len(self.weights), n_samples, p=self.weights)
+        normal = rng.standard_normal((n_samples, self.means.shape[1]))
+        codes = np.empty_like(normal)
+        for component, factor in enumerate(self.factors):
+            here = number == component
+            codes[here] = self.means[component] + np.linalg.solve(factor.T, normal[here].T).T
+        return codes

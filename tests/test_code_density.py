@@ -1,0 +1,157 @@
+"""What codes of a VAE are distributed like in its density, once it is trained."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from skae import ConditionalVAE, VAETransformer
+from skae._code_density import CodeDensity
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """2,000 codes of three unlike normals, and where they are."""
+    rng = np.random.default_rng(0)
+    turn = np.array([[1.0, 0.4], [0.0, 0.3]])
+    means = np.array([[-2.0, 0.0], [1.0, 1.0], [1.0, -2.0]])
+    return means[rng.integers(3, size=2000)] + rng.standard_normal((2000, 2)) @ turn
+
+
+@pytest.fixture(scope="module")
+def ring():
+    """900 points near a circle in three dimensions: codes of a plane are far from normal."""
+    rng = np.random.default_rng(1)
+    angle = rng.uniform(0.0, 2.0 * np.pi, 900)
+    flat = np.column_stack([np.cos(angle), np.sin(angle), 0.5 * np.cos(2.0 * angle)])
+    return flat + 0.05 * rng.standard_normal(flat.shape)
+
+
+@pytest.fixture(scope="module")
+def trained(ring):
+    return VAETransformer(2, max_epochs=60, random_state=0).fit(ring[:600])
+
+
+def without(vae):
+    """The same density, of codes from the prior."""
+    copy = pickle.loads(pickle.dumps(vae))
+    copy._codes = None
+    return copy
+
+
+def test_density_is_that_of_the_mixture_of_lowest_bic(clusters):
+    found = CodeDensity.of(clusters, np.random.default_rng(0))
+    assert len(found.weights) == 4  # a power of two, and one of them is needed for nothing
+    covariances = [np.linalg.inv(factor @ factor.T) for factor in found.factors]
+    parts = zip(found.weights, found.means, covariances, strict=True)
+    expected = sum(w * multivariate_normal(m, c).pdf(clusters) for w, m, c in parts)
+    log_prob = found.log_prob(torch.tensor(clusters))
+    np.testing.assert_allclose(log_prob, np.log(expected), rtol=1e-9)
+    three = GaussianMixture(3, random_state=0).fit(clusters)
+    assert float(log_prob.mean()) == pytest.approx(three.score(clusters), abs=0.02)
+
+
+def test_draws_are_from_the_mixture(clusters):
+    found = CodeDensity.of(clusters, np.random.default_rng(0))
+    drawn = found.draw(20_000, np.random.default_rng(1))
+    np.testing.assert_allclose(drawn.mean(axis=0), clusters.mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(clusters.T), atol=0.1)
+    # The mean of another density over this one is 1, whatever the other is.
+    wide = replace(found, factors=0.5 * found.factors)
+    drawn = torch.tensor(wide.draw(20_000, np.random.default_rng(2)))
+    ratio = (found.log_prob(drawn) - wide.log_prob(drawn)).exp()
+    assert float(ratio.mean()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_few_codes_are_one_normal():
+    codes = np.random.default_rng(0).standard_normal((50, 3))
+    assert len(CodeDensity.of(codes, np.random.default_rng(0)).weights) == 1
+
+
+def test_codes_that_no_mixture_can_be_fitted_to_have_none(ring):
+    far = np.vstack([np.zeros((200, 3)), [[1e12, 1e12, -1e12]]])
+    assert CodeDensity.of(far, np.random.default_rng(0)) is None
+    rows = np.vstack([ring[:600], [[1e9, 1e9, -1e9]]])
+    vae = VAETransformer(2, max_epochs=2, random_state=0).fit(rows)
+    assert np.isfinite(vae.score(ring))
+
+
+def test_held_out_rows_are_likelier_with_it(trained, ring):
+    assert trained.n_code_components_ >= 2
+    assert trained.score(ring[600:]) > without(trained).score(ring[600:]) + 0.1
+    assert trained.score(ring[600:]) > PCA(2).fit(ring[:600]).score(ring[600:])
+
+
+def test_nothing_but_the_density_is_changed(trained, ring):
+    other = without(trained)
+    for verb in ("transform", "reconstruct"):
+        np.testing.assert_array_equal(getattr(trained, verb)(ring), getattr(other, verb)(ring))
+    np.testing.assert_array_equal(trained.posterior(ring), other.posterior(ring))
+
+
+def test_the_density_is_one_and_samples_are_from_it(trained):
+    axis = np.linspace(-2.2, 2.2, 45)
+    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    density = np.exp(trained.score_samples(grid)) * (axis[1] - axis[0]) ** 3
+    assert density.sum() == pytest.approx(1.0, abs=0.03)
+    drawn = trained.sample(20_000, random_state=0)
+    mean = density @ grid
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.03)
+    covariance = (grid * density[:, None]).T @ grid - np.outer(mean, mean)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.03)
+    # Codes from the prior would fill the ring.
+    middle = np.hypot(*drawn[:, :2].T) < 0.5
+    assert middle.mean() == pytest.approx(density[np.hypot(*grid[:, :2].T) < 0.5].sum(), abs=0.02)
+
+
+def test_it_is_kept_and_forgotten_as_the_rest_of_the_density(trained, ring):
+    copy = pickle.loads(pickle.dumps(trained))
+    np.testing.assert_array_equal(copy.score_samples(ring), trained.score_samples(ring))
+    np.testing.assert_array_equal(copy.sample(20), trained.sample(20))
+    copy.set_params(max_epochs=0).fit(ring)
+    assert copy.n_code_components_ == 0
+    start = PCA(2).fit(ring)
+    np.testing.assert_allclose(copy.score_samples(ring), start.score_samples(ring), rtol=1e-6)
+
+
+def test_a_warm_start_keeps_it_while_held_out_rows_are_likelier_with_it(ring):
+    vae = VAETransformer(2, max_epochs=40, random_state=0, warm_start=True).fit(ring[:600])
+    learned, codes = vae.n_code_components_, vae._codes
+    assert learned >= 2
+    vae.set_params(max_epochs=2).fit(ring[:600])
+    assert vae.n_code_components_ == learned
+    assert vae._codes is codes
+    vae.partial_fit(ring[600:])
+    assert vae.n_code_components_ == learned
+    vae._codes = {**codes, "means": codes["means"] + 50.0}  # as if codes had moved away
+    vae.partial_fit(ring[600:])
+    assert vae.n_code_components_ == 0
+    assert vae.score(ring) > PCA(2).fit(ring).score(ring)
+
+
+def test_a_warm_start_keeps_it_where_features_are_too_many_for_factor_analysis(ring):
+    turn = np.linalg.qr(np.random.default_rng(2).standard_normal((150, 3)))[0]
+    wide = ring @ turn.T + 0.01 * np.random.default_rng(3).standard_normal((900, 150))
+    vae = VAETransformer(2, max_epochs=30, random_state=0, warm_start=True).fit(wide)
+    learned = vae.n_code_components_
+    assert learned >= 2
+    assert "factor_analysis" not in vae.density_shares_
+    assert vae.set_params(max_epochs=2).fit(wide).n_code_components_ == learned
+
+
+def test_there_is_none_where_nothing_was_held_out_or_conditions_are(ring):
+    options = {"max_epochs": 5, "random_state": 0}
+    models = [
+        VAETransformer(2, validation_fraction=None, **options).fit(ring),
+        VAETransformer(2, init="random", **options).fit(ring),
+        VAETransformer(2, **options).partial_fit(ring),
+        ConditionalVAE(2, **options).fit(ring, np.arange(900) % 2),
+    ]
+    for model in models:
+        assert model.n_code_components_ == 0
+        assert model._codes is None
