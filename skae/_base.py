@@ -4,7 +4,6 @@ import functools
 import inspect
 import math
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from numbers import Integral, Real
@@ -12,13 +11,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, no_start, some_rows
+from ._code_density import CodeDensity
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
 
@@ -849,17 +848,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return (1 - shares) * a + shares * b
 
     def _draw_codes(self, n_samples, rng):
-        from sklearn.mixture import GaussianMixture
-
-        mean, spread = self._codes.mean(axis=0), self._codes.std(axis=0)
-        spread[spread == 0] = 1.0
-        mixture = GaussianMixture(min(10, 1 + len(self._codes) // 20), random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture.fit((self._codes - mean) / spread)
-        mixture.set_params(random_state=int(rng.integers(2**31)))
-        codes, _ = mixture.sample(n_samples)
-        return (rng.permutation(codes) * spread + mean).astype(self._dtype)
+        density = CodeDensity.of(self._codes, np.random.default_rng(0))
+        return density.draw(n_samples, rng).astype(self._dtype)
 
     def _sampling_streams(self, n_samples, random_state):
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:

@@ -1,8 +1,9 @@
-"""What codes of a trained VAE are distributed like: a mixture of normals.
+"""What codes of a trained autoencoder are distributed like: a mixture of normals.
 
-The prior N(0, I) is what training pulls posteriors towards; where they end, all rows
-together, is seldom a normal distribution. A density of codes learned afterwards (Ghosh et al.
-2020; Dai & Wipf 2019) closes that gap, and leaves encoder and decoder as they are.
+Codes without noise have no density of their own, and so nothing to sample from. The prior of
+a VAE is what training pulls posteriors towards; where they end, all rows together, is seldom
+quite that. A density learned afterwards (Ghosh et al. 2020; Dai & Wipf 2019) is what both
+lack, and leaves encoder and decoder as they are.
 """
 
 import math
@@ -35,9 +36,12 @@ class CodeDensity:
 
     @classmethod
     def of(cls, codes, rng):
-        """The one of lowest BIC, by expectation and maximisation; None where there is none."""
+        """The one of lowest BIC, by expectation and maximisation, of two codes or more."""
         from sklearn.mixture import GaussianMixture
 
+        mean, spread = codes.mean(axis=0), codes.std(axis=0)
+        spread[spread == 0] = 1.0
+        codes = (codes - mean) / spread
         best: Any = None
         lowest = math.inf
         most = min(_MOST, len(codes) // (_PER_COMPONENT * codes.shape[1]))
@@ -45,17 +49,13 @@ class CodeDensity:
             mixture = GaussianMixture(2**exponent, random_state=int(rng.integers(2**31)))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                try:
-                    mixture.fit(codes)
-                except ValueError:  # a code so far out that no covariance can be factored
-                    break
+                mixture.fit(codes)
             bic = mixture.bic(codes)
             if not bic < lowest:
                 break
             best, lowest = mixture, bic
-        if best is None:
-            return None
-        return cls(weights=best.weights_, means=best.means_, factors=best.precisions_cholesky_)
+        means, factors = best.means_ * spread + mean, best.precisions_cholesky_
+        return cls(weights=best.weights_, means=means, factors=factors / spread[:, None])
 
     def log_prob(self, z):
         """Log-density of codes, (..., k) -> (...), tensors."""

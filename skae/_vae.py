@@ -12,9 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from . import _classical, _code_density, _densities
+from . import _classical, _densities
 from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
+from ._code_density import CodeDensity
 from ._priors import great_circle
 from ._random import Streams
 from ._sources import is_small
@@ -240,7 +241,7 @@ class VAETransformer(BaseAutoencoder):
 
     def _density_of_codes(self):
         """What codes are distributed like, None for the prior."""
-        return None if self._codes is None else _code_density.CodeDensity(**self._codes)
+        return None if self._mixture_of_codes is None else CodeDensity(**self._mixture_of_codes)
 
     def _apply_in_float64(self, method, rows, *rest):
         """A method of the module on rows: a density with little noise magnifies rounding."""
@@ -287,7 +288,7 @@ class VAETransformer(BaseAutoencoder):
             for number, start in enumerate(self._classical_densities(), 1):
                 here = which == number
                 of_prior = codes[here]
-                if self._codes is not None:  # a classical density has the prior
+                if self._mixture_of_codes is not None:  # a classical density has the prior
                     of_prior = rng.standard_normal(of_prior.shape)
                 X[here] = _drawn(start, of_prior, rng)
         return self._shaped(X)
@@ -351,8 +352,8 @@ class VAETransformer(BaseAutoencoder):
         varied, self.noise_varies_ = vars(self).get("noise_varies_"), module.noise_varies
         # A chunk, or a warm start, goes on with what a fit has learned.
         goes_on = not first and (module.noise_varies or not varied)
-        codes = vars(self).get("_codes") if goes_on else None
-        self._codes, self.n_code_components_ = None, 0
+        codes = vars(self).get("_mixture_of_codes") if goes_on else None
+        self._mixture_of_codes, self.n_code_components_ = None, 0
         if codes is not None:
             self._choose_codes(codes, some_rows(held_out(), _SHARES_BY))
         if goes_on and _FACTORS in vars(self).get("density_shares_", {}):
@@ -365,31 +366,28 @@ class VAETransformer(BaseAutoencoder):
         self.density_shares_ = {"decoder": 1.0 - share, "probabilistic_pca": share}
         if first and job.inputs is job.table and job.split.valid is not None:
             rows = some_rows(held_out(), _SHARES_BY)
-            if is_small(job.table.X):
+            if is_small(job.table.X) and len(job.split.train) > 1:
                 self._choose_codes(self._learned_codes(job), rows)
             if _densities.has_factors(job.table, self._spec["start"]):
                 self._learn_shares(job.table, rows)
 
     def _learned_codes(self, job):
-        """What codes of training rows are distributed like, None where no mixture is."""
+        """What codes of training rows are distributed like."""
         rng = Streams(seed=job.spec["seed"]).numpy("codes")
         index = some_rows(job.split.train.index.cpu().numpy(), _CODES)
         mean, std = self._posterior(job.table.X[np.sort(index)])
         codes = (mean + std * rng.standard_normal(mean.shape)).astype(np.float64)
-        found = _code_density.CodeDensity.of(codes, rng)
-        return None if found is None else asdict(found)
+        return asdict(CodeDensity.of(codes, rng))
 
     def _choose_codes(self, codes, rows):
         """Take a density of codes where held-out rows are likelier with it, beyond chance."""
-        if codes is None:
-            return
         of_prior = self._by_blocks(self._bound_of_few, rows, copies=_SHARES_DRAWS)
-        self._codes = codes
+        self._mixture_of_codes = codes
         gain = self._by_blocks(self._bound_of_few, rows, copies=_SHARES_DRAWS) - of_prior
         if self.net_.is_clear(gain):
             self.n_code_components_ = len(codes["weights"])
         else:
-            self._codes = None
+            self._mixture_of_codes = None
 
     def _bound_of_few(self, rows):
         """The decoder's density of rows that shares are learned by."""

@@ -40,7 +40,7 @@ def trained(ring):
 def without(vae):
     """The same density, of codes from the prior."""
     copy = pickle.loads(pickle.dumps(vae))
-    copy._codes = None
+    copy._mixture_of_codes = None
     return copy
 
 
@@ -73,12 +73,15 @@ def test_few_codes_are_one_normal():
     assert len(CodeDensity.of(codes, np.random.default_rng(0)).weights) == 1
 
 
-def test_codes_that_no_mixture_can_be_fitted_to_have_none(ring):
+def test_codes_may_be_of_any_scale_and_far_out(clusters):
+    found = CodeDensity.of(clusters, np.random.default_rng(0))
+    scale, shift = np.array([1e-6, 1e7]), np.array([5.0, -1e9])
+    other = CodeDensity.of(clusters * scale + shift, np.random.default_rng(0))
+    log_prob = other.log_prob(torch.tensor(clusters * scale + shift)) + np.log(scale).sum()
+    np.testing.assert_allclose(log_prob, found.log_prob(torch.tensor(clusters)), rtol=1e-4)
     far = np.vstack([np.zeros((200, 3)), [[1e12, 1e12, -1e12]]])
-    assert CodeDensity.of(far, np.random.default_rng(0)) is None
-    rows = np.vstack([ring[:600], [[1e9, 1e9, -1e9]]])
-    vae = VAETransformer(2, max_epochs=2, random_state=0).fit(rows)
-    assert np.isfinite(vae.score(ring))
+    found = CodeDensity.of(far, np.random.default_rng(0))
+    assert np.isfinite(found.draw(10, np.random.default_rng(0))).all()
 
 
 def test_held_out_rows_are_likelier_with_it(trained, ring):
@@ -121,14 +124,14 @@ def test_it_is_kept_and_forgotten_as_the_rest_of_the_density(trained, ring):
 
 def test_a_warm_start_keeps_it_while_held_out_rows_are_likelier_with_it(ring):
     vae = VAETransformer(2, max_epochs=40, random_state=0, warm_start=True).fit(ring[:600])
-    learned, codes = vae.n_code_components_, vae._codes
+    learned, codes = vae.n_code_components_, vae._mixture_of_codes
     assert learned >= 2
     vae.set_params(max_epochs=2).fit(ring[:600])
     assert vae.n_code_components_ == learned
-    assert vae._codes is codes
+    assert vae._mixture_of_codes is codes
     vae.partial_fit(ring[600:])
     assert vae.n_code_components_ == learned
-    vae._codes = {**codes, "means": codes["means"] + 50.0}  # as if codes had moved away
+    vae._mixture_of_codes = {**codes, "means": codes["means"] + 50.0}  # as if codes had moved away
     vae.partial_fit(ring[600:])
     assert vae.n_code_components_ == 0
     assert vae.score(ring) > PCA(2).fit(ring).score(ring)
@@ -151,7 +154,8 @@ def test_there_is_none_where_nothing_was_held_out_or_conditions_are(ring):
         VAETransformer(2, init="random", **options).fit(ring),
         VAETransformer(2, **options).partial_fit(ring),
         ConditionalVAE(2, **options).fit(ring, np.arange(900) % 2),
+        VAETransformer(1, **options).fit(ring[:2]),  # one row to train with
     ]
     for model in models:
         assert model.n_code_components_ == 0
-        assert model._codes is None
+        assert model._mixture_of_codes is None
