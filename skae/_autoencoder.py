@@ -30,7 +30,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         Whether the first j codes are to be the best summary of j numbers, for every j, as
         the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
         `truncate`. Training is by nested dropout [2]_, and an epoch is only kept where no
-        size is worse than PCA of that size on held-out rows, by more than 1 % (of up to 16
+        size is worse than PCA of that size on held-out rows, by more than 1 % (of up to eight
         sizes, from 1 to `latent_dim`, at which PCA leaves more than 1e-9 of the variance;
         others reconstruct as PCA does). `latent_dim` as a float is then the share of variance
         that the codes of a `fit` reconstruct on held-out rows, with at most as many as PCA
@@ -39,8 +39,9 @@ class AutoencoderTransformer(BaseAutoencoder):
         (512, 256), and a callable `network` is asked for a decoder of twice as many numbers:
         codes, and a 1 for each that is missing. Where PCA's error with all codes is less than
         a hundredth of that with one there is an encoder network for each of the groups of
-        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes` (unless
-        `network` is a callable).
+        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes`; the decoder,
+        which has their networks beside its own, has no layer wider than half the widest
+        (unless `network` is a callable).
 
     Attributes
     ----------
@@ -175,13 +176,15 @@ class AutoencoderTransformer(BaseAutoencoder):
             encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k)
             return OrderedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
         generator, parts = torch.Generator().manual_seed(spec["seed"]), groups(k)
-        # Groups of codes share the encoder's width.
-        widths = tuple(-(-size // len(parts)) for size in spec["hidden_layer_sizes"])
-        narrow = {**spec, "hidden_layer_sizes": widths}
+        # Groups of codes share the encoder's width. The decoder has their networks, too.
+        sizes = spec["hidden_layer_sizes"]
+        narrow = {**spec, "hidden_layer_sizes": tuple(-(-size // len(parts)) for size in sizes)}
+        most = -(-max(sizes, default=0) // 2)
+        half = {**spec, "hidden_layer_sizes": tuple(min(size, most) for size in sizes)}
         encoder = torch.nn.ModuleList(
             self._make_networks(narrow, end - first, generator=generator)[0] for first, end in parts
         )
-        _, decoder = self._make_networks(spec, k, latent_dim=2 * k, generator=generator)
+        _, decoder = self._make_networks(half, k, latent_dim=2 * k, generator=generator)
         return GroupedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
 
     def _check_n_codes(self, n_codes):

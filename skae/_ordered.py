@@ -18,7 +18,7 @@ from ._module import AutoencoderModule
 from .likelihoods import Gaussian, GaussianHead
 from .networks import is_zero
 
-_MOST_JUDGED = 16  # sizes at which held-out rows are looked at
+_MOST_JUDGED = 8  # sizes at which held-out rows are looked at
 _DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
 _NEAR = 2.0  # standard deviations up to which groups are told how far out a row is
 _LEAST_ERROR = 1e-9  # share of the variance below which an error is not worth a network
@@ -86,12 +86,13 @@ class OrderedModule(AutoencoderModule):
         """
         if size is None:
             size = torch.full(z.shape[:-1], z.shape[-1], device=z.device)
-        missing = self.index >= size[..., None]
+        missing, n_given = self.index >= size[..., None], z.shape[-1]
         z = F.pad(z, (0, self.n_codes - z.shape[-1])).masked_fill(missing, 0.0)
         residual = self._through(self.decoder, torch.cat([z, missing.to(z)], dim=-1))
-        return self._joined(z, missing, residual * self.unit[size - 1].to(z)[..., None])
+        residual = residual * self.unit[size - 1].to(z)[..., None]
+        return self._joined(z, missing, n_given, residual)
 
-    def _joined(self, z, missing, residual):
+    def _joined(self, z, missing, n_given, residual):
         """The distribution of a row, from its codes and what the decoder's network adds."""
         return self.head(self.linear_decoder(z), residual)
 
@@ -101,7 +102,7 @@ class OrderedModule(AutoencoderModule):
         if self.training:
             return self._loss(z, self._training_sizes(len(x), generator, x.device), target)
         losses = [
-            self._loss(z, torch.full((len(x),), int(size), device=x.device), target)
+            self._loss(z[:, :size], torch.full((len(x),), int(size), device=x.device), target)
             for size in self.judged
         ]
         return torch.stack(losses, dim=1)
@@ -187,14 +188,14 @@ class GroupedModule(OrderedModule):
         share = _NEAR * (untold.square().mean(-1, keepdim=True) + near).rsqrt()
         return self._through(self.encoder[number], untold * share)
 
-    def _joined(self, z, missing, residual):
+    def _joined(self, z, missing, n_given, residual):
         rest = residual * math.exp(self.head.start_log_std)
         guessed = F.linear(rest, self.linear_encoder.weight)
         rest = rest - self._rows_of(guessed, 0, self.n_codes)
         codes = torch.where(missing, guessed, z)
         untold = rest
         for number, (first, end) in reversed(list(enumerate(self.groups))):
-            if first < self.n_used:
+            if first < n_given:
                 bend = self._bend(number, untold).masked_fill(missing[..., first:end], 0.0)
                 codes = codes - F.pad(bend, (first, self.n_codes - end))
             untold = untold + self._rows_of(codes, first, self._last_read(end))
@@ -228,7 +229,7 @@ def groups(n_codes):
 
 
 def spread_out(sizes):
-    """At most 16 of sizes in order, with the first and the last, even in ratio."""
+    """At most eight of sizes in order, with the first and the last, even in ratio."""
     wanted = np.geomspace(1, len(sizes), min(_MOST_JUDGED, len(sizes))).round().astype(int)
     # Small numbers round to the same: each is then at least one more than the one before.
     wanted = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
