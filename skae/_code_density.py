@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
 _MOST = 32  # components, and half as many, and so on
@@ -36,7 +37,7 @@ class CodeDensity:
 
     @classmethod
     def of(cls, codes, rng):
-        """The one of lowest BIC, by expectation and maximisation, of two codes or more."""
+        """Of 1, 2, 4, ... normals, as long as that lowers the BIC, for two codes or more."""
         from sklearn.mixture import GaussianMixture
 
         mean, spread = codes.mean(axis=0), codes.std(axis=0)
@@ -47,10 +48,10 @@ class CodeDensity:
         most = min(_MOST, len(codes) // (_PER_COMPONENT * codes.shape[1]))
         for exponent in range(max(most, 1).bit_length()):
             mixture = GaussianMixture(2**exponent, random_state=int(rng.integers(2**31)))
-            with warnings.catch_warnings():
+            # Its search for where to begin is one that array API dispatch refuses.
+            with warnings.catch_warnings(), config_context(array_api_dispatch=False):
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                mixture.fit(codes)
-            bic = mixture.bic(codes)
+                bic = mixture.fit(codes).bic(codes)
             if not bic < lowest:
                 break
             best, lowest = mixture, bic

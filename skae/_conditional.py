@@ -58,7 +58,7 @@ class ConditionalVAE(VAETransformer):
         Mean KL divergence of the posterior from the prior, in nats, over at most
         10,000 training rows.
     n_code_components_ : int
-        0: codes are distributed like the prior, whatever the condition.
+        0: in the density codes have the prior, whatever the condition.
     n_active_latents_ : int
         Number of latents with a KL above 0.01 nats; the others have collapsed.
     density_shares_ : dict of str to float

@@ -288,8 +288,8 @@ class VAEModule(AutoencoderModule):
         Draws from the posterior have the company of draws from the prior, each weighed
         by the density of all of them (the balance heuristic, Veach & Guibas 1995), so
         that a mode that the encoder misses is not lost. An exact posterior needs no such
-        defence: with `prior_draws` None the bound is log p(x) itself. With `code_density`
-        codes are distributed like that, and not like the prior.
+        defence: with `prior_draws` None the bound is log p(x) itself, as long as codes are
+        distributed like the prior, and not like `code_density`.
         """
         log_code = _log_standard_normal if code_density is None else code_density.log_prob
         posterior = self.encode(x)

@@ -88,13 +88,13 @@ class VAETransformer(BaseAutoencoder):
     none.
 
     The prior is what training pulls the posteriors of all rows towards; where they end up is
-    seldom quite that. So afterwards a mixture of up to 32 normals is fitted to draws from the
-    posteriors of training rows [8]_ [9]_, as many as have the lowest BIC. Where rows that were
-    held out are likelier with it, beyond chance, it takes the place of the prior in the density
-    of `score_samples` and `sample`; encoder and decoder stay as they are. That is in a `fit`
-    from the start, with ``likelihood="gaussian"``, with rows held out, of a table of at most
-    2**25 numbers; warm starts and chunks go on with it as long as rows held out of them are
-    likelier with it.
+    seldom quite that. So afterwards a mixture of normals is fitted to draws from the posteriors
+    of training rows [8]_ [9]_: of 1, 2, 4, ... and at most 32, as long as that lowers the BIC.
+    Where rows that were held out are likelier with it, beyond chance, it takes the place of the
+    prior in the density of `score_samples` and `sample`; encoder and decoder stay as they are.
+    That is in a `fit` from the start, with ``likelihood="gaussian"``, with rows held out, of a
+    table of at most 2**25 numbers. Warm starts and chunks go on with it until rows held out of
+    them are less likely with it, beyond chance.
 
     The decoder's noise may become very small (alike, its variance comes down to a millionth
     of the start's at most), and then a single row unlike those seen would cost more than
@@ -181,7 +181,8 @@ class VAETransformer(BaseAutoencoder):
         """Log-likelihood of each row, as an importance-weighted lower bound.
 
         The bound (Burda et al. 2016) averages over fixed low-discrepancy draws, 256 from
-        the posterior and 2,048 from the prior, so it is the same in every call. Before any
+        the posterior and, where that was trained, 2,048 from the prior, so it is the same in
+        every call. Before any
         training it is the exact log-likelihood of probabilistic PCA; after it that has a
         share, see `density_shares_`.
 
@@ -215,7 +216,7 @@ class VAETransformer(BaseAutoencoder):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
         _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
-        bound = self._bound_of_decoder(rows, of_prior=of_prior)
+        bound = self._bound_of_decoder(rows, mixture=self._mixture_of_codes, of_prior=of_prior)
         classical = self._classical_densities()
         if not classical:
             return bound
@@ -231,17 +232,13 @@ class VAETransformer(BaseAutoencoder):
             for name in names
         ]
 
-    def _bound_of_decoder(self, rows, *, of_prior, n_draws=None):
+    def _bound_of_decoder(self, rows, *, mixture, of_prior=True, n_draws=None):
         module = self.net_.module_
         draws = _normal_points(n_draws or self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
-        density = self._density_of_codes()
+        density = None if mixture is None else CodeDensity(**mixture)
         return self._apply_in_float64("log_evidence", rows, draws, prior_draws, density)
-
-    def _density_of_codes(self):
-        """What codes are distributed like, None for the prior."""
-        return None if self._mixture_of_codes is None else CodeDensity(**self._mixture_of_codes)
 
     def _apply_in_float64(self, method, rows, *rest):
         """A method of the module on rows: a density with little noise magnifies rounding."""
@@ -267,11 +264,10 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
-        density = self._density_of_codes()
-        if density is None:
+        if self._mixture_of_codes is None:
             codes = rng.standard_normal((n_samples, self.latent_dim_))
         else:
-            codes = density.draw(n_samples, rng)
+            codes = CodeDensity(**self._mixture_of_codes).draw(n_samples, rng)
         return self._sample(codes.astype(self._dtype), add_noise, rng)
 
     def _sample(self, codes, add_noise, rng):
@@ -351,12 +347,18 @@ class VAETransformer(BaseAutoencoder):
         module = self.net_.module_
         varied, self.noise_varies_ = vars(self).get("noise_varies_"), module.noise_varies
         # A chunk, or a warm start, goes on with what a fit has learned.
-        goes_on = not first and (module.noise_varies or not varied)
-        codes = vars(self).get("_mixture_of_codes") if goes_on else None
+        learned = None if first else vars(self).get("_mixture_of_codes")
+        has_shares = not first and _FACTORS in vars(self).get("density_shares_", {})
+        goes_on = has_shares and (module.noise_varies or not varied)
         self._mixture_of_codes, self.n_code_components_ = None, 0
-        if codes is not None:
-            self._choose_codes(codes, some_rows(held_out(), _SHARES_BY))
-        if goes_on and _FACTORS in vars(self).get("density_shares_", {}):
+        if learned is not None:
+            rows = some_rows(held_out(), _SHARES_BY)
+            loss = self._bound_of_few(rows, None) - self._bound_of_few(rows, learned)
+            if self.net_.is_clear(loss):
+                goes_on = False
+            else:
+                self._take_codes(learned)
+        if goes_on:
             return
         self.density_shares_, self._factors = {"decoder": 1.0}, {}
         is_start = self.n_iter_ == 0 and module.posterior_is_exact
@@ -365,39 +367,41 @@ class VAETransformer(BaseAutoencoder):
         share = _share_of_start(self.n_samples_)
         self.density_shares_ = {"decoder": 1.0 - share, "probabilistic_pca": share}
         if first and job.inputs is job.table and job.split.valid is not None:
-            rows = some_rows(held_out(), _SHARES_BY)
-            if is_small(job.table.X) and len(job.split.train) > 1:
-                self._choose_codes(self._learned_codes(job), rows)
-            if _densities.has_factors(job.table, self._spec["start"]):
-                self._learn_shares(job.table, rows)
+            self._learn_density(job, some_rows(held_out(), _SHARES_BY))
 
-    def _learned_codes(self, job):
-        """What codes of training rows are distributed like."""
+    def _learn_density(self, job, rows):
+        """Learn what codes are distributed like, and then shares, by rows that were held out."""
+        of_decoder = self._bound_of_few(rows, None)
+        if is_small(job.table.X) and len(job.split.train) > 1:
+            found = self._fitted_to_codes(job)
+            likelier = self._bound_of_few(rows, found)
+            if self.net_.is_clear(likelier - of_decoder):
+                self._take_codes(found)
+                of_decoder = likelier
+        if _densities.has_factors(job.table, self._spec["start"]):
+            self._learn_shares(job.table, rows, of_decoder)
+
+    def _fitted_to_codes(self, job):
+        """What codes of training rows are distributed like, as a dict."""
         rng = Streams(seed=job.spec["seed"]).numpy("codes")
         index = some_rows(job.split.train.index.cpu().numpy(), _CODES)
         mean, std = self._posterior(job.table.X[np.sort(index)])
         codes = (mean + std * rng.standard_normal(mean.shape)).astype(np.float64)
         return asdict(CodeDensity.of(codes, rng))
 
-    def _choose_codes(self, codes, rows):
-        """Take a density of codes where held-out rows are likelier with it, beyond chance."""
-        of_prior = self._by_blocks(self._bound_of_few, rows, copies=_SHARES_DRAWS)
-        self._mixture_of_codes = codes
-        gain = self._by_blocks(self._bound_of_few, rows, copies=_SHARES_DRAWS) - of_prior
-        if self.net_.is_clear(gain):
-            self.n_code_components_ = len(codes["weights"])
-        else:
-            self._mixture_of_codes = None
+    def _take_codes(self, mixture):
+        self._mixture_of_codes, self.n_code_components_ = mixture, len(mixture["weights"])
 
-    def _bound_of_few(self, rows):
-        """The decoder's density of rows that shares are learned by."""
-        return self._bound_of_decoder(rows, of_prior=False, n_draws=_SHARES_DRAWS)
+    def _bound_of_few(self, rows, mixture):
+        """The decoder's density of the rows that others are compared by, given one of codes."""
+        options = {"of_prior": False, "n_draws": _SHARES_DRAWS, "mixture": mixture}
+        bound = functools.partial(self._bound_of_decoder, **options)
+        return self._by_blocks(bound, rows, copies=_SHARES_DRAWS)
 
-    def _learn_shares(self, table, rows):
+    def _learn_shares(self, table, rows, of_decoder):
         """Shares that make rows likeliest, with densities fitted without them."""
         start, x = self._spec["start"], table.standard(rows)
         others = _densities.without(table, start, x)
-        of_decoder = self._by_blocks(self._bound_of_few, rows, copies=_SHARES_DRAWS)
         # The decoder's linear path has seen these rows: it loses what PCA gains by that.
         of_decoder = of_decoder - (_densities.log_evidence(start, x) - others[0])
         shares = _densities.likeliest_shares(np.array([of_decoder, *others]))

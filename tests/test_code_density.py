@@ -1,6 +1,9 @@
 """What codes of a VAE are distributed like in its density, once it is trained."""
 
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -122,18 +125,22 @@ def test_it_is_kept_and_forgotten_as_the_rest_of_the_density(trained, ring):
     np.testing.assert_allclose(copy.score_samples(ring), start.score_samples(ring), rtol=1e-6)
 
 
-def test_a_warm_start_keeps_it_while_held_out_rows_are_likelier_with_it(ring):
+def test_warm_starts_and_chunks_keep_it_until_held_out_rows_are_less_likely_with_it(ring):
     vae = VAETransformer(2, max_epochs=40, random_state=0, warm_start=True).fit(ring[:600])
     learned, codes = vae.n_code_components_, vae._mixture_of_codes
     assert learned >= 2
     vae.set_params(max_epochs=2).fit(ring[:600])
     assert vae.n_code_components_ == learned
     assert vae._mixture_of_codes is codes
-    vae.partial_fit(ring[600:])
-    assert vae.n_code_components_ == learned
+    for chunk in (ring[600:601], ring[601:604], ring[604:]):  # a row or three say nothing
+        vae.partial_fit(chunk)
+        assert vae.n_code_components_ == learned
     vae._mixture_of_codes = {**codes, "means": codes["means"] + 50.0}  # as if codes had moved away
     vae.partial_fit(ring[600:])
     assert vae.n_code_components_ == 0
+    assert vae.density_shares_["probabilistic_pca"] == 1 / (
+        vae.n_samples_ + 1
+    )  # others were for it
     assert vae.score(ring) > PCA(2).fit(ring).score(ring)
 
 
@@ -159,3 +166,22 @@ def test_there_is_none_where_nothing_was_held_out_or_conditions_are(ring):
     for model in models:
         assert model.n_code_components_ == 0
         assert model._mixture_of_codes is None
+
+
+def test_it_is_found_with_array_api_dispatch():
+    program = """
+import numpy as np
+from sklearn import config_context
+from skae import AutoencoderTransformer, VAETransformer
+angle = np.random.default_rng(0).uniform(0.0, 2.0 * np.pi, 600)
+X = np.column_stack([np.cos(angle), np.sin(angle), 0.5 * np.cos(2.0 * angle)])
+with config_context(array_api_dispatch=True):
+    vae = VAETransformer(2, max_epochs=40, random_state=0).fit(X)
+    assert vae.n_code_components_ > 1
+    AutoencoderTransformer(2, max_epochs=1).fit(X).sample(3)
+"""
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
