@@ -15,7 +15,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
-_MOST = 32  # components, and half as many, and so on
+_MOST = 64  # components
 _PER_COMPONENT = 20  # codes for each latent that a component has at least, on average
 
 

@@ -25,7 +25,7 @@ _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
 _FACTORS = "factor_analysis"
-_CODES = 10_000  # that their density is learned from, at most
+_CODES = 20_000  # that their density is learned from, at most
 _SHARES_BY, _SHARES_DRAWS = 500, 64  # rows and draws that shares are learned by, at most
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
@@ -89,7 +89,7 @@ class VAETransformer(BaseAutoencoder):
 
     The prior is what training pulls the posteriors of all rows towards; where they end up is
     seldom quite that. So afterwards a mixture of normals is fitted to draws from the posteriors
-    of training rows [8]_ [9]_: of 1, 2, 4, ... and at most 32, as long as that lowers the BIC.
+    of training rows [8]_ [9]_: of 1, 2, 4, ... and at most 64, as long as that lowers the BIC.
     Where rows that were held out are likelier with it, beyond chance, it takes the place of the
     prior in the density of `score_samples` and `sample`; encoder and decoder stay as they are.
     That is in a `fit` from the start, with ``likelihood="gaussian"``, with rows held out, of a
