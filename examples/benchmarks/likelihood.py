@@ -6,7 +6,7 @@ as it comes:
 
 - ``PCA(k)`` (probabilistic PCA) and ``FactorAnalysis(k)``, with as many codes;
 - the ``GaussianMixture`` of lowest BIC, with full or diagonal covariances and 1, 2, ...
-  components, more as long as they lower it (at most 320);
+  components, more as long as they lower it (at most 320, and one for ten rows);
 - ``KernelDensity``, whose bandwidth is chosen on held-out training rows.
 
 The last two have no number of codes. They are compared with the VAE of the k that a fit to
@@ -88,7 +88,7 @@ def gaussian_mixture(train, test, latents, seed, tiny):
     best = None
     for covariance in ("full", "diag"):
         n_worse, lowest = 0, np.inf
-        for n in COMPONENTS[: 3 if tiny else None]:
+        for n in (n for n in COMPONENTS[: 3 if tiny else None] if n <= len(train) // 10):
             model = mixture_of(n, covariance, train, seed)
             bic = model.bic(train)
             n_worse = 0 if bic < lowest else n_worse + 1
