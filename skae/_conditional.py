@@ -297,7 +297,7 @@ class ConditionalVAE(VAETransformer):
         else:
             conditions = self._conditions(y, n_samples)[:]
         rng = streams.numpy("sampling")
-        codes = rng.standard_normal((n_samples, self.latent_dim_)).astype(self._dtype)
+        codes = self._draw_codes(n_samples, rng)
         return self._sample(_side_by_side(codes, conditions), add_noise, rng)
 
     def __sklearn_tags__(self):

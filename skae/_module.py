@@ -282,7 +282,7 @@ class VAEModule(AutoencoderModule):
         noise_is_learned = noise_is_learned or self.noise_varies
         return isinstance(self.head, GaussianHead) and self.is_start and not noise_is_learned
 
-    def log_evidence(self, x, draws, prior_draws, code_density=None):
+    def log_evidence(self, x, draws, prior_draws, code_density):
         """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,).
 
         Draws from the posterior have the company of draws from the prior, each weighed

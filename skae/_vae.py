@@ -182,9 +182,8 @@ class VAETransformer(BaseAutoencoder):
 
         The bound (Burda et al. 2016) averages over fixed low-discrepancy draws, 256 from
         the posterior and, where that was trained, 2,048 from the prior, so it is the same in
-        every call. Before any
-        training it is the exact log-likelihood of probabilistic PCA; after it that has a
-        share, see `density_shares_`.
+        every call. Before any training it is the exact log-likelihood of probabilistic PCA;
+        after it that has a share, see `density_shares_`.
 
         Parameters
         ----------
@@ -232,7 +231,7 @@ class VAETransformer(BaseAutoencoder):
             for name in names
         ]
 
-    def _bound_of_decoder(self, rows, *, mixture, of_prior=True, n_draws=None):
+    def _bound_of_decoder(self, rows, *, mixture, of_prior, n_draws=None):
         module = self.net_.module_
         draws = _normal_points(n_draws or self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
@@ -264,11 +263,14 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
+        return self._sample(self._draw_codes(n_samples, rng), add_noise, rng)
+
+    def _draw_codes(self, n_samples, rng):
         if self._mixture_of_codes is None:
             codes = rng.standard_normal((n_samples, self.latent_dim_))
         else:
             codes = CodeDensity(**self._mixture_of_codes).draw(n_samples, rng)
-        return self._sample(codes.astype(self._dtype), add_noise, rng)
+        return codes.astype(self._dtype)
 
     def _sample(self, codes, add_noise, rng):
         likelihood = self._spec["likelihood"]
@@ -283,10 +285,10 @@ class VAETransformer(BaseAutoencoder):
             which = rng.choice(len(shares), len(X), p=shares)
             for number, start in enumerate(self._classical_densities(), 1):
                 here = which == number
-                of_prior = codes[here]
+                z = codes[here]
                 if self._mixture_of_codes is not None:  # a classical density has the prior
-                    of_prior = rng.standard_normal(of_prior.shape)
-                X[here] = _drawn(start, of_prior, rng)
+                    z = rng.standard_normal(z.shape)
+                X[here] = _drawn(start, z, rng)
         return self._shaped(X)
 
     def _noise(self, codes):
