@@ -64,10 +64,10 @@ class CodeDensity:
 
         total = None
         for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
-            factor = torch.as_tensor(factor).to(z)
-            squares = ((z - torch.as_tensor(mean).to(z)) @ factor).square().sum(-1)
-            constant = math.log(weight) + float(factor.diagonal().log().sum())
-            log_density = constant - 0.5 * (squares + len(mean) * math.log(2.0 * math.pi))
+            constant = math.log(weight) + np.log(factor.diagonal()).sum()
+            constant -= 0.5 * len(mean) * math.log(2.0 * math.pi)
+            mean, factor = torch.as_tensor(mean).to(z), torch.as_tensor(factor).to(z)
+            log_density = constant - 0.5 * ((z - mean) @ factor).square().sum(-1)
             total = log_density if total is None else torch.logaddexp(total, log_density)
         return total
 

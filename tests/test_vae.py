@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skae import VAETransformer
+from skae._code_density import CodeDensity
 from skae._vae import _normal_points
 
 GRID = np.linspace(-7, 7, 281)
@@ -227,11 +228,14 @@ def test_draws_are_standard_normal():
     np.testing.assert_array_equal(points, _normal_points(128, 3).numpy())
 
 
-def test_scores_on_any_device(bent):
-    """The draws follow the rows; the meta device stands in for a GPU."""
+@pytest.mark.parametrize("learned", [False, True])
+def test_scores_on_any_device(bent, learned):
+    """Draws and the density of codes follow the rows; the meta device stands in for a GPU."""
     module, _ = VAETransformer(2, max_epochs=1).fit(bent).net_.inference_module(np.float64)
     rows = torch.empty(5, 6, dtype=torch.float64, device="meta")
-    assert module.to("meta").log_evidence(rows, *[_normal_points(16, 2)] * 2).shape == (5,)
+    density = CodeDensity.of(bent[:, :2], np.random.default_rng(0)) if learned else None
+    draws = _normal_points(16, 2)
+    assert module.to("meta").log_evidence(rows, draws, draws, density).shape == (5,)
 
 
 def test_interrupt_comes_before_the_warning_of_collapse():
