@@ -118,6 +118,16 @@ def test_the_density_is_one_and_samples_are_from_it(trained):
     assert middle.mean() == pytest.approx(density[np.hypot(*grid[:, :2].T) < 0.5].sum(), abs=0.02)
 
 
+def test_a_classical_density_draws_codes_from_its_own_prior(trained, ring):
+    copy = pickle.loads(pickle.dumps(trained))
+    copy.density_shares_ = {"decoder": 0.0, "probabilistic_pca": 1.0}
+    start = PCA(2).fit(ring[:600])
+    drawn = copy.sample(50_000, random_state=0)
+    np.testing.assert_allclose(np.cov(drawn.T), start.get_covariance(), atol=0.01)
+    fourth = np.mean((drawn - drawn.mean(axis=0)) ** 4, axis=0) / drawn.var(axis=0) ** 2
+    np.testing.assert_allclose(fourth, 3.0, atol=0.1)  # a normal's
+
+
 def test_it_is_kept_and_forgotten_as_the_rest_of_the_density(trained, ring):
     copy = pickle.loads(pickle.dumps(trained))
     np.testing.assert_array_equal(copy.score_samples(ring), trained.score_samples(ring))
@@ -141,9 +151,8 @@ def test_warm_starts_and_chunks_keep_it_until_held_out_rows_are_less_likely_with
     vae._mixture_of_codes = {**codes, "means": codes["means"] + 50.0}  # as if codes had moved away
     vae.partial_fit(ring[600:])
     assert vae.n_code_components_ == 0
-    assert vae.density_shares_["probabilistic_pca"] == 1 / (
-        vae.n_samples_ + 1
-    )  # others were for it
+    # Shares were learned beside it.
+    assert vae.density_shares_["probabilistic_pca"] == 1 / (vae.n_samples_ + 1)
     assert vae.score(ring) > PCA(2).fit(ring).score(ring)
 
 
