@@ -286,7 +286,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Set what rows that were held out say of the fitted net, or others where none were.
 
         `held_out()` answers these rows as the encoder sees them; `first` is whether this is
-        a fit that began at the start.
+        a fit that began at the start. Answers a KeyboardInterrupt that left the estimator
+        whole, or None.
         """
 
     def _after_training(self, inputs, rows, rank):
@@ -382,7 +383,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self
 
     def _fit(self, X, extra):
-        """Fit; answers the KeyboardInterrupt that ended training, or None."""
+        """Fit; answers the KeyboardInterrupt that ended it early, or None."""
         previous = vars(self).get("net_") if self.warm_start else None
         job = self._prepare(X, extra, previous, Streams(self.random_state))
         net = self._make_net(job.spec, job.device, **job.options).initialize()
@@ -409,9 +410,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
-        self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
+        late = self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
         self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
-        return interrupt
+        return interrupt or late
 
     def _partial_fit(self, X, extra):
         """Train for one epoch on a chunk, judged on rows held out of all chunks."""

@@ -37,12 +37,14 @@ class CodeDensity:
 
     @classmethod
     def of(cls, codes, rng):
-        """Of 1, 2, 4, ... normals, as long as that lowers the BIC, for two codes or more."""
+        """Of 1, 2, 4, ... normals, as long as that lowers the BIC."""
         from sklearn.mixture import GaussianMixture
 
         mean, spread = codes.mean(axis=0), codes.std(axis=0)
         spread[spread == 0] = 1.0
         codes = (codes - mean) / spread
+        if len(codes) == 1:  # which scikit-learn refuses
+            codes = np.repeat(codes, 2, axis=0)
         best: Any = None
         lowest = math.inf
         most = min(_MOST, len(codes) // (_PER_COMPONENT * codes.shape[1]))

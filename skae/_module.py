@@ -282,35 +282,41 @@ class VAEModule(AutoencoderModule):
         noise_is_learned = noise_is_learned or self.noise_varies
         return isinstance(self.head, GaussianHead) and self.is_start and not noise_is_learned
 
-    def log_evidence(self, x, draws, prior_draws, code_density):
-        """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch,).
+    def log_evidence(self, x, draws, prior_draws, code_densities):
+        """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch, m).
 
-        Draws from the posterior have the company of draws from the prior, each weighed
-        by the density of all of them (the balance heuristic, Veach & Guibas 1995), so
-        that a mode that the encoder misses is not lost. An exact posterior needs no such
-        defence: with `prior_draws` None the bound is log p(x) itself, as long as codes are
-        distributed like the prior, and not like `code_density`.
+        One for each of m densities of codes, which share all that is decoded; None among
+        them is the prior. Draws from the posterior have the company of draws from the prior,
+        each weighed by the density of all of them (the balance heuristic, Veach & Guibas
+        1995), so that a mode that the encoder misses is not lost. An exact posterior needs no
+        such defence: with `prior_draws` None the bound is log p(x) itself, as long as codes
+        are distributed like the prior.
         """
-        log_code = _log_standard_normal if code_density is None else code_density.log_prob
         posterior = self.encode(x)
         draws, target = draws.to(x), self.head.target(self.row_of(x))
         z = posterior.shifted(draws[:, None, :])
-        joint = self.decode(self.given(z, x)).log_prob(target) + log_code(z)
+        decoded = self.decode(self.given(z, x)).log_prob(target)
         proposal = _log_standard_normal(draws)[:, None] - posterior.log_std.sum(-1)
-        if prior_draws is None:
-            return torch.logsumexp(joint - proposal, 0) - math.log(len(draws))
-        prior_draws = prior_draws.to(x)
-        log_prior = _log_standard_normal(prior_draws)
-        total = len(draws) + len(prior_draws)
-        shares = math.log(len(draws) / total), math.log(len(prior_draws) / total)
-        mixed = torch.logaddexp(proposal + shares[0], _log_standard_normal(z) + shares[1])
-        # (n_prior, batch): every prior draw under every row's posterior and decoded.
-        under = posterior.cross_log_prob(prior_draws)
-        mixed_prior = torch.logaddexp(under + shares[0], log_prior[:, None] + shares[1])
-        decoded = self.decode(self.given(prior_draws, x[:1]))
-        joint_prior = decoded.cross_log_prob(target).T + log_code(prior_draws)[:, None]
-        weights = torch.cat([joint - mixed, joint_prior - mixed_prior])
-        return torch.logsumexp(weights, 0) - math.log(total)
+        total = len(draws)
+        if prior_draws is not None:
+            prior_draws = prior_draws.to(x)
+            total += len(prior_draws)
+            shares = math.log(len(draws) / total), math.log(len(prior_draws) / total)
+            proposal = torch.logaddexp(proposal + shares[0], _log_standard_normal(z) + shares[1])
+            # (n_prior, batch): every prior draw under every row's posterior and decoded.
+            under = posterior.cross_log_prob(prior_draws)
+            of_prior = _log_standard_normal(prior_draws)[:, None]
+            proposal_prior = torch.logaddexp(under + shares[0], of_prior + shares[1])
+            decoded_prior = self.decode(self.given(prior_draws, x[:1])).cross_log_prob(target).T
+        bounds = []
+        for density in code_densities:
+            log_code = _log_standard_normal if density is None else density.log_prob
+            weights = decoded + log_code(z) - proposal
+            if prior_draws is not None:
+                joint_prior = decoded_prior + log_code(prior_draws)[:, None]
+                weights = torch.cat([weights, joint_prior - proposal_prior])
+            bounds.append(torch.logsumexp(weights, 0) - math.log(total))
+        return torch.stack(bounds, -1)
 
 
 class ConditionalVAEModule(VAEModule):

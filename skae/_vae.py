@@ -26,7 +26,9 @@ _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encod
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
 _FACTORS = "factor_analysis"
 _CODES = 20_000  # that their density is learned from, at most
-_SHARES_BY, _SHARES_DRAWS = 500, 64  # rows and draws that shares are learned by, at most
+_FAR = 50.0  # times the size of most codes, and of the prior's: a code left out there
+_FEW_ROWS = 500  # held out, that what densities are made of is chosen by, at most
+_FEW_DRAWS, _SHARES_DRAWS = 16, 64  # for each of them; the latter where shares are learned
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
@@ -215,7 +217,7 @@ class VAETransformer(BaseAutoencoder):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
         _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
-        bound = self._bound_of_decoder(rows, mixture=self._mixture_of_codes, of_prior=of_prior)
+        bound = self._bounds_of_decoder(rows, [self._mixture_of_codes], of_prior=of_prior)[:, 0]
         classical = self._classical_densities()
         if not classical:
             return bound
@@ -231,13 +233,14 @@ class VAETransformer(BaseAutoencoder):
             for name in names
         ]
 
-    def _bound_of_decoder(self, rows, *, mixture, of_prior, n_draws=None):
+    def _bounds_of_decoder(self, rows, mixtures, *, of_prior, n_draws=None):
+        """Given each of some mixtures of codes, or the prior for None, (n, m)."""
         module = self.net_.module_
         draws = _normal_points(n_draws or self._n_draws(), self.latent_dim_)
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
-        density = None if mixture is None else CodeDensity(**mixture)
-        return self._apply_in_float64("log_evidence", rows, draws, prior_draws, density)
+        densities = [None if mixture is None else CodeDensity(**mixture) for mixture in mixtures]
+        return self._apply_in_float64("log_evidence", rows, draws, prior_draws, densities)
 
     def _apply_in_float64(self, method, rows, *rest):
         """A method of the module on rows: a density with little noise magnifies rounding."""
@@ -352,53 +355,67 @@ class VAETransformer(BaseAutoencoder):
         learned = None if first else vars(self).get("_mixture_of_codes")
         has_shares = not first and _FACTORS in vars(self).get("density_shares_", {})
         goes_on = has_shares and (module.noise_varies or not varied)
-        self._mixture_of_codes, self.n_code_components_ = None, 0
-        if learned is not None:
-            rows = some_rows(held_out(), _SHARES_BY)
-            loss = self._bound_of_few(rows, None) - self._bound_of_few(rows, learned)
-            if self.net_.is_clear(loss):
-                goes_on = False
-            else:
-                self._take_codes(learned)
+        if learned is not None and self._is_outlived(learned, some_rows(held_out(), _FEW_ROWS)):
+            learned, goes_on = None, False
+        self._take_codes(learned)
         if goes_on:
-            return
+            return None
         self.density_shares_, self._factors = {"decoder": 1.0}, {}
         is_start = self.n_iter_ == 0 and module.posterior_is_exact
         if is_start or not _is_mixed(self._spec):
-            return
+            return None
         share = _share_of_start(self.n_samples_)
         self.density_shares_ = {"decoder": 1.0 - share, "probabilistic_pca": share}
         if first and job.inputs is job.table and job.split.valid is not None:
-            self._learn_density(job, some_rows(held_out(), _SHARES_BY))
+            try:
+                self._learn_density(job, some_rows(held_out(), _FEW_ROWS))
+            except KeyboardInterrupt as interrupt:  # what has been learned so far is whole
+                return interrupt
+        return None
+
+    def _is_outlived(self, mixture, rows):
+        """Whether rows are clearly likelier without the mixture of codes."""
+        of_prior, of_mixture = self._bounds_of_few(rows, [None, mixture], _FEW_DRAWS).T
+        return self.net_.is_clear(of_prior - of_mixture)
 
     def _learn_density(self, job, rows):
         """Learn what codes are distributed like, and then shares, by rows that were held out."""
-        of_decoder = self._bound_of_few(rows, None)
-        if is_small(job.table.X) and len(job.split.train) > 1:
-            found = self._fitted_to_codes(job)
-            likelier = self._bound_of_few(rows, found)
-            if self.net_.is_clear(likelier - of_decoder):
-                self._take_codes(found)
-                of_decoder = likelier
-        if _densities.has_factors(job.table, self._spec["start"]):
+        has_factors = _densities.has_factors(job.table, self._spec["start"])
+        found = self._fitted_to_codes(job) if is_small(job.table.X) else None
+        if found is None and not has_factors:
+            return
+        mixtures = [None] if found is None else [None, found]
+        bounds = self._bounds_of_few(rows, mixtures, _SHARES_DRAWS if has_factors else _FEW_DRAWS)
+        of_decoder = bounds[:, 0]
+        if found is not None and self.net_.is_clear(bounds[:, 1] - of_decoder):
+            self._take_codes(found)
+            of_decoder = bounds[:, 1]
+        if has_factors:
             self._learn_shares(job.table, rows, of_decoder)
 
     def _fitted_to_codes(self, job):
-        """What codes of training rows are distributed like, as a dict."""
+        """What codes of training rows are distributed like, as a dict; None if too few are left."""
         rng = Streams(seed=job.spec["seed"]).numpy("codes")
         index = some_rows(job.split.train.index.cpu().numpy(), _CODES)
         mean, std = self._posterior(job.table.X[np.sort(index)])
-        codes = (mean + std * rng.standard_normal(mean.shape)).astype(np.float64)
-        return asdict(CodeDensity.of(codes, rng))
+        mean, std = mean.astype(np.float64), std.astype(np.float64)
+        # A row unlike all others may be encoded anywhere, and would stand for their spread.
+        size = np.nan_to_num(np.hypot(mean, std), nan=np.inf, posinf=np.inf)
+        is_near = (size < _FAR * np.maximum(np.median(size, axis=0), 1.0)).all(axis=1)
+        mean, std = mean[is_near], std[is_near]
+        if len(mean) < 2:
+            return None
+        return asdict(CodeDensity.of(mean + std * rng.standard_normal(mean.shape), rng))
 
     def _take_codes(self, mixture):
-        self._mixture_of_codes, self.n_code_components_ = mixture, len(mixture["weights"])
+        self._mixture_of_codes = mixture
+        self.n_code_components_ = 0 if mixture is None else len(mixture["weights"])
 
-    def _bound_of_few(self, rows, mixture):
-        """The decoder's density of the rows that others are compared by, given one of codes."""
-        options = {"of_prior": False, "n_draws": _SHARES_DRAWS, "mixture": mixture}
-        bound = functools.partial(self._bound_of_decoder, **options)
-        return self._by_blocks(bound, rows, copies=_SHARES_DRAWS)
+    def _bounds_of_few(self, rows, mixtures, n_draws):
+        """The decoder's densities of the rows that others are compared by."""
+        options = {"mixtures": mixtures, "of_prior": False, "n_draws": n_draws}
+        bounds = functools.partial(self._bounds_of_decoder, **options)
+        return self._by_blocks(bounds, rows, copies=n_draws)
 
     def _learn_shares(self, table, rows, of_decoder):
         """Shares that make rows likeliest, with densities fitted without them."""
@@ -408,8 +425,8 @@ class VAETransformer(BaseAutoencoder):
         of_decoder = of_decoder - (_densities.log_evidence(start, x) - others[0])
         shares = _densities.likeliest_shares(np.array([of_decoder, *others]))
         names = ("decoder", "probabilistic_pca", _FACTORS)
-        self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
         self._factors = asdict(_densities.factor_analysis(table, start))
+        self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
 
     def _after_training(self, inputs, rows, rank):
         if self._spec["likelihood"] == "gaussian":

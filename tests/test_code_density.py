@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from skae import ConditionalVAE, VAETransformer
+from skae import AutoencoderTransformer, ConditionalVAE, VAETransformer
 from skae._code_density import CodeDensity
 
 
@@ -76,6 +77,15 @@ def test_few_codes_are_one_normal():
     assert len(CodeDensity.of(codes, np.random.default_rng(0)).weights) == 1
 
 
+def test_one_code_is_where_draws_are():
+    found = CodeDensity.of(np.array([[3.0, -4.0]]), np.random.default_rng(0))
+    drawn = found.draw(100, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn, np.tile([3.0, -4.0], (100, 1)), atol=0.01)
+    chunks = AutoencoderTransformer(1, validation_fraction=None, random_state=0)
+    chunks.partial_fit(np.random.default_rng(0).standard_normal((20, 2))).partial_fit([[1.0, 2.0]])
+    assert chunks.sample(3).shape == (3, 2)
+
+
 def test_codes_may_be_of_any_scale_and_far_out(clusters):
     found = CodeDensity.of(clusters, np.random.default_rng(0))
     scale, shift = np.array([1e-6, 1e7]), np.array([5.0, -1e9])
@@ -136,6 +146,47 @@ def test_it_is_kept_and_forgotten_as_the_rest_of_the_density(trained, ring):
     assert copy.n_code_components_ == 0
     start = PCA(2).fit(ring)
     np.testing.assert_allclose(copy.score_samples(ring), start.score_samples(ring), rtol=1e-6)
+
+
+@pytest.mark.parametrize("wild", [(np.inf, np.inf), (np.nan, 1.0), (1e13, 1.0), (0.0, 1e13)])
+def test_rows_that_are_encoded_anywhere_do_not_matter(ring, monkeypatch, wild):
+    """As by a network that has gone far for rows far out, or not even to a number."""
+    expected = VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
+    posterior = VAETransformer._posterior
+
+    def sometimes_wild(self, X):
+        mean, std = posterior(self, X)
+        mean[:3], std[:3] = wild
+        return mean, std
+
+    monkeypatch.setattr(VAETransformer, "_posterior", sometimes_wild)
+    found = VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
+    assert found.n_code_components_ == expected.n_code_components_ >= 2
+    assert found.score(ring) == pytest.approx(expected.score(ring), abs=0.05)
+
+
+def test_no_density_where_no_code_is_a_number(ring, monkeypatch):
+    nowhere = np.full((765, 2), np.nan), np.ones((765, 2))
+    monkeypatch.setattr(VAETransformer, "_posterior", lambda self, X: nowhere)
+    vae = VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
+    assert vae.n_code_components_ == 0
+    assert vae.score(ring) > PCA(2).fit(ring).score(ring)
+
+
+def test_an_interrupt_while_it_is_learned_keeps_the_fit(ring, monkeypatch):
+    def interrupted(codes, rng):
+        raise KeyboardInterrupt
+
+    vae = VAETransformer(2, max_epochs=10, random_state=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(CodeDensity, "of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            vae.fit(ring)
+    assert vae.n_iter_ == 10
+    assert vae.n_code_components_ == 0
+    assert vae.density_shares_ == {"decoder": 1 - 1 / 901, "probabilistic_pca": 1 / 901}
+    assert vae.score(ring) > PCA(2).fit(ring).score(ring)
+    np.testing.assert_array_equal(vae.transform(ring), clone(vae).fit(ring).transform(ring))
 
 
 def test_warm_starts_and_chunks_keep_it_until_held_out_rows_are_less_likely_with_it(ring):

@@ -235,7 +235,7 @@ def test_scores_on_any_device(bent, learned):
     rows = torch.empty(5, 6, dtype=torch.float64, device="meta")
     density = CodeDensity.of(bent[:, :2], np.random.default_rng(0)) if learned else None
     draws = _normal_points(16, 2)
-    assert module.to("meta").log_evidence(rows, draws, draws, density).shape == (5,)
+    assert module.to("meta").log_evidence(rows, draws, draws, [density]).shape == (5, 1)
 
 
 def test_interrupt_comes_before_the_warning_of_collapse():
