@@ -91,12 +91,14 @@ class VAETransformer(BaseAutoencoder):
 
     The prior is what training pulls the posteriors of all rows towards; where they end up is
     seldom quite that. So afterwards a mixture of normals is fitted to draws from the posteriors
-    of training rows [8]_ [9]_: of 1, 2, 4, ... and at most 64, as long as that lowers the BIC.
-    Where rows that were held out are likelier with it, beyond chance, it takes the place of the
-    prior in the density of `score_samples` and `sample`; encoder and decoder stay as they are.
-    That is in a `fit` from the start, with ``likelihood="gaussian"``, with rows held out, of a
-    table of at most 2**25 numbers. Warm starts and chunks go on with it until rows held out of
-    them are less likely with it, beyond chance.
+    of at most 20,000 training rows, but for those encoded far from all others [8]_ [9]_: of 1,
+    2, 4, ... and at most 64, as long as that lowers the BIC and there are 20 rows for every
+    latent of each. Where rows that were held out are likelier with it, beyond chance, it takes
+    the place of the prior in the density of `score_samples` and `sample`; encoder and decoder
+    stay as they are. That is in a `fit` from the classical start, with
+    ``likelihood="gaussian"``, with rows held out, of a table of at most 2**25 numbers. Warm
+    starts and chunks go on with it until their rows, those held out where any are, are less
+    likely with it, beyond chance; the shares below, learned beside it, then go too.
 
     The decoder's noise may become very small (alike, its variance comes down to a millionth
     of the start's at most), and then a single row unlike those seen would cost more than
@@ -185,7 +187,8 @@ class VAETransformer(BaseAutoencoder):
         The bound (Burda et al. 2016) averages over fixed low-discrepancy draws, 256 from
         the posterior and, where that was trained, 2,048 from the prior, so it is the same in
         every call. Before any training it is the exact log-likelihood of probabilistic PCA;
-        after it that has a share, see `density_shares_`.
+        after it that has a share, see `density_shares_`, and codes have the density of
+        `n_code_components_` normals where there are any.
 
         Parameters
         ----------
