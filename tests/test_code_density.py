@@ -103,6 +103,22 @@ def test_held_out_rows_are_likelier_with_it(trained, ring):
     assert trained.score(ring[600:]) > PCA(2).fit(ring[:600]).score(ring[600:])
 
 
+def test_classical_shares_are_learned_beside_it(ring, monkeypatch):
+    seen = []
+    learn = VAETransformer._learn_shares
+
+    def spy(self, table, rows, of_decoder):
+        seen.append((rows, of_decoder))
+        learn(self, table, rows, of_decoder)
+
+    monkeypatch.setattr(VAETransformer, "_learn_shares", spy)
+    vae = VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
+    ((rows, of_decoder),) = seen
+    with_prior, with_codes = vae._bounds_of_few(rows, [None, vae._mixture_of_codes], 64).T
+    np.testing.assert_array_equal(of_decoder, with_codes)
+    assert with_codes.mean() > with_prior.mean()
+
+
 def test_nothing_but_the_density_is_changed(trained, ring, monkeypatch):
     monkeypatch.setattr(VAETransformer, "_learn_density", lambda self, job, rows: None)
     other = VAETransformer(2, max_epochs=60, random_state=0).fit(ring[:600])
