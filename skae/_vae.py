@@ -26,7 +26,9 @@ _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encod
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
 _FACTORS = "factor_analysis"
 _CODES = 20_000  # that their density is learned from, at most
-_FAR = 50.0  # times the size of most codes, and of the prior's: a code left out there
+# Times the size of most codes, and of the prior. One code farther out and the least variance of
+# a mixture, a millionth of that of all codes, would be as wide as most of them.
+_FAR = 1000.0
 _FEW_ROWS = 500  # held out, that what densities are made of is chosen by, at most
 _FEW_DRAWS, _SHARES_DRAWS = 16, 64  # for each of them; the latter where shares are learned
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
