@@ -26,8 +26,8 @@ _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encod
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
 _FACTORS = "factor_analysis"
 _CODES = 20_000  # that their density is learned from, at most
-# Times the size of most codes, and of the prior. One code farther out and the least variance of
-# a mixture, a millionth of that of all codes, would be as wide as most of them.
+# Of the prior's spread. One code farther out and the least variance of a mixture, a millionth
+# of that of all codes, would be as wide as the prior.
 _FAR = 1000.0
 _FEW_ROWS = 500  # held out, that what densities are made of is chosen by, at most
 _FEW_DRAWS, _SHARES_DRAWS = 16, 64  # for each of them; the latter where shares are learned
@@ -93,9 +93,9 @@ class VAETransformer(BaseAutoencoder):
 
     The prior is what training pulls the posteriors of all rows towards; where they end up is
     seldom quite that. So afterwards a mixture of normals is fitted to draws from the posteriors
-    of at most 20,000 training rows, but for those encoded far from all others [8]_ [9]_: of 1,
-    2, 4, ... and at most 64, as long as that lowers the BIC and there are 20 rows for every
-    latent of each. Where rows that were held out are likelier with it, beyond chance, it takes
+    of at most 20,000 training rows, but for those encoded a thousand times as far out as the
+    prior [8]_ [9]_: of 1, 2, 4, ... and at most 64, as long as that lowers the BIC and there
+    are 20 rows for every latent of each. Where rows that were held out are likelier with it, beyond chance, it takes
     the place of the prior in the density of `score_samples` and `sample`; encoder and decoder
     stay as they are. That is in a `fit` from the classical start, with
     ``likelihood="gaussian"``, with rows held out, of a table of at most 2**25 numbers. Warm
@@ -405,8 +405,7 @@ class VAETransformer(BaseAutoencoder):
         mean, std = self._posterior(job.table.X[np.sort(index)])
         mean, std = mean.astype(np.float64), std.astype(np.float64)
         # A row unlike all others may be encoded anywhere, and would stand for their spread.
-        size = np.nan_to_num(np.hypot(mean, std), nan=np.inf, posinf=np.inf)
-        is_near = (size < _FAR * np.maximum(np.median(size, axis=0), 1.0)).all(axis=1)
+        is_near = (np.hypot(mean, std) < _FAR).all(axis=1)
         mean, std = mean[is_near], std[is_near]
         if len(mean) < 2:
             return None
