@@ -95,12 +95,12 @@ class VAETransformer(BaseAutoencoder):
     seldom quite that. So afterwards a mixture of normals is fitted to draws from the posteriors
     of at most 20,000 training rows, but for those encoded a thousand times as far out as the
     prior [8]_ [9]_: of 1, 2, 4, ... and at most 64, as long as that lowers the BIC and there
-    are 20 rows for every latent of each. Where rows that were held out are likelier with it, beyond chance, it takes
-    the place of the prior in the density of `score_samples` and `sample`; encoder and decoder
-    stay as they are. That is in a `fit` from the classical start, with
-    ``likelihood="gaussian"``, with rows held out, of a table of at most 2**25 numbers. Warm
-    starts and chunks go on with it until their rows, those held out where any are, are less
-    likely with it, beyond chance; the shares below, learned beside it, then go too.
+    are 20 rows for every latent of each. Where rows that were held out are likelier with it,
+    beyond chance, it takes the place of the prior in the density of `score_samples` and
+    `sample`; encoder and decoder stay as they are. That is in a `fit` from the classical start,
+    with ``likelihood="gaussian"``, with rows held out, of a table of at most 2**25 numbers.
+    Warm starts and chunks go on with it until their rows, those held out where any are, are
+    less likely with it, beyond chance; the shares below, learned beside it, then go too.
 
     The decoder's noise may become very small (alike, its variance comes down to a millionth
     of the start's at most), and then a single row unlike those seen would cost more than
