@@ -335,7 +335,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(self._fit, X)
+        return self._guarded(type(self)._fit, X)
 
     def partial_fit(self, X, y=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -364,22 +364,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             If a parameter or X breaks a rule. Whatever is raised, the estimator is as it
             was before the call.
         """
-        return self._guarded(self._partial_fit, X)
+        return self._guarded(type(self)._partial_fit, X)
 
     def _guarded(self, fit, X, extra=None):
-        """Run a fit that either succeeds or changes nothing."""
-        before = vars(self).copy()
-        self.__dict__.pop("noise_variance_", None)  # not every likelihood has one
-        try:
-            self._validate_params()
-            interrupt = fit(X, extra)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        """Run a fit that either succeeds or changes nothing.
+
+        It runs on a copy of the estimator, whose state then becomes this one's in a single
+        assignment: an exception or an interrupt finds the old state or the new one, whole.
+        """
+        new = object.__new__(type(self))
+        new.__dict__ = vars(self).copy()
+        new.__dict__.pop("noise_variance_", None)  # not every likelihood has one
+        new._validate_params()
+        interrupt = fit(new, X, extra)
+        if interrupt is None:
+            new._announce()  # first, as a warning may be an error
+        self.__dict__ = new.__dict__
         if interrupt is not None:
             raise interrupt
-        self._announce()
         return self
 
     def _fit(self, X, extra):

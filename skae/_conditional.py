@@ -120,7 +120,7 @@ class ConditionalVAE(VAETransformer):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(self._fit, X, (y, None, None))
+        return self._guarded(type(self)._fit, X, (y, None, None))
 
     def partial_fit(self, X, y=None, classes=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -148,7 +148,7 @@ class ConditionalVAE(VAETransformer):
         --------
         VAETransformer.partial_fit : How chunks are used.
         """
-        return self._guarded(self._partial_fit, X, (y, classes, vars(self).get("_seen")))
+        return self._guarded(type(self)._partial_fit, X, (y, classes, vars(self).get("_seen")))
 
     def transform(self, X, y=None):
         """Encode rows.

@@ -116,7 +116,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(self._fit, X, X_clean)
+        return self._guarded(type(self)._fit, X, X_clean)
 
     def partial_fit(self, X, y=None, X_clean=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -145,7 +145,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         --------
         AutoencoderTransformer.partial_fit : How chunks are used.
         """
-        return self._guarded(self._partial_fit, X, X_clean)
+        return self._guarded(type(self)._partial_fit, X, X_clean)
 
     def denoise(self, X):
         """Remove corruption from rows.
