@@ -138,6 +138,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         truncated._keep_codes(int(n_codes))
         truncated._spec["latent_dim"] = truncated.latent_dim
         truncated._codes = truncated._codes[:, :n_codes]
+        truncated._density_of_codes = None
         if hasattr(self, "noise_variance_"):
             remaining = min(self.n_samples_, self.n_features_in_) - n_codes
             unbiased = self.n_samples_ / (self.n_samples_ - 1)

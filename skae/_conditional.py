@@ -279,8 +279,10 @@ class ConditionalVAE(VAETransformer):
         n_samples : int, default=1
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             None draws conditions as often as training rows had them.
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
         add_noise : bool, default=True
             As in `VAETransformer.sample`.
 
@@ -289,7 +291,7 @@ class ConditionalVAE(VAETransformer):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        streams = self._sampling_streams(n_samples, random_state)
+        n_samples, streams = self._sampling(n_samples, random_state)
         if y is None:
             conditions, log_weights = self._mixture
             rng = streams.numpy("conditions")

@@ -11,7 +11,10 @@ from sklearn.utils.validation import _check_feature_names
 
 from ._base import _FLOATS, BaseAutoencoder, _check_numbers
 from ._classical import linear_denoiser, logit_denoiser, some_rows
+from ._parameters import plain
 from ._sources import Stream, blocks, is_stream, with_shape
+
+_TRIAL_ROWS = 8  # that a callable is tried on before training
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -30,8 +33,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
         the feature's mean, as for a missing value; "salt_and_pepper" puts in the
         feature's smallest or largest value; "swap" puts in the feature's value in
         another row. A callable is called as ``corruption(X, corruption_level, rng)``
-        with rows in the units of X, a copy of them, and a `numpy.random.Generator`, and
-        returns the corrupted rows.
+        with a copy of rows, in the units of X and in the shape that they have in `fit` (or
+        in `input_shape`, where they are flat there), and a `numpy.random.Generator`; it
+        returns the corrupted rows, in this shape or flat.
     corruption_level : float, default=0.3
         "gaussian": standard deviation of the noise, in units of the root mean variance
         of the features. The others: probability that an entry is replaced.
@@ -214,6 +218,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _corruption_of(self, table, streams):
         from .corruptions import BUILT_IN, Custom
 
-        if callable(self.corruption):
-            return Custom(self.corruption, self.corruption_level, table, streams.numpy("start"))
-        return BUILT_IN[self.corruption](self.corruption_level, table)
+        level = plain(self.corruption_level)
+        if not callable(self.corruption):
+            return BUILT_IN[self.corruption](level, table)
+        shape = self._row_shape if len(self._row_shape) > 1 else self._input_shape
+        custom = Custom(self.corruption, level, table, streams.numpy("start"), shape)
+        custom.try_on(table.sample[:_TRIAL_ROWS])
+        return custom

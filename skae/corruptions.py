@@ -10,6 +10,8 @@ row, its covariance with the clean row (d, d; clean first) and its covariance (d
 import numpy as np
 import torch
 
+from ._parameters import as_returned
+
 
 class Gaussian:
     """Adds independent Gaussian noise.
@@ -122,35 +124,34 @@ class Swap(_Replacement):
 class Custom:
     """Calls ``function(X, level, rng)`` on rows as they were given, as numpy arrays.
 
-    `rng` is a `numpy.random.Generator`; the answer has the shape of X, which is the function's
-    to write to. Moments are
-    averages over corrupted copies of the table. Unlike the others it is called with
-    rows in the units of X; what it answers is standardised all the same.
+    `rng` is a `numpy.random.Generator`. X has rows of shape `row_shape`, or flat ones where
+    that is None, and is the function's to write to. What it returns has the shape of X, or
+    flat rows. Moments are averages over corrupted copies of the table. Unlike the others it
+    is called with rows in the units of X; what it returns is standardised all the same.
     """
 
     takes_raw_rows = True
     can_be_captured = False
     _copies = 5
 
-    def __init__(self, function, level, table, rng):
+    def __init__(self, function, level, table, rng, row_shape=None):
         self.function = function
         self.level = level
+        self.row_shape = row_shape or table.mean.shape
         self.mean = table.mean
         self.scale = table.scale
         self._rng = rng
 
     def _corrupt(self, X, rng):
         # A copy: the function may fill its argument, which may be the table itself.
-        corrupted = np.asarray(self.function(np.array(X, order="C"), self.level, rng))
-        if corrupted.shape != X.shape:
-            raise ValueError(
-                f"corruption must return an array of the shape it was given, {X.shape}, "
-                f"however: it returned shape {corrupted.shape}."
-            )
-        corrupted = (corrupted - self.mean) / self.scale
-        if not np.isfinite(corrupted).all():
-            raise ValueError("corruption must return finite numbers, however: it did not.")
-        return corrupted
+        rows = np.array(X, order="C").reshape(len(X), *self.row_shape)
+        corrupted = self.function(rows, self.level, rng)
+        corrupted = as_returned("corruption", corrupted, rows.shape, X.shape).reshape(X.shape)
+        return (corrupted - self.mean) / self.scale
+
+    def try_on(self, X):
+        """Raise what the function would raise in training."""
+        self._corrupt(X, np.random.default_rng(0))
 
     def __call__(self, x, generator):
         """Corrupt a batch of rows in the units of X."""
