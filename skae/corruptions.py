@@ -10,7 +10,11 @@ row, its covariance with the clean row (d, d; clean first) and its covariance (d
 import numpy as np
 import torch
 
+from ._classical import some_rows
 from ._parameters import as_returned
+
+_ROWS_TO_SWAP = 64  # training rows whose values a row is scored with, at most ...
+_NUMBERS_TO_SWAP = 2**18  # ... and numbers in them
 
 
 class Gaussian:
@@ -26,6 +30,7 @@ class Gaussian:
     """
 
     takes_raw_rows = False
+    replacements = None
 
     def __init__(self, level, table):
         self.level = level
@@ -43,9 +48,14 @@ class Gaussian:
 
 
 class _Replacement:
-    """Replaces each entry, with probability `level`, by a value drawn for it."""
+    """Replaces each entry, with probability `level`, by a value drawn for it.
+
+    Of a feature these are, in units of X and as far as they are known beforehand, in a column
+    of `replacements`.
+    """
 
     takes_raw_rows = False
+    replacements: np.ndarray
 
     def __init__(self, level, table):
         if not 0 < level < 1:
@@ -83,6 +93,10 @@ class _Replacement:
 class Masking(_Replacement):
     """Replaces entries by the feature's mean, as a missing value would be imputed."""
 
+    def __init__(self, level, table):
+        super().__init__(level, table)
+        self.replacements = table.mean[None]
+
     def _values(self, x, generator):
         return torch.zeros_like(x)
 
@@ -95,7 +109,8 @@ class SaltAndPepper(_Replacement):
 
     def __init__(self, level, table):
         super().__init__(level, table)
-        self._ends = (np.stack([table.low, table.high]) - table.mean) / table.scale
+        self.replacements = np.stack([table.low, table.high])
+        self._ends = (self.replacements - table.mean) / table.scale
         self._tensors = {}  # of the ends, by dtype and device
 
     def _values(self, x, generator):
@@ -112,6 +127,11 @@ class SaltAndPepper(_Replacement):
 
 class Swap(_Replacement):
     """Replaces entries by the same feature's value in a random row of the batch."""
+
+    def __init__(self, level, table):
+        super().__init__(level, table)
+        n_rows = max(1, min(_ROWS_TO_SWAP, _NUMBERS_TO_SWAP // len(table.mean)))
+        self.replacements = some_rows(table.sample, n_rows).astype(np.float64)
 
     def _values(self, x, generator):
         rows = torch.randint(len(x), x.shape, generator=generator, device=x.device)
@@ -132,6 +152,7 @@ class Custom:
 
     takes_raw_rows = True
     can_be_captured = False
+    replacements = None
     _copies = 5
 
     def __init__(self, function, level, table, rng, row_shape=None):
