@@ -14,7 +14,11 @@ from ._base import _check_numbers, _check_same
 from ._classical import conditional_pca, no_start, with_conditions
 from ._sources import Mapped, is_small, mapped
 from ._vae import VAETransformer
+from ._warn import warn
 
+# More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
+# 1, 2, 3, ... with so many rows each.
+_MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
 
 
@@ -42,7 +46,9 @@ class ConditionalVAE(VAETransformer):
         Epochs over which the weight of the KL term rises to `beta`.
     condition : {"auto", "class", "number"}, default="auto"
         What `y` holds. "auto" takes strings, booleans and whole numbers for classes, and
-        other numbers, or several columns, for numbers.
+        other numbers, or several columns, for numbers. It warns where whole numbers look
+        like quantities: more than 20 of them, unless they count from 0 or 1 and have 10
+        rows each.
 
     Attributes
     ----------
@@ -105,7 +111,7 @@ class ConditionalVAE(VAETransformer):
         X : array-like of shape (n_samples, n_features)
             As in `VAETransformer.fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
-            Class labels, or numbers.
+            Class labels, or numbers; none may be missing.
 
         Returns
         -------
@@ -320,7 +326,7 @@ class ConditionalVAE(VAETransformer):
             self._set_conditions(y, classes, len(X))
         elif classes is not None:
             known = self.classes_.tolist() if hasattr(self, "classes_") else None
-            _check_same("classes", known, np.unique(classes).tolist())
+            _check_same("classes", known, np.unique(_as_array(classes, "classes")).tolist())
         self._count(y, len(X), seen)
         return self._join(X, self._conditions(y, len(X))), X
 
@@ -337,11 +343,13 @@ class ConditionalVAE(VAETransformer):
         self.__dict__.pop("classes_", None)
         if kind == "class":
             y = column_or_1d(y, warn=True)
-            self.classes_ = np.unique(y if classes is None else classes)
+            self.classes_ = np.unique(y if classes is None else _as_array(classes, "classes"))
+            if self.condition == "auto" and classes is None:
+                _warn_of_numbers(self.classes_, n_samples)
         elif classes is not None:
             raise ValueError(
                 "classes must be None where conditions are numbers, however: condition='number' "
-                f"and classes={np.unique(classes).tolist()}."
+                f"and classes={np.unique(_as_array(classes, 'classes')).tolist()}."
             )
         else:
             y = self._numbers(y, n_samples)
@@ -493,10 +501,42 @@ def _side_by_side(rows, conditions):
     return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)
 
 
-def _as_array(y):
-    """Labels or numbers as an array, of strings where pandas has objects."""
-    y = np.asarray(y)
-    return np.asarray(y.tolist()) if y.dtype.kind == "O" else y
+def _as_array(y, name="y"):
+    """Labels or numbers as an array, of strings where pandas has objects; none is missing."""
+    mask = np.ma.getmask(y)
+    # In a list a missing label beside others would become the text "nan".
+    y = np.asarray(y, dtype=None if hasattr(y, "__array__") else object)
+    if y.dtype.kind in "OT":
+        missing = np.array([_is_missing(value) for value in y.flat], dtype=bool).reshape(y.shape)
+    else:
+        missing = y != y  # NaN and NaT
+    rows = np.flatnonzero((missing | mask).reshape(len(y) if y.ndim else 1, -1).any(axis=1))
+    if len(rows):
+        raise ValueError(
+            f"{name} must have no missing values (NaN, None, NA or NaT); got {len(rows)}, the "
+            f"first in row {rows[0]}. Drop these rows, or give them a label of their own."
+        )
+    return np.asarray(y.tolist()) if y.dtype.kind in "OT" else y
+
+
+def _is_missing(value):
+    # pandas.NA is of this type, and equal to nothing without being unequal.
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _warn_of_numbers(classes, n_samples):
+    """Warn where labels look like quantities: many distinct numbers, and no codes of classes."""
+    n = len(classes)
+    if classes.dtype.kind not in "iuf" or n <= _MANY_CLASSES:
+        return
+    are_codes = classes[0] in (0, 1) and classes[-1] - classes[0] == n - 1
+    if not are_codes or n_samples < _ROWS_OF_CLASS * n:
+        warn(
+            f"y holds {n} distinct whole numbers in {n_samples} rows, and each is taken for a "
+            "class of its own. Use condition='number' if they are quantities, as ages are, or "
+            "condition='class' if they are labels.",
+            UserWarning,
+        )
 
 
 def _shortened(values):
