@@ -19,7 +19,7 @@ from .likelihoods import Gaussian, GaussianHead
 from .networks import Mlp, is_zero, mlp
 
 # Of a posterior: far beyond any that is learned, so that what a network extrapolates is finite.
-_LOG_STD = (-40.0, 10.0)
+_LOG_STD = (-40.0, 15.0)
 _SPAN = 3.0  # by which the log standard deviation of a row's noise differs at most
 
 
