@@ -15,8 +15,9 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._as_pca import ATTRIBUTES_DOC
 from ._chunks import MIN_HELD_OUT, Chunks
-from ._classical import Start, Table, family_of, no_start, some_rows
+from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
@@ -36,11 +37,23 @@ _ADVICE = {  # where values are not what a likelihood is of
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _STARTS = {"start", "whole_start"}  # what of a spec is a start
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
+_SIZES = [  # of a latent space
+    Interval(Integral, 0, None, closed="left"),
+    Interval(RealNotInt, 0, 1, closed="neither"),
+    StrOptions({"auto", "mle"}),
+    None,
+]
+_DEFAULT_SIZE = 2
+_OF_PCA = {"copy", "iterated_power", "n_oversamples", "power_iteration_normalizer"}
+_OF_PCA |= {"svd_solver", "tol"}
 
 _SHARED_PARAMETERS = """\
-    latent_dim : int or float in (0, 1), default=2
-        Number of codes. A float is the share of variance that the classical start is
-        to keep, as in PCA.
+    latent_dim : int, float in (0, 1), None, "mle" or "auto", default="auto"
+        Number of codes, from 0 to min(n_samples, n_features), which None stands for. A
+        float is the share of variance that PCA is to keep, and "mle" Minka's estimate, as
+        in PCA. "auto" is `n_components` where that is given, and 2 otherwise.
+    n_components : int, float in (0, 1), None, "mle" or "auto", default="auto"
+        The same by its name in PCA. `set_params` of one replaces the other.
     network : {"mlp", "conv", "recurrent", "hierarchical"} or callable, default="mlp"
         What is trained on top of the classical start: fully connected layers;
         convolutions, each of which halves an image; or layers of gated recurrent units
@@ -107,7 +120,7 @@ _SHARED_PARAMETERS = """\
 _SHARED_ATTRIBUTES = """\
     net_ : skorch.NeuralNet
         The fitted net; its torch module is ``net_.module_``.
-    latent_dim_ : int
+    latent_dim_, n_components_ : int
         Number of codes.
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the training rows.
@@ -162,10 +175,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     )
 
     _parameter_constraints: ClassVar[dict] = {
-        "latent_dim": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
+        "latent_dim": _SIZES,
+        "n_components": _SIZES,
         "network": [StrOptions({"mlp", "conv", "recurrent", "hierarchical"}), callable],
         "input_shape": ["array-like", None],
         "hidden_layer_sizes": [
@@ -197,8 +208,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "verbose": ["verbose"],
     }
 
-    latent_dim: int | float = 2
+    latent_dim: int | float | str | None = "auto"
     _: KW_ONLY
+    n_components: int | float | str | None = "auto"
     network: str | Callable = "mlp"
     input_shape: Sequence[int] | None = None
     hidden_layer_sizes: str | int | Sequence[int] = "auto"
@@ -220,13 +232,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     random_state: int | np.random.RandomState | None = None
     verbose: int = 0
 
+    def __new__(cls, *args, **kwargs):
+        """Say of a parameter that only PCA has that it is to be left out."""
+        _refuse_options_of_pca(cls, kwargs)
+        return super().__new__(cls)
+
     def __init_subclass__(cls, **kwargs):
         """Write out the parameters and attributes that every docstring shares."""
         super().__init_subclass__(**kwargs)
         if cls.__doc__:
             doc = inspect.cleandoc(cls.__doc__)
             doc = doc.replace("{shared_parameters}", inspect.cleandoc(_SHARED_PARAMETERS))
-            cls.__doc__ = doc.replace("{shared_attributes}", inspect.cleandoc(_SHARED_ATTRIBUTES))
+            doc = doc.replace("{shared_attributes}", inspect.cleandoc(_SHARED_ATTRIBUTES))
+            cls.__doc__ = doc.replace("{pca_attributes}", inspect.cleandoc(ATTRIBUTES_DOC))
 
     # What a variant says
 
@@ -240,7 +258,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _start(self, table, inputs, corruption, streams):
         """Where training begins."""
         if self.init == "random":
-            return no_start(table, self.latent_dim, self._family(table))
+            return no_start(table, self._wanted_codes(table), self._family(table))
         return self._classical_start(table, inputs, corruption, streams)
 
     def _family(self, table):
@@ -269,6 +287,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if spec["likelihood"] != "gaussian":
             return 1.0, 0.0
         return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
+
+    def _is_complete(self, start):
+        """Whether a start leaves nothing to be learned, so that training ends at once."""
+        return start.latent_dim == 0
 
     def _pair(self, X, extra, previous):
         """What the encoder sees and what the decoder should answer, from validated rows.
@@ -509,7 +531,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "network": self.network,
             "input_shape": self._input_shape,
             "hidden_layer_sizes": self._hidden_layer_sizes(),
-            "latent_dim": self.latent_dim,
+            "latent_dim": self._asked_codes,
             "activation": self.activation,
             "likelihood": self.likelihood,
             "init": self.init,
@@ -585,7 +607,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "resolution": len(start.mean) * resolution,
             "lr": self.lr,
             "precision": self.precision,
-            "max_epochs": self.max_epochs,
+            "max_epochs": 0 if self._is_complete(start) else self.max_epochs,
             "batch_size": _auto_batch_size(n_train)
             if self.batch_size == "auto"
             else self.batch_size,
@@ -683,25 +705,54 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return X
 
     def _validate_codes(self, Z):
-        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        no_codes = getattr(Z, "shape", ())[1:] == (0,)
+        Z = check_array(
+            Z, dtype=_FLOATS, input_name="X", estimator=self, ensure_min_features=1 - no_codes
+        )
         self._check_n_codes(Z.shape[1])
         return Z
 
     def _check_n_codes(self, n_codes):
         if n_codes != self.latent_dim_:
             raise ValueError(
-                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {n_codes}."
+                f"X must hold codes, with latent_dim_={self.latent_dim_} columns; got {n_codes}."
             )
 
     def _check_latent_dim(self, n_samples, n_features, previous):
-        for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
+        for name in ("latent_dim", "n_components", "batch_size", "hidden_layer_sizes"):
             if isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
-        if previous is None and self.latent_dim > min(n_samples, n_features):
+        asked, most = self._asked_codes, min(n_samples, n_features)
+        if previous is None and isinstance(asked, Integral) and asked > most:
+            name = "latent_dim" if _is_auto(self.n_components) else "n_components"
             raise ValueError(
-                f"latent_dim must be at most min(n_samples, n_features), however: "
-                f"latent_dim={self.latent_dim}, n_samples={n_samples}, n_features={n_features}."
+                f"{name}={asked} must be between 0 and min(n_samples, n_features)={most}; X has "
+                f"{n_samples} samples and {n_features} features."
             )
+        if asked == "mle" and n_samples < n_features:
+            raise ValueError(
+                "n_components='mle' is only supported if n_samples >= n_features; X has "
+                f"{n_samples} samples and {n_features} features. Give a number of components."
+            )
+
+    @property
+    def _asked_codes(self):
+        """What `latent_dim` says, or `n_components`, whichever was given."""
+        given = [v for v in (self.latent_dim, self.n_components) if not _is_auto(v)]
+        if len(given) == 2 and given[0] != given[1]:
+            raise ValueError(
+                "latent_dim and n_components are two names of one parameter and must be equal; got "
+                f"latent_dim={given[0]!r} and n_components={given[1]!r}. Give one of them."
+            )
+        asked = given[0] if given else _DEFAULT_SIZE
+        return int(asked) if isinstance(asked, Integral) else asked
+
+    def _wanted_codes(self, table):
+        """How many codes a table's closed form is to have; a float is a share of variance."""
+        asked = self._asked_codes
+        if asked is None:
+            return min(table.X.shape)
+        return minka_dimension(table) if asked == "mle" else asked
 
     def _hidden_layer_sizes(self):
         from .networks import DEFAULT_SIZES
@@ -733,23 +784,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             The codes, in the dtype of X. For a VAE they are posterior means.
         """
         check_is_fitted(self, "net_")
-        return self._encode(self._validate_rows(X))
+        return self._shown(self._encode(self._validate_rows(X)))
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Decode codes into rows.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, latent_dim_)
+        X : array-like of shape (n_samples, latent_dim_)
+            Codes, as `transform` returns them.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            What the decoder expects of such rows (its mean), in the units of the
-            training rows and the dtype of Z.
+        X_original : ndarray of shape (n_samples, n_features)
+            The mean of the decoder's distribution, in the units of the training rows and
+            the dtype of the codes.
         """
         check_is_fitted(self, "net_")
-        return self._shaped(self._decode(self._validate_codes(Z)))
+        return self._shaped(self._decode(self._hidden(self._validate_codes(X))))
 
     def reconstruct(self, X):
         """Encode and decode rows.
@@ -851,6 +903,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return (1 - shares) * a + shares * b
 
     def _draw_codes(self, n_samples, rng):
+        if not self.latent_dim_:
+            return np.empty((n_samples, 0), dtype=self._dtype)
         density = CodeDensity.of(self._codes, np.random.default_rng(0))
         return density.draw(n_samples, rng).astype(self._dtype)
 
@@ -877,6 +931,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         return self._by_blocks(function, Z)
 
+    def _shown(self, codes):
+        """Codes as `transform` returns them: in order of the variance they explain, whitened."""
+        order, white = vars(self).get("_order"), vars(self).get("_whitening")
+        codes = codes if order is None else codes[:, order]
+        if white is None:
+            return codes
+        centre, there, _ = (value.astype(codes.dtype) for value in white)
+        return (codes - centre) @ there
+
+    def _hidden(self, codes):
+        """The codes that `_shown` would show as these."""
+        order, white = vars(self).get("_order"), vars(self).get("_whitening")
+        if white is not None:
+            k = codes.shape[1]  # the first of them, where codes are ordered
+            centre, _, back = (value.astype(codes.dtype) for value in white)
+            codes = codes @ back[:k, :k] + centre[:k]
+        return codes if order is None else codes[:, np.argsort(order)]
+
     def _reconstruct(self, X):
         return self._decode(self._encode(X))
 
@@ -900,12 +972,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `copies` is how many of each row are in memory at once, `at_least` how many rows.
         """
         from ._batches import in_blocks
+
+        return in_blocks(function, rows, copies * self._widest_layer(), at_least)
+
+    def _widest_layer(self):
+        """Numbers of the widest layer of networks, rows and codes included, for one row."""
         from .networks import widest_layer
 
         row = self._spec["input_shape"] or (self.n_features_in_,)
         layer = widest_layer(self._spec["network"], row, self._spec["hidden_layer_sizes"])
-        widest = max(self.n_features_in_, layer, 2 * self.latent_dim_)
-        return in_blocks(function, rows, copies * widest, at_least)
+        return max(self.n_features_in_, layer, 2 * self.latent_dim_)
 
     def _apply_decoder(self, method, codes):
         """A method of the module that decodes, on a block of codes; an array in their dtype."""
@@ -947,6 +1023,33 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _n_features_out(self):
         return self.latent_dim_
 
+    @property
+    def n_components_(self):
+        """The number of codes, by its name in PCA."""
+        return self.latent_dim_
+
+    # Parameters
+
+    def set_params(self, **params):
+        """Set parameters, as in every estimator of scikit-learn.
+
+        Parameters
+        ----------
+        **params : dict
+            `latent_dim` and `n_components` are two names of one parameter: setting one
+            replaces the other.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        _refuse_options_of_pca(type(self), params)
+        for one, other in (("latent_dim", "n_components"), ("n_components", "latent_dim")):
+            if one in params and other not in params:
+                params = {**params, other: "auto"}
+        return super().set_params(**params)
+
     # State
 
     def __sklearn_is_fitted__(self):
@@ -978,6 +1081,21 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if not _is_available(self.device_):
                 self.device_ = "cpu"
             self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+
+
+def _is_auto(value):
+    return isinstance(value, str) and value == "auto"
+
+
+def _refuse_options_of_pca(cls, names):
+    """Raise a TypeError if options of PCA's solvers are among the names of parameters."""
+    left_over = sorted(_OF_PCA.intersection(names).difference(cls._get_param_names()))
+    if left_over:
+        raise TypeError(
+            f"{cls.__name__} has no parameter {left_over[0]!r}, which chooses how PCA is computed; "
+            f"got {', '.join(left_over)}. Leave {'it' if len(left_over) == 1 else 'them'} out: the "
+            "closed form is exact, and X is never overwritten."
+        )
 
 
 def _check_same(name, before, now):

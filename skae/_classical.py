@@ -215,8 +215,16 @@ def choose_latent_dim(latent_dim, eigenvalues):
     """The number of codes: an int as it is, a float as the share of variance to keep."""
     if isinstance(latent_dim, (int, np.integer)):
         return int(latent_dim)
-    share = np.cumsum(eigenvalues) / max(eigenvalues.sum(), np.finfo(float).tiny)
+    share = np.cumsum(eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny))
     return min(int(np.searchsorted(share, latent_dim, side="right")) + 1, len(eigenvalues))
+
+
+def minka_dimension(table):
+    """The number of components that Minka (2000) finds likeliest, as PCA(n_components="mle")."""
+    from sklearn.decomposition._pca import _infer_dimension  # which has no public name
+
+    values, _ = table.principal_axes(1.0)
+    return int(_infer_dimension(values * table.scale**2, len(table.X)))
 
 
 def pca(table, latent_dim):
@@ -239,6 +247,7 @@ def probabilistic_pca(table, latent_dim):
     weights = np.sqrt(values - noise)
     return replace(
         _linear(table, axes, axes, np.ones(k), noise),
+        explained=values,
         noise_variance=noise,
         encoder=axes * (weights / values),
         decoder=(axes * weights).T,

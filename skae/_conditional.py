@@ -40,6 +40,8 @@ class ConditionalVAE(VAETransformer):
         Weight of the KL term in training. `score` does not depend on it.
     beta_warmup : int, default=0
         Epochs over which the weight of the KL term rises to `beta`.
+    whiten : bool, default=False
+        Whether `transform` returns uncorrelated codes of variance 1.
     condition : {"auto", "class", "number"}, default="auto"
         What `y` holds. "auto" takes strings, booleans and whole numbers for classes, and
         other numbers, or several columns, for numbers.
@@ -166,24 +168,26 @@ class ConditionalVAE(VAETransformer):
         """
         check_is_fitted(self, "net_")
         k = self.latent_dim_
-        return self._by_blocks(lambda rows: self._encode(rows)[:, :k], self._beside(X, y))
+        codes = self._by_blocks(lambda rows: self._encode(rows)[:, :k], self._beside(X, y))
+        return self._shown(codes)
 
-    def inverse_transform(self, Z, y=None):
+    def inverse_transform(self, X, y=None):
         """Decode codes into rows of a condition.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, latent_dim_)
+        X : array-like of shape (n_samples, latent_dim_)
+            Codes, as `transform` returns them.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             None is the average of all conditions.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            The decoder's mean, in the units of the training rows and the dtype of Z.
+        X_original : ndarray of shape (n_samples, n_features)
+            The decoder's mean, in the units of the training rows and the dtype of the codes.
         """
         check_is_fitted(self, "net_")
-        Z = self._validate_codes(Z)
+        Z = self._hidden(self._validate_codes(X))
         if y is None:
             conditions, log_weights = self._mixture
             conditions = np.exp(log_weights) @ conditions
@@ -299,6 +303,19 @@ class ConditionalVAE(VAETransformer):
         rng = streams.numpy("sampling")
         codes = self._draw_codes(n_samples, rng)
         return self._sample(_side_by_side(codes, conditions), add_noise, rng)
+
+    def get_covariance(self):
+        """Raise an error: the covariance of rows depends on their condition.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(
+            "get_covariance needs an estimator without conditions; got ConditionalVAE. Use "
+            "np.cov(model.sample(10_000, y=condition).T)."
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -465,6 +482,9 @@ class ConditionalVAE(VAETransformer):
 
     # Training
 
+    def _describe_components(self, inputs, rows):
+        """Set nothing: what a code does to a row depends on the row's condition."""
+
     def _own_spec(self):
         kind = self.condition
         if kind == "auto":  # which is found out once
@@ -473,11 +493,11 @@ class ConditionalVAE(VAETransformer):
 
     def _start(self, table, inputs, corruption, streams):
         if self.init == "random":
-            start = no_start(table, self.latent_dim, self._family(table))
+            start = no_start(table, self._wanted_codes(table), self._family(table))
             nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
             return with_conditions(start, table, nothing, nothing)
         family, classes = self._family(table), hasattr(self, "classes_")
-        return conditional_pca(table, inputs, self.latent_dim, family, classes)
+        return conditional_pca(table, inputs, self._wanted_codes(table), family, classes)
 
     def _make_module(self, spec):
         from ._module import ConditionalVAEModule

@@ -198,7 +198,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             )
             moments, n_pairs = paired_moments(pairs, len(table.mean)), len(inputs.X)
         if self.likelihood == "gaussian":
-            start = linear_denoiser(table, self.latent_dim, moments, n_pairs)
+            start = linear_denoiser(table, self._wanted_codes(table), moments, n_pairs)
         else:
             rows = some_rows(inputs.sample)
             raw = corruption is not None and corruption.takes_raw_rows
@@ -207,7 +207,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
             start = logit_denoiser(
-                table, self.latent_dim, self._family(table), moments, clean, rows, n_pairs
+                table, self._wanted_codes(table), self._family(table), moments, clean, rows, n_pairs
             )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 

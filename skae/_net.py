@@ -556,17 +556,18 @@ class AutoencoderNet(NeuralNet):
                 return False
         return self.is_clear(start - losses)
 
-    def is_clear(self, improvement):
+    def is_clear(self, improvement, resolution=None):
         """Whether rows gain on average, beyond their own noise and beyond rounding.
 
-        Of several losses of a row the mean counts.
+        Of several losses of a row the mean counts. `resolution` takes the place of the net's.
         """
         if improvement.ndim > 1:
             improvement = improvement.mean(axis=1)
         noise = math.inf
         if len(improvement) > 1:
             noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
-        return improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution)
+        rounding = self.resolution if resolution is None else resolution
+        return improvement.mean() > max(_STANDARD_ERRORS * noise, rounding)
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.

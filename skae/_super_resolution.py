@@ -200,13 +200,16 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         sizes = self._layer_sizes("upscaler_layer_sizes", default)
         return {"scale_factor": self.scale_factor, "upscaler_layer_sizes": sizes}
 
+    def _is_complete(self, start):
+        return False  # images are upscaled without codes
+
     def _pair(self, X, extra, previous):
         if self._input_shape is None:
             self._input_shape = (1, 1, X.shape[1])
         return self._low(X, self._input_shape, self.scale_factor), X
 
     def _classical_start(self, table, inputs, corruption, streams):
-        return _classical.pca(inputs, self.latent_dim)
+        return _classical.pca(inputs, self._wanted_codes(inputs))
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """The start is that of the small images, and of bicubic interpolation."""

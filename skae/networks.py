@@ -396,6 +396,22 @@ class Own(nn.Module):
         return self.output(self.module(*inputs).flatten(1)).unflatten(0, x.shape[:-1])
 
 
+class Nothing(nn.Module):
+    """What there is to learn where there are no codes: zeros, whatever it reads.
+
+    Shape: (..., n_in) -> (..., n_out).
+    """
+
+    def __init__(self, n_out):
+        super().__init__()
+        self.n_out = n_out
+        self.output = _Gate(1, 0.0)  # an optimiser wants parameters
+
+    def forward(self, x, *rest):
+        """Zeros for every row."""
+        return x.new_zeros((*x.shape[:-1], self.n_out))
+
+
 class _Gate(nn.Module):
     def __init__(self, size, value):
         super().__init__()
@@ -468,6 +484,8 @@ _SEGMENT = 16  # steps that a conductor leads through at most, a bar of sixteent
 
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
     """Encoder and decoder by name, or from a user's callable."""
+    if sizes.latent_dim == 0:
+        return Nothing(sizes.n_codes), Nothing(math.prod(sizes.row))
     if callable(network):
         return own_networks(network, sizes, generator, last_zero)
     return NETWORKS[network](sizes, hidden_layer_sizes, activation, generator, last_zero)
