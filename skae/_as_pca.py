@@ -8,21 +8,9 @@ that is reconstructed is divided among the codes.
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import BaseAutoencoder
 from ._classical import _ERROR_FLOOR, some_rows
 
-ATTRIBUTES_DOC = """\
-    components_ : ndarray of shape (latent_dim_, n_features_in_)
-        Effect of each code on each feature. While nothing was learned, the principal axes.
-        After training the mean over training rows of the decoder's Jacobian: a
-        linearisation, so rows of it need be neither orthogonal nor of length 1.
-    explained_variance_ratio_ : ndarray of shape (latent_dim_,)
-        Share of the variance that each code explains, in falling order. While nothing was
-        learned, PCA's. After training it sums to the share of the training rows' variance
-        that is reconstructed; codes are put in one after the other, in both orders (for
-        codes that interact in pairs, their Shapley values), and negative parts count as 0.
-    explained_variance_, singular_values_ : ndarrays of shape (latent_dim_,)
-        The same as a variance, and as the singular values that PCA would have.
-"""
 _NAMES = "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"
 _MOST_ROWS = 2000  # that components and shares of the variance are averaged over
 _NUMBERS = 2**27  # of the widest layer, in all decodings of these rows together
@@ -31,8 +19,8 @@ _STEP = 1e-4  # of a central difference, in standard deviations of a code
 _DETERMINED = 1e-9  # share of a code's variance below which others determine it
 
 
-class PcaAttributes:
-    """Mixin of the estimators whose codes are the scores of PCA at the start."""
+class PcaAttributes(BaseAutoencoder):
+    """Base of the estimators whose codes are the scores of PCA at the start."""
 
     def get_covariance(self):
         """Compute the covariance of the features under the model.

@@ -17,7 +17,7 @@ _ORDERED_SIZES = (512, 256)  # one network serves all sizes
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class AutoencoderTransformer(PcaAttributes, BaseAutoencoder):
+class AutoencoderTransformer(PcaAttributes):
     r"""Autoencoder that starts as PCA and is only ever changed for the better.
 
     Encoder and decoder are those of PCA plus neural networks [1]_ whose outputs are zero at

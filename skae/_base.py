@@ -15,7 +15,6 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._as_pca import ATTRIBUTES_DOC
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
@@ -146,6 +145,21 @@ _SHARED_ATTRIBUTES = """\
 """
 
 
+_PCA_ATTRIBUTES = """\
+    components_ : ndarray of shape (latent_dim_, n_features_in_)
+        Effect of each code on each feature. While nothing was learned, the principal axes.
+        After training the mean over training rows of the decoder's Jacobian: a
+        linearisation, so rows of it need be neither orthogonal nor of length 1.
+    explained_variance_ratio_ : ndarray of shape (latent_dim_,)
+        Share of the variance that each code explains, in falling order. While nothing was
+        learned, PCA's. After training it sums to the share of the training rows' variance
+        that is reconstructed; codes are put in one after the other, in both orders (for
+        codes that interact in pairs, their Shapley values), and negative parts count as 0.
+    explained_variance_, singular_values_ : ndarrays of shape (latent_dim_,)
+        The same as a variance, and as the singular values that PCA would have.
+"""
+
+
 class _Job(NamedTuple):
     """What `_prepare` hands to training."""
 
@@ -244,7 +258,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             doc = inspect.cleandoc(cls.__doc__)
             doc = doc.replace("{shared_parameters}", inspect.cleandoc(_SHARED_PARAMETERS))
             doc = doc.replace("{shared_attributes}", inspect.cleandoc(_SHARED_ATTRIBUTES))
-            cls.__doc__ = doc.replace("{pca_attributes}", inspect.cleandoc(ATTRIBUTES_DOC))
+            cls.__doc__ = doc.replace("{pca_attributes}", inspect.cleandoc(_PCA_ATTRIBUTES))
 
     # What a variant says
 

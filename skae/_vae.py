@@ -39,7 +39,7 @@ _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAETransformer(PcaAttributes, BaseAutoencoder):
+class VAETransformer(PcaAttributes):
     r"""Variational autoencoder that starts as probabilistic PCA.
 
     A row is a code :math:`z \sim N(0, I)` decoded with noise of its own per feature,

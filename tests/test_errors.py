@@ -66,7 +66,7 @@ def test_bad_rows(cls, bad, message):
     [
         (
             {"latent_dim": -3},
-            r"'latent_dim' parameter .* int in the range \[(0|1), inf\) .* Got -3",
+            r"'latent_dim' parameter .* int in the range \[(0|1), inf\).* Got -3",
         ),
         ({"n_components": -1}, r"'n_components' parameter .* Got -1"),
         ({"n_components": True}, r"n_components must be a number, however: n_components=True"),

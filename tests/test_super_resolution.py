@@ -370,7 +370,7 @@ def test_warm_start_goes_on(images):
         ),
         (
             {"latent_dim": 41},
-            r"latent_dim=41 must be between 0 and min\(n_samples, n_features\)=40; X has 400 samples",
+            r"latent_dim=41 must be between 0 and min\(n_samples, n_features\)=40; X has 400",
         ),
         (
             {"network": "mlp", "input_shape": (20, 7)},
