@@ -11,8 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import assert_all_finite, check_array
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils import assert_all_finite, check_array, check_consistent_length
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
@@ -20,6 +20,7 @@ from ._classical import Start, Table, family_of, minka_dimension, no_start, some
 from ._code_density import CodeDensity
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
+from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
 
 _FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
@@ -95,10 +96,11 @@ _SHARED_PARAMETERS = """\
     early_stopping : bool, default=True
         Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
         epochs. The best epoch is kept either way.
-    validation_fraction : float in (0, 1) or None, default=0.1
+    validation_fraction : float in (0, 1), splitter or None, default=0.1
         Share of the rows that are held out to choose the epoch, and never fewer than
-        60 of them, or a quarter of a small table. None trains on all rows and keeps
-        the last epoch, good or bad.
+        60 of them, or a quarter of a small table. The last split of a scikit-learn splitter
+        holds out its test rows; ``KFold(10)`` those at the end, for windows that overlap.
+        None trains on all rows and keeps the last epoch, good or bad.
     n_iter_no_change : int, default=20
     device : str, default="auto"
         "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
@@ -168,6 +170,7 @@ class _Job(NamedTuple):
     spec: dict
     corruption: Any
     split: Any  # of _net.Split
+    validation: Any  # validation rows of the user's own, as the encoder reads them, or None
     device: str
     options: dict
 
@@ -212,7 +215,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), type],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [None, Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [
+            None,
+            Interval(Real, 0, 1, closed="neither"),
+            HasMethods(["split", "get_n_splits"]),
+        ],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "precision": [StrOptions({"float32", "tf32", "bf16"})],
@@ -237,7 +244,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     optimizer: str | type = "adamw"
     weight_decay: float = 0.01
     early_stopping: bool = True
-    validation_fraction: float | None = 0.1
+    validation_fraction: Any = 0.1
     n_iter_no_change: int = 20
     device: str = "auto"
     precision: str = "float32"
@@ -314,6 +321,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         return X, X
 
+    def _pair_validation(self, X, extra, extra_validation):
+        """What `_pair` answers, of validation rows of the user's own."""
+        return X, X
+
     def _kind_of_chunk(self, extra):
         """What has to be the same for held-out rows of two chunks to be kept together."""
         return ()
@@ -345,7 +356,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # Fitting
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None, X_val=None):
         """Compute the classical start, then train, keeping the best epoch.
 
         Parameters
@@ -356,7 +367,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             never loaded whole. If it has more than 2,048 columns its closed form is
             approximate.
         y : Ignored
-            Present because a Pipeline passes labels.
+            Present because a Pipeline passes labels; a splitter given as
+            `validation_fraction` reads them.
+        groups : array-like of shape (n_samples,) or None, default=None
+            Labels of rows that depend on each other, as measurements of one subject. Whole
+            groups are held out to choose the epoch, and each is judged as one.
+        X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
+            Validation rows to choose the epoch by. Then no row of X is held out.
 
         Returns
         -------
@@ -366,12 +383,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         ValueError
-            If a parameter or X breaks a rule; nothing was trained then, and what was
-            fitted before is as it was.
+            If a parameter or X is invalid; nothing was trained then, and what was fitted
+            before is as it was.
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(type(self)._fit, X)
+        return self._guarded(type(self)._fit, X, wishes=Wishes(y, groups, X_val))
 
     def partial_fit(self, X, y=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -402,7 +419,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         return self._guarded(type(self)._partial_fit, X)
 
-    def _guarded(self, fit, X, extra=None):
+    def _guarded(self, fit, X, extra=None, **wishes):
         """Run a fit that either succeeds or changes nothing.
 
         It runs on a copy of the estimator, whose state then becomes this one's in a single
@@ -412,7 +429,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         new.__dict__ = vars(self).copy()
         new.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         new._validate_params()
-        interrupt = fit(new, X, extra)
+        interrupt = fit(new, X, extra, **wishes)
         if interrupt is None:
             new._announce()  # first, as a warning may be an error
         self.__dict__ = new.__dict__
@@ -420,10 +437,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise interrupt
         return self
 
-    def _fit(self, X, extra):
+    def _fit(self, X, extra, wishes):
         """Fit; answers the KeyboardInterrupt that ended it early, or None."""
         previous = vars(self).get("net_") if self.warm_start else None
-        job = self._prepare(X, extra, previous, Streams(self.random_state))
+        streams = Streams(self.random_state)
+        job = self._prepare(X, extra, previous, streams, wishes=wishes)
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         if previous is not None:
             net.begin_from(previous.module_)
@@ -496,8 +514,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             inputs = table if same else inputs
         self._after_training(inputs, table, min(self.n_samples_, table.shape[1]))
 
-    def _prepare(self, X, extra, previous, streams, chunks=None):
+    def _prepare(self, X, extra, previous, streams, chunks=None, wishes=None):
         """Everything that comes before training, or an error where a rule is broken."""
+        wishes = wishes or Wishes()
         device = _find_device(self.device)
         X = with_shape(X)
         self._row_shape = tuple(X.shape)[1:]
@@ -508,8 +527,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
         seen, X = self._pair(X, extra, previous)
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
-        n_held_out = self._n_held_out(X, chunks)
-        kept = _rows_to_keep(X, n_held_out, streams)
+        validation = None
+        if wishes.X is not None:
+            X_val = self._validate_rows(wishes.X, at_least=1)
+            validation = self._pair_validation(X_val, extra, wishes.extra)
+        held_out, kept = self._held_out(X, streams, chunks, wishes), None
+        if not is_small(X):  # which is read in order
+            held_out = held_out.in_order()
+            kept = _sample_of(held_out, X, streams)
         table = Table.of(X, kept, _gram_on(device))
         _check_values(X, self.likelihood, self._input_shape, (table.low.min(), table.high.max()))
         if previous is not None:  # rows go on being standardised as they were
@@ -518,10 +543,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         inputs = table if seen is X else Table.of(seen, kept)
         corruption = self._corruption_of(table, streams) if inputs is table else None
         spec = self._describe(table, inputs, corruption, streams, previous)
-        held_out = n_held_out if kept is None else kept[:n_held_out]
-        split = self._split(table, inputs, held_out, spec, corruption, device, streams)
+        split = self._split(table, inputs, held_out, validation, spec, corruption, device)
         options = self._training_options(spec, streams, len(split.train))
-        return _Job(table, inputs, spec, corruption, split, device, options)
+        seen = None if validation is None else validation[0]
+        return _Job(table, inputs, spec, corruption, split, seen, device, options)
 
     def _set_net(self, net, job):
         self.net_ = net
@@ -556,7 +581,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         for name, value in self._kind().items():
             _check_same(name, self._spec[name], value)
 
-    def _split(self, table, inputs, held_out, spec, corruption, device, streams):
+    def _split(self, table, inputs, held_out, validation, spec, corruption, device):
         """Rows on the device, or streamed to it, some of them held out."""
         import torch
 
@@ -575,21 +600,38 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             same = target is x
             return Rows(tensor, tensor if same else target.tensor(answered, device), index)
 
-        if is_small(table.X):
-            order, n_held_out = _hold_out(table.X, held_out, streams.numpy("split"))
-            order = torch.from_numpy(order).to(device)
-            train = rows(inputs.X, table.X, order[n_held_out:])
-            valid = Rows(train.x, train.target, order[:n_held_out])
+        if is_small(table.X) or _fits_on(device, table.X):
+            index = held_out.train
+            if index is None:
+                index = np.delete(np.arange(len(table.X)), held_out.rows)
+            train = rows(inputs.X, table.X, torch.from_numpy(index).to(device))
         else:
-            n = len(held_out)
-            if _fits_on(device, table.X):
-                others = np.delete(np.arange(len(table.X)), held_out)
-                train = rows(inputs.X, table.X, torch.from_numpy(others).to(device))
-            else:
-                train = StreamedRows(x, target, held_out, device)
+            train = StreamedRows(x, target, held_out.rows, device)
+        n = len(held_out.rows)
+        if validation is not None:
+            seen, answered = validation
+            valid = rows(seen, answered, torch.arange(len(seen), device=device))
+        elif is_small(table.X):
+            valid = Rows(train.x, train.target, torch.from_numpy(held_out.rows).to(device))
+        else:
             here = torch.arange(n, device=device)
             valid = rows(inputs.sample[:n], table.sample[:n], here)
-        return Split(train, valid if len(valid) else None)
+        return Split(train, valid if len(valid) else None, held_out.groups)
+
+    def _held_out(self, X, streams, chunks, wishes):
+        """Which rows of X are held out, as a :class:`~skae._split.HeldOut`."""
+        rng = streams.numpy("split")
+        if hasattr(self.validation_fraction, "split"):
+            return by_splitter(self.validation_fraction, len(X), wishes)
+        n_held_out = 0 if wishes.X is not None else self._n_held_out(X, chunks)
+        if wishes.groups is not None:
+            check_consistent_length(X, wishes.groups)
+            return in_groups(wishes.groups, n_held_out, rng)
+        if is_small(X):
+            look_for_copies = chunks is None and self.max_epochs > 0
+            return at_random(X, n_held_out, rng, look_for_copies)
+        # Repeated rows are not looked for: in a table this large none is learned by heart.
+        return HeldOut(rng.choice(len(X), n_held_out, replace=False))
 
     def _n_held_out(self, X, chunks=None):
         """How many rows of X to hold out, in view of those held out of earlier chunks."""
@@ -1152,30 +1194,6 @@ def _check_values(X, likelihood, input_shape, ends=None):
                 )
 
 
-def _hold_out(X, n_held_out, rng):
-    """An order of the rows, and how many of the first to hold out.
-
-    Rows that are the same, as in a bootstrap, are on the same side: a row that was
-    trained on says nothing about rows that were not. A row that is there more often than
-    rows are to be held out is common rather than drawn again, and is on both.
-    """
-    weights = np.random.default_rng(0).standard_normal(X.shape[1])
-    keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
-    distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
-    if len(distinct) == len(X) or len(distinct) < len(X) / 10:  # few values make few rows
-        return rng.permutation(len(X)), n_held_out
-    common = np.bincount(group)[group] > max(n_held_out, 1)
-    if common.any():
-        group[common] = len(distinct) + np.arange(common.sum())
-        group = np.unique(group, return_inverse=True)[1]
-    rank = rng.permutation(group.max() + 1)[group]
-    order = np.argsort(rank, kind="stable")
-    ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
-    if n_held_out and len(ends):
-        n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
-    return order, n_held_out
-
-
 def _held_out(job, of_chunks):
     """Rows that were held out, as the encoder sees them; some of the table where none were.
 
@@ -1184,22 +1202,19 @@ def _held_out(job, of_chunks):
     if of_chunks is not None:
         start = job.spec["start"]
         return of_chunks * start.input_scale + start.input_mean
+    if job.validation is not None:
+        return job.validation
     if job.split.valid is None:
         return some_rows(job.inputs.sample, _MAX_CODES)
     return job.inputs.sample[job.split.valid.index.cpu().numpy()]
 
 
-def _rows_to_keep(X, n_held_out, streams):
-    """Of a large table the sorted numbers of the rows to hold out; None of a small one.
-
-    Where nothing is held out they are only kept as a sample of the table. Repeated rows
-    are not looked for, as `_hold_out` does: in a table this large none is learned by heart.
-    """
-    if is_small(X):
-        return None
-    n_samples, n_features = X.shape
-    n_rows = n_held_out or min(n_samples, _most_to_keep(n_features))
-    return np.sort(streams.numpy("split").choice(n_samples, n_rows, replace=False))
+def _sample_of(held_out, X, streams):
+    """Sorted numbers of the rows of a large table to keep: those held out, or some rows."""
+    if len(held_out.rows):
+        return held_out.rows
+    n_rows = min(len(X), _most_to_keep(X.shape[1]))
+    return np.sort(streams.numpy("split").choice(len(X), n_rows, replace=False))
 
 
 def _most_to_keep(n_features):

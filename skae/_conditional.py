@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from ._base import _check_numbers, _check_same
 from ._classical import conditional_pca, no_start, with_conditions
 from ._sources import Mapped, is_small, mapped
+from ._split import Wishes
 from ._vae import VAETransformer
 
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
@@ -99,7 +100,7 @@ class ConditionalVAE(VAETransformer):
 
     condition: str = "auto"
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None, X_val=None, y_val=None):
         """Compute the classical start, then train, keeping the best epoch.
 
         Parameters
@@ -108,6 +109,10 @@ class ConditionalVAE(VAETransformer):
             As in `VAETransformer.fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
             Class labels, or numbers.
+        groups, X_val : array-likes or None, default=None
+            As in `VAETransformer.fit`.
+        y_val : array-like of shape (n_validation_samples,) or None, default=None
+            Conditions of `X_val`.
 
         Returns
         -------
@@ -122,7 +127,8 @@ class ConditionalVAE(VAETransformer):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(type(self)._fit, X, (y, None, None))
+        wishes = Wishes(y, groups, X_val, y_val)
+        return self._guarded(type(self)._fit, X, (y, None, None), wishes=wishes)
 
     def partial_fit(self, X, y=None, classes=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -337,6 +343,11 @@ class ConditionalVAE(VAETransformer):
             known = self.classes_.tolist() if hasattr(self, "classes_") else None
             _check_same("classes", known, np.unique(classes).tolist())
         self._count(y, len(X), seen)
+        return self._join(X, self._conditions(y, len(X))), X
+
+    def _pair_validation(self, X, extra, y):
+        if y is None:
+            raise ValueError("X_val needs y_val, the conditions of its rows; got y_val=None.")
         return self._join(X, self._conditions(y, len(X))), X
 
     def _set_conditions(self, y, classes, n_samples):

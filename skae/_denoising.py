@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_feature_names
 from ._base import _FLOATS, BaseAutoencoder, _check_numbers
 from ._classical import linear_denoiser, logit_denoiser, some_rows
 from ._sources import Stream, blocks, is_stream, with_shape
+from ._split import Wishes
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -88,7 +89,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption: str | Callable = "gaussian"
     corruption_level: float = 0.3
 
-    def fit(self, X, y=None, X_clean=None):
+    def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
         """Compute the linear denoiser, then train, keeping the best epoch.
 
         Parameters
@@ -102,6 +103,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
             The clean version of each row of X; then `corruption` is not used. Inside a
             Pipeline, request it with ``set_fit_request(X_clean=True)`` and have it
             transformed like X with ``Pipeline(..., transform_input=["X_clean"])``.
+        groups, X_val : array-likes or None, default=None
+            As in `AutoencoderTransformer.fit`.
+        X_val_clean : array-like or None, default=None
+            The clean version of `X_val`, which goes with `X_clean`.
 
         Returns
         -------
@@ -116,7 +121,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(type(self)._fit, X, X_clean)
+        wishes = Wishes(y, groups, X_val, X_val_clean)
+        return self._guarded(type(self)._fit, X, X_clean, wishes=wishes)
 
     def partial_fit(self, X, y=None, X_clean=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -180,6 +186,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 f"{X_clean.shape} and X.shape={X.shape}."
             )
         return X, X_clean
+
+    def _pair_validation(self, X, X_clean, X_val_clean):
+        if (X_clean is None) != (X_val_clean is None):
+            raise ValueError(
+                "X_clean and X_val_clean must be given together where there is X_val; got only "
+                f"{'X_clean' if X_val_clean is None else 'X_val_clean'}."
+            )
+        return self._pair(X, X_val_clean, None)
 
     def _kind_of_chunk(self, X_clean):
         return X_clean is not None, callable(self.corruption)

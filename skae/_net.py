@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ._batches import Rows
 from ._graph import REPLAYED, GraphedSteps, is_captured
+from ._judge import is_clear
 from ._optimizers import optimizer_arguments
 from ._threads import suitable_threads, tensor_floats
 from .networks import largest_product, with_zero_output
@@ -21,7 +22,6 @@ from .networks import largest_product, with_zero_output
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-_STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
 _TOLERANCE = 0.01  # share of a loss by which one of several may be worse
 _VALIDATION_BATCH = 1024
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
@@ -32,6 +32,7 @@ class Split(NamedTuple):
 
     train: Rows
     valid: Rows | None
+    groups: np.ndarray | None = None  # labels of the rows held out; each is judged as one
 
 
 class _Stop(Exception):
@@ -392,6 +393,7 @@ class AutoencoderNet(NeuralNet):
         self.n_steps_ = self.max_epochs * math.ceil(len(split.train) / self.batch_size)
         self.n_steps_taken_ = 0
         self.stopping_ = False
+        self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
@@ -556,18 +558,9 @@ class AutoencoderNet(NeuralNet):
                 return False
         return self.is_clear(start - losses)
 
-    def is_clear(self, improvement, resolution=None):
-        """Whether rows gain on average, beyond their own noise and beyond rounding.
-
-        Of several losses of a row the mean counts. `resolution` takes the place of the net's.
-        """
-        if improvement.ndim > 1:
-            improvement = improvement.mean(axis=1)
-        noise = math.inf
-        if len(improvement) > 1:
-            noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
-        rounding = self.resolution if resolution is None else resolution
-        return improvement.mean() > max(_STANDARD_ERRORS * noise, rounding)
+    def is_clear(self, improvement):
+        """Whether held-out rows gain, beyond their own noise and beyond rounding."""
+        return is_clear(improvement, self.resolution, self.groups_)
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.

@@ -208,6 +208,9 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             self._input_shape = (1, 1, X.shape[1])
         return self._low(X, self._input_shape, self.scale_factor), X
 
+    def _pair_validation(self, X, extra, extra_validation):
+        return self._low(X, self._input_shape, self.scale_factor), X
+
     def _classical_start(self, table, inputs, corruption, streams):
         return _classical.pca(inputs, self._wanted_codes(inputs))
 

@@ -17,6 +17,7 @@ from ._as_pca import PcaAttributes
 from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
 from ._code_density import CodeDensity
+from ._judge import is_clear
 from ._priors import great_circle
 from ._random import Streams
 from ._sources import is_small
@@ -400,7 +401,7 @@ class VAETransformer(PcaAttributes):
     def _is_outlived(self, mixture, rows):
         """Whether rows are clearly likelier without the mixture of codes."""
         of_prior, of_mixture = self._bounds_of_few(rows, [None, mixture], _FEW_DRAWS).T
-        return self.net_.is_clear(of_prior - of_mixture, self._rounding())
+        return is_clear(of_prior - of_mixture, self._rounding())
 
     def _rounding(self):
         """The least gain of a density of codes: what rows are decoded to is the same with it."""
@@ -415,11 +416,13 @@ class VAETransformer(PcaAttributes):
         mixtures = [None] if found is None else [None, found]
         bounds = self._bounds_of_few(rows, mixtures, _SHARES_DRAWS if has_factors else _FEW_DRAWS)
         of_decoder = bounds[:, 0]
-        if found is not None and self.net_.is_clear(bounds[:, 1] - of_decoder, self._rounding()):
+        groups = job.split.groups
+        groups = None if groups is None else some_rows(groups, _FEW_ROWS)
+        if found is not None and is_clear(bounds[:, 1] - of_decoder, self._rounding(), groups):
             self._take_codes(found)
             of_decoder = bounds[:, 1]
         if has_factors:
-            self._learn_shares(job.table, rows, of_decoder)
+            self._learn_shares(job, rows, of_decoder)
 
     def _fitted_to_codes(self, job):
         """What codes of training rows are distributed like, as a dict; None if too few are left."""
@@ -444,11 +447,13 @@ class VAETransformer(PcaAttributes):
         bounds = functools.partial(self._bounds_of_decoder, **options)
         return self._by_blocks(bounds, rows, copies=n_draws)
 
-    def _learn_shares(self, table, rows, of_decoder):
+    def _learn_shares(self, job, rows, of_decoder):
         """Shares that make rows likeliest, with densities fitted without them."""
-        start, x = self._spec["start"], table.standard(rows)
-        others = _densities.without(table, start, x)
-        # The decoder's linear path has seen these rows: it loses what PCA gains by that.
+        table, start = job.table, self._spec["start"]
+        x = table.standard(rows)
+        inside = x if job.validation is None else x[:0]
+        others = _densities.without(table, start, inside, x)
+        # The decoder's linear path may have seen these rows: it loses what PCA gains by that.
         of_decoder = of_decoder - (_densities.log_evidence(start, x) - others[0])
         shares = _densities.likeliest_shares(np.array([of_decoder, *others]))
         names = ("decoder", "probabilistic_pca", _FACTORS)

@@ -270,7 +270,7 @@ def test_codes_of_the_wrong_width(fitted):
         fitted.inverse_transform(np.zeros((5, 3)))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         fitted.inverse_transform(np.zeros(2))
-    with pytest.raises(ValueError, match="Input Z contains NaN"):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
         fitted.inverse_transform(np.full((1, 2), np.nan))
 
 
