@@ -21,6 +21,7 @@ from ._code_density import CodeDensity
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
 from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
+from ._versions import check_stamp, stamp
 
 _FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
@@ -1124,10 +1125,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             starts = {name: asdict(self._spec[name]) for name in _STARTS & self._spec.keys()}
             state["_spec"] = {**self._spec, **starts}
             state["_chunks"] = None if self._chunks is None else vars(self._chunks)
+            state |= stamp()
         return state
 
     def __setstate__(self, state):
         state = state.copy()
+        if "net_" in state:
+            check_stamp(type(self).__name__, state, stacklevel=2)
         arrays = state.pop("net_", None)
         super().__setstate__(state)
         if arrays is not None:

@@ -65,5 +65,5 @@ class Chunks:
 
         from ._batches import Rows
 
-        x, target = (torch.from_numpy(rows).to(device) for rows in (self.x, self.target))
+        x, target = (torch.tensor(rows).to(device) for rows in (self.x, self.target))
         return Rows(x, target, torch.arange(len(x), device=device))

@@ -238,7 +238,7 @@ class AutoencoderNet(NeuralNet):
             if name == type(self.optimizer_).__name__:
                 groups = self.optimizer_.state_dict()["param_groups"]
                 state = {
-                    number: {k: torch.as_tensor(v).clone() for k, v in values.items()}
+                    number: {k: torch.tensor(v) for k, v in values.items()}
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
