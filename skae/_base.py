@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, no_start, some_rows
 from ._code_density import CodeDensity
+from ._modes import InOrdinaryModes, ordinary_modes
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
 
@@ -146,7 +147,9 @@ class _Job(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    InOrdinaryModes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Validation, fitting, the verbs and pickling, for all autoencoders.
 
     Parameters are the fields of a dataclass, whose constructor only assigns. A variant
@@ -376,7 +379,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         new.__dict__ = vars(self).copy()
         new.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         new._validate_params()
-        interrupt = fit(new, X, extra)
+        with ordinary_modes():
+            interrupt = fit(new, X, extra)
         if interrupt is None:
             new._announce()  # first, as a warning may be an error
         self.__dict__ = new.__dict__
@@ -977,7 +981,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             if not _is_available(self.device_):
                 self.device_ = "cpu"
-            self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+            with ordinary_modes():
+                self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
 
 
 def _check_same(name, before, now):

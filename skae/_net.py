@@ -501,7 +501,7 @@ class AutoencoderNet(NeuralNet):
     def _replay(self, iterator):
         if self.graphed_ is None:
             rates = [self._rate(taken) for taken in range(self.n_steps_ or 0)]
-            rates_there = torch.tensor(rates, device=self.device)
+            rates_there = torch.tensor(rates, dtype=torch.float32, device=self.device)
             self.graphed_ = GraphedSteps(self, iterator.rows, rates_there)
             self.graphed_.taken.fill_(self.n_steps_taken_)
         order = iterator.rows.shuffled(iterator.generator)

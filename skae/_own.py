@@ -147,10 +147,12 @@ class DrawnFrom(TorchDispatchMode):
 
 def _draws(func, args, kwargs):
     """Whether an operation that can draw from a global generator does."""
-    names = [argument.name for argument in func._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    is_dropping = given.get("dropout_p", given.get("dropout", 1.0)) > 0
-    return given.get("generator") is None and given.get("train") is not False and is_dropping
+    given = {argument.name: argument.default_value for argument in func._schema.arguments}
+    given.update(zip(given, args, strict=False))
+    given.update(kwargs)
+    if given.get("generator") is not None or given.get("train") is False:
+        return False
+    return given.get("dropout_p", given.get("dropout")) != 0.0
 
 
 def _takes_generator(operation):
@@ -224,7 +226,8 @@ def _materialise(part, n_conditions):
     if any(is_lazy(value) for value in values):
         part.module.float().eval()
         with torch.no_grad():
-            _call(part, part.inputs(torch.zeros(2, math.prod(part.shape) + n_conditions)))
+            nothing = torch.zeros(2, math.prod(part.shape) + n_conditions, dtype=torch.float32)
+            _call(part, part.inputs(nothing))
         part.module.train()
     named = [*part.module.named_parameters(), *part.module.named_buffers()]
     for name, value in named:
@@ -421,7 +424,7 @@ def _call(part, inputs):
         takes = f"float tensors of shape{'s' if len(inputs) > 1 else ''} {shapes}"
         advice = "Build it with the input_shape, n_codes and latent_dim that network is called with"
         if inputs[0].dtype == torch.float64:
-            takes, advice = "float64 tensors, too", "Give tensors that it makes dtype=x.dtype"
+            takes, advice = "float64 tensors, too", "Have it keep to x.dtype"
         raise ValueError(
             f"The {part.name} must take {takes}; got {_named(error)}. {advice}."
         ) from error

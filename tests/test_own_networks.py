@@ -222,7 +222,7 @@ WRONG = {
     ),
     "single_precision_inside": (
         pair(encoder=before(torch.Tensor.float)),
-        r"encoder must take float64 tensors, too; got RuntimeError: .*same dtype.*dtype=x.dtype",
+        r"encoder must take float64 tensors, too; got RuntimeError: .*same dtype.*keep to x.dtype",
     ),
     "meta": (
         pair(encoder=lambda n_in, n_out: nn.Linear(n_in, n_out, device="meta")),
