@@ -50,8 +50,9 @@ _SHARED_PARAMETERS = """\
         leads the decoder through segments of at most 16 steps. A callable is called as
         ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
         encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
-        latent_dim) -> (batch, \\*input_shape). What torch draws in that call, as the weights of
-        layers, comes from `random_state`; modules that were made before keep theirs.
+        latent_dim) -> (batch, \\*input_shape). What torch draws in that call and in training, as
+        weights of layers and dropout, comes from `random_state`; modules that were made before
+        keep their weights.
     input_shape : tuple of int or None, default=None
         The shape of a row for networks that are not an MLP: (channels, height, width)
         of an image, (steps, features) of a sequence. Rows may then come flat or in this

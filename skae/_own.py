@@ -1,6 +1,7 @@
 """Networks of a user's own: made from the seed, tried before training, added to a start."""
 
 import copy
+import functools
 import itertools
 import math
 import warnings
@@ -50,7 +51,7 @@ class Own(nn.Module):
     def forward(self, x):
         """What the module makes of flat rows or codes."""
         inputs = self.inputs(x)
-        if self.drawn_from is None:
+        if self.drawn_from is None or not self.training:
             out = self.module(*inputs)
         else:
             with self.drawn_from:
@@ -118,8 +119,8 @@ class DrawnFrom(TorchDispatchMode):
         self.elsewhere = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        if torch.Tag.nondeterministic_seeded not in func.tags or not _draws(func, args, kwargs):
+        kwargs = kwargs or {}
+        if not _can_draw(func) or not _draws(func, args, kwargs):
             return func(*args, **kwargs)
         self.has_drawn = True
         device = args[0].device if args and isinstance(args[0], torch.Tensor) else None
@@ -132,7 +133,7 @@ class DrawnFrom(TorchDispatchMode):
             name = func._overloadname.replace("default", "")
             func = getattr(func.overloadpacket, f"{name}_generator".lstrip("_"), func)
         if _takes_generator(func):
-            kwargs["generator"] = self._generator(device)
+            kwargs = {**kwargs, "generator": self._generator(device)}
         else:
             self.elsewhere.add(func.overloadpacket.__name__)
         return func(*args, **kwargs)
@@ -143,6 +144,11 @@ class DrawnFrom(TorchDispatchMode):
             seed = int(torch.randint(2**62, (), **options))
             self.generators[device.type] = torch.Generator(device).manual_seed(seed)
         return self.generators[device.type]
+
+
+@functools.cache  # as this is asked of every operation
+def _can_draw(func):
+    return torch.Tag.nondeterministic_seeded in func.tags
 
 
 def _draws(func, args, kwargs):
