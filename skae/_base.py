@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
+from ._modes import InOrdinaryModes, ordinary_modes
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
 from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
@@ -63,8 +64,9 @@ _SHARED_PARAMETERS = """\
         leads the decoder through segments of at most 16 steps. A callable is called as
         ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
         encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
-        latent_dim) -> (batch, \\*input_shape). What torch draws in that call, as the weights of
-        layers, comes from `random_state`; modules that were made before keep theirs.
+        latent_dim) -> (batch, \\*input_shape). What torch draws in that call and in training, as
+        weights of layers and dropout, comes from `random_state`; modules that were made before
+        keep their weights.
     input_shape : tuple of int or None, default=None
         The shape of a row for networks that are not an MLP: (channels, height, width)
         of an image, (steps, features) of a sequence. Rows may then come flat or in this
@@ -177,7 +179,9 @@ class _Job(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    InOrdinaryModes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Validation, fitting, the verbs and pickling, for all autoencoders.
 
     Parameters are the fields of a dataclass, whose constructor only assigns. A variant
@@ -430,7 +434,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         new.__dict__ = vars(self).copy()
         new.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         new._validate_params()
-        interrupt = fit(new, X, extra, **wishes)
+        with ordinary_modes():
+            interrupt = fit(new, X, extra, **wishes)
         if interrupt is None:
             new._announce()  # first, as a warning may be an error
         self.__dict__ = new.__dict__
@@ -1140,7 +1145,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             if not _is_available(self.device_):
                 self.device_ = "cpu"
-            self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+            with ordinary_modes():
+                self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
 
 
 def _is_auto(value):

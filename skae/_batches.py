@@ -93,13 +93,13 @@ class Rows:
     def __len__(self):
         return len(self.index)
 
-    def batches(self, batch_size, generator=None, times=1):
+    def batches(self, batch_size, generator=None, times=1, least=1):
         """An iterable of pairs (x, target), for any number of passes.
 
         Each pass is shuffled anew with `generator`, or goes through the rows in order,
-        `times` times over.
+        `times` times over. A last batch of fewer than `least` rows joins the one before.
         """
-        return _Batches(self, batch_size, generator, times)
+        return _Batches(self, batch_size, generator, times, least)
 
     def shuffled(self, generator):
         """The numbers of the rows in a new order."""
@@ -191,11 +191,30 @@ class StreamedRows(Rows):
 
 
 class _Batches:
-    def __init__(self, rows, batch_size, generator, times):
+    def __init__(self, rows, batch_size, generator, times, least):
         self.rows = rows
         self.times = times
         self.batch_size = batch_size
         self.generator = generator
+        self.least = least
 
     def __iter__(self):
-        return self.rows.pass_over(self.batch_size, self.generator, self.times)
+        batches = self.rows.pass_over(self.batch_size, self.generator, self.times)
+        return batches if self.least == 1 else _joined(batches, self.least)
+
+
+def _joined(batches, least):
+    """The same batches, a last one of fewer than `least` rows together with the one before."""
+    last = next(batches)
+    for batch in batches:
+        if len(batch[0]) < least:
+            last = tuple(torch.cat(both) for both in zip(last, batch, strict=True))
+        else:
+            yield last
+            last = batch
+    yield last
+
+
+def n_batches(n_rows, batch_size, least=1):
+    """How many batches a pass has."""
+    return max(1, -(-(n_rows - least + 1) // batch_size))

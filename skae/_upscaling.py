@@ -95,7 +95,7 @@ class SuperResolutionModule(AutoencoderModule):
         self.register_buffer("context", context, persistent=False)
         self.contrast = float((1.0 + context.square().mean()).rsqrt())
         # Of what is added, how much is right for rows that codes have smoothed.
-        self.register_buffer("share", torch.ones(()))
+        self.register_buffer("share", torch.ones((), dtype=torch.float32))
 
     def upscale(self, x, share=1.0):
         """The distribution of a high-resolution row, given the low-resolution one."""
