@@ -1,7 +1,6 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from ._batches import Rows
 from ._graph import REPLAYED, GraphedSteps, is_captured
 from ._optimizers import optimizer_arguments
 from ._threads import suitable_threads, tensor_floats
+from ._warn import warn
 from .networks import largest_product, with_zero_output
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
@@ -237,7 +237,7 @@ class AutoencoderNet(NeuralNet):
             if name == type(self.optimizer_).__name__:
                 groups = self.optimizer_.state_dict()["param_groups"]
                 state = {
-                    number: {k: torch.as_tensor(v).clone() for k, v in values.items()}
+                    number: {k: torch.tensor(v) for k, v in values.items()}
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
@@ -587,12 +587,11 @@ class AutoencoderNet(NeuralNet):
 
     def _diverge(self):
         self.stopping_ = True
-        warnings.warn(
+        warn(
             f"The loss was no longer finite in epoch {len(self.history)}: training stopped, "
             f"and the state after epoch {self.best_epoch_} is kept. Use a learning rate lower "
             f"than lr={self.lr}.",
             ConvergenceWarning,
-            stacklevel=2,
         )
 
     def _record(self, name, value):

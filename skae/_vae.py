@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
@@ -19,6 +18,7 @@ from ._code_density import CodeDensity
 from ._priors import great_circle
 from ._random import Streams
 from ._sources import is_small
+from ._warn import warn
 
 _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
@@ -444,12 +444,11 @@ class VAETransformer(BaseAutoencoder):
     def _announce(self):
         n_collapsed = self.latent_dim_ - self.n_active_latents_
         if n_collapsed:
-            warnings.warn(
+            warn(
                 f"{n_collapsed} of {self.latent_dim_} latents have collapsed: their KL from the "
                 f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
                 "latent_dim, a smaller beta or a longer beta_warmup.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 
