@@ -11,17 +11,25 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import assert_all_finite, check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
 from ._modes import InOrdinaryModes, ordinary_modes
 from ._random import Streams
-from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
+from ._sources import Stream, blocks, flattened, is_small, is_stream
 from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
+from ._validation import (
+    as_table,
+    check_channels_first,
+    check_finite,
+    check_numbers,
+    how_to_turn,
+    native,
+)
 from ._versions import check_stamp, stamp
 
 _FLOATS = [np.float64, np.float32]
@@ -524,7 +532,7 @@ class BaseAutoencoder(
         """Everything that comes before training, or an error where a rule is broken."""
         wishes = wishes or Wishes()
         device = _find_device(self.device)
-        X = with_shape(X)
+        X = as_table(X)
         self._row_shape = tuple(X.shape)[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
@@ -591,7 +599,7 @@ class BaseAutoencoder(
         """Rows on the device, or streamed to it, some of them held out."""
         import torch
 
-        from ._batches import Reader, Rows, StreamedRows
+        from ._batches import Reader, Rows, StreamedRows, as_tensor
         from ._net import Split
 
         start = spec["start"]
@@ -610,7 +618,7 @@ class BaseAutoencoder(
             index = held_out.train
             if index is None:
                 index = np.delete(np.arange(len(table.X)), held_out.rows)
-            train = rows(inputs.X, table.X, torch.from_numpy(index).to(device))
+            train = rows(inputs.X, table.X, as_tensor(index, device))
         else:
             train = StreamedRows(x, target, held_out.rows, device)
         n = len(held_out.rows)
@@ -618,7 +626,7 @@ class BaseAutoencoder(
             seen, answered = validation
             valid = rows(seen, answered, torch.arange(len(seen), device=device))
         elif is_small(table.X):
-            valid = Rows(train.x, train.target, torch.from_numpy(held_out.rows).to(device))
+            valid = Rows(train.x, train.target, as_tensor(held_out.rows, device))
         else:
             here = torch.arange(n, device=device)
             valid = rows(inputs.sample[:n], table.sample[:n], here)
@@ -708,19 +716,29 @@ class BaseAutoencoder(
         `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
         is not finite.
         """
-        X = with_shape(X)
-        _check_numbers(X, "X")
+        X = as_table(X)
+        if not reset and hasattr(X, "columns"):  # columns that should not be there come first
+            _check_feature_names(self, X, reset=False)
+        check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
-        return validate_data(
+        X = validate_data(
             self,
             X,
             dtype=_FLOATS,
             reset=reset,
             ensure_min_samples=at_least or 1,
-            ensure_all_finite=at_least is not None,
+            ensure_all_finite=False,
         )
+        if at_least is not None:
+            self._check_finite(X)
+        return native(X)
+
+    def _check_finite(self, rows):
+        """Refuse what is not finite among rows, which have conditions behind their features."""
+        are_rows = rows.shape[1] >= self.n_features_in_  # and not small images made of them
+        check_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
 
     def _find_input_shape(self):
         """The shape in which networks see a row, None for one flat."""
@@ -740,18 +758,22 @@ class BaseAutoencoder(
                 shape = (1, *shape)
         else:
             shape = tuple(np.atleast_1d(self.input_shape).tolist())
-        if not all(type(size) is int and size > 0 for size in shape):
-            raise ValueError(
-                f"input_shape must be positive ints, however: input_shape={self.input_shape}."
-            )
         if axes and len(shape) != len(axes):
             raise ValueError(
-                f"network={self.network!r} needs input_shape=({', '.join(axes)}), however: "
-                f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
+                f"network={self.network!r} needs input_shape=({', '.join(axes)}); got input_shape="
+                f"{self.input_shape} and rows of shape {self._row_shape}. Give input_shape where "
+                "rows are flat, and X[None] where X is a single row."
             )
+        if not shape or not all(type(size) is int and size > 0 for size in shape):
+            what = f"input_shape={self.input_shape}"
+            if self.input_shape is None:
+                what = f"rows of shape {self._row_shape}, which are empty"
+            raise ValueError(f"input_shape must be positive ints; got {what}.")
+        if self.network == "conv":
+            check_channels_first(shape, self.input_shape)
         return shape
 
-    def _flat(self, X, reset):
+    def _flat(self, X, reset, name="X"):
         """Rows in `input_shape` as rows of features."""
         shape, rest = self._input_shape, tuple(getattr(X, "shape", ()))[1:]
         if shape is None or not rest:
@@ -759,18 +781,22 @@ class BaseAutoencoder(
         n_features = math.prod(shape)
         if rest in (shape, shape[1:] if shape[0] == 1 else shape) and len(rest) > 1:
             return flattened(X)
-        if len(rest) > 1 or (reset and rest != (n_features,)):
+        advice = "" if rest == (n_features,) else how_to_turn(X, shape, name)
+        if len(rest) > 1 or (reset and rest != (n_features,)) or advice:
             raise ValueError(
-                f"input_shape={shape} needs rows of this shape or of {n_features} features, "
-                f"however: X has rows of shape {rest}."
+                f"{name} must have rows of shape {shape}, as input_shape, or of {n_features} "
+                f"features; got rows of shape {rest}.{advice}"
             )
         return X
 
     def _validate_codes(self, Z):
+        Z = as_table(Z)
+        check_numbers(Z, "X")
         no_codes = getattr(Z, "shape", ())[1:] == (0,)
         Z = check_array(
             Z, dtype=_FLOATS, input_name="X", estimator=self, ensure_min_features=1 - no_codes
         )
+        Z = native(Z)
         self._check_n_codes(Z.shape[1])
         return Z
 
@@ -1073,12 +1099,13 @@ class BaseAutoencoder(
         """
         import torch
 
-        x = np.require(x, requirements=["C", "W"])
+        from ._batches import as_tensor
+
         with torch.inference_mode():
-            out = function(torch.from_numpy(x).to(device)).cpu().numpy()
+            out = function(as_tensor(x, device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
             with np.errstate(invalid="ignore"):
-                assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+                self._check_finite(rows)
         return out
 
     @property
@@ -1172,15 +1199,6 @@ def _check_same(name, before, now):
         )
 
 
-def _check_numbers(X, name):
-    dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", "") in ("U", "S"):
-        raise ValueError(
-            f"{name} must hold numbers, however: it holds strings (dtype {dtype}). "
-            f"Convert it with {name}.astype(float), or encode it with OrdinalEncoder."
-        )
-
-
 def _check_values(X, likelihood, input_shape, ends=None):
     """Whether rows are what a likelihood is of; `ends` are X's lowest and highest value."""
     if likelihood == "gaussian":
@@ -1197,11 +1215,26 @@ def _check_values(X, likelihood, input_shape, ends=None):
             total = rows.reshape(len(rows), -1, n_categories).sum(axis=2, dtype=np.float64)
             worst = total.flat[np.abs(total - 1).argmax()]
             if abs(worst - 1) > (_ROUNDING if X.dtype == np.float64 else 100 * _ROUNDING):
+                advice = _ADVICE[likelihood]
+                if worst > 1.5 and np.abs(total - worst.round()).max() < _ROUNDING:
+                    advice = _advice_for_columns(int(worst.round()), n_categories)
                 raise ValueError(
-                    "likelihood='categorical' needs values that sum to 1 in every step of "
-                    f"{n_categories} categories, however: X has a step whose sum is {worst:.6g}. "
-                    f"{_ADVICE[likelihood]}"
+                    f"With likelihood='categorical' the {n_categories} values of a step must sum "
+                    f"to 1; got a step whose sum is {worst:.6g}. {advice}"
                 )
+
+
+def _advice_for_columns(n_columns, n_entries):
+    """Where every step is made of several one-hot encoded columns."""
+    alike = ""
+    if n_entries % n_columns == 0:
+        shape = n_columns, n_entries // n_columns
+        alike = f"If they have {shape[1]} categories each, give input_shape={shape}. "
+    return (
+        f"X seems to hold {n_columns} one-hot encoded columns. {alike}Columns with different "
+        "numbers of categories are not supported by likelihood='categorical': use 'bernoulli', "
+        "which takes every indicator for itself."
+    )
 
 
 def _held_out(job, of_chunks):
@@ -1271,10 +1304,10 @@ def _gram_on(device):
     """Products of rows with themselves on a GPU, in float64; None for numpy's."""
     if not device.startswith("cuda"):
         return None
-    import torch
+    from ._batches import as_tensor
 
     def gram(rows):
-        tensor = torch.from_numpy(rows).to(device)
+        tensor = as_tensor(rows, device)
         return (tensor.T @ tensor).cpu().numpy()
 
     return gram

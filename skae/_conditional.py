@@ -10,11 +10,12 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ._base import _check_numbers, _check_same
+from ._base import _check_same
 from ._classical import conditional_pca, no_start, with_conditions
 from ._sources import Mapped, is_small, mapped
 from ._split import Wishes
 from ._vae import VAETransformer
+from ._validation import check_numbers
 
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
 
@@ -352,6 +353,8 @@ class ConditionalVAE(VAETransformer):
 
     def _set_conditions(self, y, classes, n_samples):
         """Find out what conditions are."""
+        if classes is not None and np.size(classes) == 0:
+            raise ValueError(f"classes must hold at least one label; got classes={classes}.")
         y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
@@ -438,7 +441,7 @@ class ConditionalVAE(VAETransformer):
 
     @staticmethod
     def _numbers(y, n_samples):
-        _check_numbers(y, "y")
+        check_numbers(y, "y")
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         y = check_array(y, dtype=np.float64, input_name="y")
         check_consistent_length(y, np.empty(n_samples))

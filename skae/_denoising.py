@@ -9,10 +9,11 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names
 
-from ._base import _FLOATS, BaseAutoencoder, _check_numbers
+from ._base import _FLOATS, BaseAutoencoder
 from ._classical import linear_denoiser, logit_denoiser, some_rows
-from ._sources import Stream, blocks, is_stream, with_shape
+from ._sources import Stream, blocks, is_stream
 from ._split import Wishes
+from ._validation import as_table, check_finite, check_numbers, native
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -171,15 +172,17 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _pair(self, X, X_clean, previous):
         if X_clean is None:
             return X, X
-        X_clean = with_shape(X_clean)
-        _check_numbers(X_clean, "X_clean")
+        X_clean = as_table(X_clean, "X_clean")
+        check_numbers(X_clean, "X_clean")
         _check_feature_names(self, X_clean, reset=False)
-        X_clean = self._flat(X_clean, reset=False)
+        X_clean = self._flat(X_clean, False, "X_clean")
         if is_stream(X_clean):
             X_clean = Stream(X_clean, "X_clean")
         else:
+            options = {"input_name": "X_clean", "ensure_all_finite": False}
             # A view, as rows that come twice are pairs all the same.
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")[:]
+            X_clean = native(check_array(X_clean, dtype=_FLOATS, **options))[:]
+            check_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="

@@ -1,7 +1,6 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from ._judge import is_clear
 from ._optimizers import optimizer_arguments
 from ._own import check_rows, draw_from, own_parts, try_own_networks
 from ._threads import suitable_threads, tensor_floats
+from ._warn import warn
 from .networks import largest_product, with_zero_output
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
@@ -600,12 +600,11 @@ class AutoencoderNet(NeuralNet):
 
     def _diverge(self):
         self.stopping_ = True
-        warnings.warn(
+        warn(
             f"The loss was no longer finite in epoch {len(self.history)}: training stopped, "
             f"and the state after epoch {self.best_epoch_} is kept. Use a learning rate lower "
             f"than lr={self.lr}.",
             ConvergenceWarning,
-            stacklevel=2,
         )
 
     def _record(self, name, value):

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
@@ -21,6 +20,7 @@ from ._judge import is_clear
 from ._priors import great_circle
 from ._random import Streams
 from ._sources import is_small
+from ._warn import warn
 
 _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
@@ -501,12 +501,11 @@ class VAETransformer(PcaAttributes):
     def _announce(self):
         n_collapsed = self.latent_dim_ - self.n_active_latents_
         if n_collapsed and self.n_iter_:  # PCA may have components that say nothing, too
-            warnings.warn(
+            warn(
                 f"{n_collapsed} of {self.latent_dim_} latents have collapsed: their KL from the "
                 f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
                 "latent_dim, a smaller beta or a longer beta_warmup.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 
