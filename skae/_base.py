@@ -19,6 +19,7 @@ from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
 from ._modes import InOrdinaryModes, ordinary_modes
+from ._parameters import LIMIT, check_limits, check_memory, plain
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream
 from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
@@ -541,6 +542,8 @@ class BaseAutoencoder(
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
         seen, X = self._pair(X, extra, previous)
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
+        self._check_layers(seen.shape[1])
+        self._check_optimizer()
         validation = None
         if wishes.X is not None:
             X_val = self._validate_rows(wishes.X, at_least=1)
@@ -564,6 +567,7 @@ class BaseAutoencoder(
 
     def _set_net(self, net, job):
         self.net_ = net
+        self._density_of_codes: dict | None = None
         self._spec: dict = job.spec
         self.device_ = job.device
         self.latent_dim_: int = job.spec["start"].latent_dim
@@ -580,7 +584,7 @@ class BaseAutoencoder(
 
     def _kind(self):
         """Of network: what a warm start and `partial_fit` need to be the same."""
-        return {
+        kind = {
             "network": self.network,
             "input_shape": self._input_shape,
             "hidden_layer_sizes": self._hidden_layer_sizes(),
@@ -590,6 +594,7 @@ class BaseAutoencoder(
             "init": self.init,
             **self._own_spec(),
         }
+        return {name: plain(value) for name, value in kind.items()}
 
     def _check_same_kind(self):
         for name, value in self._kind().items():
@@ -658,12 +663,13 @@ class BaseAutoencoder(
             most = min(most, of_chunk)
         if not is_small(X):
             most = min(most, _most_to_keep(n_features))
-        wanted = max(math.ceil(self.validation_fraction * n_samples), min(enough, n_samples // 4))
-        return min(wanted, most)
+        wanted = math.ceil(plain(self.validation_fraction) * n_samples)
+        return min(max(wanted, min(enough, n_samples // 4)), most)
 
     def _make_net(self, spec, device, **training):
         from ._net import AutoencoderNet
 
+        training = {name: plain(value) for name, value in training.items()}
         return AutoencoderNet(functools.partial(self._make_module, spec), device=device, **training)
 
     def _training_options(self, spec, streams, n_train):
@@ -842,6 +848,26 @@ class BaseAutoencoder(
             return min(table.X.shape)
         return minka_dimension(table) if asked == "mle" else asked
 
+    def _validate_params(self):
+        super()._validate_params()
+        check_limits(self)
+
+    def _check_layers(self, n_features):
+        """Whether networks that read so many features fit in memory."""
+        if callable(self.network):
+            return
+        axis = {"conv": 0, "recurrent": -1, "hierarchical": -1}.get(self.network)
+        row = self._input_shape or (n_features,)
+        n_read = n_features if axis is None else row[axis]
+        sizes = self._hidden_layer_sizes()
+        check_memory(f"hidden_layer_sizes={sizes}", self.network, (n_read, *sizes))
+
+    def _check_optimizer(self):
+        if not isinstance(self.optimizer, str):
+            from ._optimizers import check_optimizer
+
+            check_optimizer(self.optimizer, plain(self.weight_decay), plain(self.lr))
+
     def _hidden_layer_sizes(self):
         from .networks import DEFAULT_SIZES
 
@@ -853,7 +879,7 @@ class BaseAutoencoder(
         if isinstance(value, str):
             return default
         sizes = tuple(np.atleast_1d(value).tolist())
-        if not all(type(size) is int and size > 0 for size in sizes):
+        if not all(type(size) is int and 0 < size < LIMIT for size in sizes):
             raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
         return sizes
 
@@ -948,16 +974,19 @@ class BaseAutoencoder(
         Parameters
         ----------
         n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
-        return self._shaped(self._decode(self._draw_codes(n_samples, rng)))
+        n_samples, streams = self._sampling(n_samples, random_state)
+        codes = self._draw_codes(n_samples, streams.numpy("sampling"))
+        return self._shaped(self._decode(codes))
 
     def interpolate(self, X_a, X_b, steps=8):
         """Rows on the way from one row to another, by way of their codes.
@@ -981,10 +1010,10 @@ class BaseAutoencoder(
             raise ValueError(
                 f"X_a and X_b must have as many rows, however: they have {len(a)} and {len(b)}."
             )
-        shares = np.linspace(0.0, 1.0, steps, dtype=a.dtype)[:, None]
+        shares = np.linspace(0.0, 1.0, int(steps), dtype=a.dtype)[:, None]
         codes = self._between(a[:, None], b[:, None], shares)
         X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
-        return X.reshape(len(a), steps, *X.shape[1:])
+        return X.reshape(len(a), int(steps), *X.shape[1:])
 
     def _between(self, a, b, shares):
         """Codes on the way from a to b: a straight line."""
@@ -993,13 +1022,18 @@ class BaseAutoencoder(
     def _draw_codes(self, n_samples, rng):
         if not self.latent_dim_:
             return np.empty((n_samples, 0), dtype=self._dtype)
-        density = CodeDensity.of(self._codes, np.random.default_rng(0))
-        return density.draw(n_samples, rng).astype(self._dtype)
+        density = self._density_of_codes
+        if density is None:  # learned at first use, as many models are never drawn from
+            density = asdict(CodeDensity.of(self._codes, np.random.default_rng(0)))
+            self._density_of_codes = density
+        return CodeDensity(**density).draw(n_samples, rng).astype(self._dtype)
 
-    def _sampling_streams(self, n_samples, random_state):
+    def _sampling(self, n_samples, random_state):
+        """The number of rows to draw as an int, and the streams to draw them from."""
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples!r}.")
-        return Streams(self.random_state if random_state is None else random_state)
+        random_state = self.random_state if random_state is None else random_state
+        return int(n_samples), Streams(random_state)
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""

@@ -1,6 +1,7 @@
 """The autoencoder that makes images larger, which starts as bicubic interpolation."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import _classical
 from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder
 from ._classical import some_rows
+from ._parameters import check_memory
 from ._sources import Stream, flattened, is_stream, mapped
 from ._threads import suitable_threads
 from ._validation import as_table, check_channels_first, check_numbers, how_to_turn, native
@@ -206,13 +208,23 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     def _is_complete(self, start):
         return False  # images are upscaled without codes
 
+    def _check_layers(self, n_features):
+        super()._check_layers(n_features)
+        spec, image = self._own_spec(), self._input_shape or ()
+        sizes, factor = spec["upscaler_layer_sizes"], int(spec["scale_factor"])
+        what = f"upscaler_layer_sizes={sizes} with scale_factor={factor}"
+        if self.network == "mlp":
+            check_memory(what, "mlp", (n_features, *sizes, math.prod(image)))
+        else:
+            check_memory(what, "conv", (image[0], *sizes, image[0] * factor**2))
+
     def _pair(self, X, extra, previous):
         if self._input_shape is None:
             self._input_shape = (1, 1, X.shape[1])
-        return self._low(X, self._input_shape, self.scale_factor), X
+        return self._low(X, self._input_shape, int(self.scale_factor)), X
 
     def _pair_validation(self, X, extra, extra_validation):
-        return self._low(X, self._input_shape, self.scale_factor), X
+        return self._low(X, self._input_shape, int(self.scale_factor)), X
 
     def _classical_start(self, table, inputs, corruption, streams):
         return _classical.pca(inputs, self._wanted_codes(inputs))
@@ -226,7 +238,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             return spec
         image, noise = spec["input_shape"], 1.0
         if self.init != "random":
-            error = bicubic_error(table.sample, image, low_shape(image, self.scale_factor))
+            error = bicubic_error(table.sample, image, low_shape(image, spec["scale_factor"]))
             noise = max(error / table.scale**2, _classical._ERROR_FLOOR)
         start = spec["start"]
         low_noise, both = start.noise_variance, {"mean": table.mean, "scale": table.scale}

@@ -275,8 +275,10 @@ class VAETransformer(PcaAttributes):
         Parameters
         ----------
         n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
         add_noise : bool, default=True
             Whether to draw the row from the density of `score_samples`, or to answer the
             mean of the decoder's distribution, which is what one wants to look at.
@@ -286,7 +288,8 @@ class VAETransformer(PcaAttributes):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
+        n_samples, streams = self._sampling(n_samples, random_state)
+        rng = streams.numpy("sampling")
         return self._sample(self._draw_codes(n_samples, rng), add_noise, rng)
 
     def _draw_codes(self, n_samples, rng):
