@@ -93,6 +93,8 @@ def everything(cls, X, mode=contextlib.nullcontext, **options):
     copied = call(pickle.loads, pickle.dumps(chunks))
     out = {"loss_curve_": model.loss_curve_, "noise_variance_": model.noise_variance_}
     for name, fitted in (("fit", model), ("chunks", chunks), ("copied", copied)):
+        weights = fitted.net_.module_.state_dict().values()
+        assert not any(value.is_inference() for value in weights)
         Z = call(fitted.transform, X)
         out[name, "transform"] = Z
         out[name, "transform float32"] = call(fitted.transform, X[:5].astype(np.float32))
@@ -104,7 +106,7 @@ def everything(cls, X, mode=contextlib.nullcontext, **options):
                 out[name, method] = call(getattr(fitted, method), X)
         if hasattr(fitted, "upscale"):
             out[name, "upscale"] = call(fitted.upscale, fitted.downsample(X))
-    out["goes on"] = call(copied.partial_fit, X).loss_curve_  # what was loaded is no inference's
+    out["goes on"] = call(copied.partial_fit, X).loss_curve_
     assert copied.fit(X).n_iter_ == 2
     return out
 
