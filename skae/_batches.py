@@ -9,6 +9,14 @@ _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
 _GROUP = 2**21  # numbers of a group of rows that are read and shuffled together
 
 
+def as_tensor(array, device="cpu"):
+    """An array as a tensor on a device; a copy only where torch cannot take it as it is."""
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+    if any(stride < 0 for stride in array.strides):  # of an axis of one, which is in C order
+        array = array.copy()
+    return torch.from_numpy(array).to(device)
+
+
 def standardised(X, mean, scale, dtype):
     """``(X - mean) / scale``, computed in float64 and rounded once, as `dtype`."""
     return ((X - mean) / scale).astype(dtype, copy=False)
@@ -67,8 +75,7 @@ class Reader:
         kept = self.mean is None and X.dtype == np.float64
         out = torch.empty(X.shape, dtype=torch.float64 if kept else torch.float32, device=device)
         for first, block in blocks(X):
-            block = torch.from_numpy(np.require(self.read(block), requirements=["C", "W"]))
-            out[first : first + len(block)] = block
+            out[first : first + len(block)] = as_tensor(self.read(block))
         return out
 
 
@@ -187,7 +194,7 @@ class StreamedRows(Rows):
                 block = reader.X[low : low + chosen[-1] + 1]
                 out[places[done : done + len(chosen)]] = reader.read(block[chosen])
                 done += len(chosen)
-        return torch.from_numpy(out).to(self.device)
+        return as_tensor(out, self.device)
 
 
 class _Batches:

@@ -180,7 +180,7 @@ class Table:
         each of which looks closer at the leading axes (Halko et al. 2011).
         """
         rank = min(self.X.shape)
-        wanted = latent_dim if isinstance(latent_dim, numbers.Integral) else 0
+        wanted = int(latent_dim) if isinstance(latent_dim, numbers.Integral) else 0
         in_memory = not isinstance(self.X, Stream)
         beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
         width = min(rank, wanted + beyond)
@@ -213,10 +213,18 @@ class Table:
 
 def choose_latent_dim(latent_dim, eigenvalues):
     """The number of codes: an int as it is, a float as the share of variance to keep."""
-    if isinstance(latent_dim, (int, np.integer)):
+    if isinstance(latent_dim, numbers.Integral):
         return int(latent_dim)
-    share = np.cumsum(eigenvalues) / max(eigenvalues.sum(), np.finfo(float).tiny)
+    share = np.cumsum(eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny))
     return min(int(np.searchsorted(share, latent_dim, side="right")) + 1, len(eigenvalues))
+
+
+def minka_dimension(table):
+    """The number of components that Minka (2000) finds likeliest, as PCA(n_components="mle")."""
+    from sklearn.decomposition._pca import _infer_dimension  # which has no public name
+
+    values, _ = table.principal_axes(1.0)
+    return int(_infer_dimension(values * table.scale**2, len(table.X)))
 
 
 def pca(table, latent_dim):
@@ -239,6 +247,7 @@ def probabilistic_pca(table, latent_dim):
     weights = np.sqrt(values - noise)
     return replace(
         _linear(table, axes, axes, np.ones(k), noise),
+        explained=values,
         noise_variance=noise,
         encoder=axes * (weights / values),
         decoder=(axes * weights).T,
@@ -482,7 +491,7 @@ def logit_denoiser(table, latent_dim, family, moments, clean, corrupted, n_pairs
 
 def no_start(table, latent_dim, family=None):
     """No linear path at all: what is left to a network that starts at random."""
-    if isinstance(latent_dim, float):
+    if not isinstance(latent_dim, numbers.Integral):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
     empty = np.zeros((n_features, latent_dim))

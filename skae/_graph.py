@@ -40,7 +40,7 @@ class GraphedSteps:
         self.taken = torch.zeros(1, dtype=torch.int64, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
         self.total = torch.zeros((), dtype=torch.float64, device=device)
-        self.within = torch.arange(self.size, device=device)
+        self.within = torch.arange(min(self.size, len(self.order)), device=device)
         self.replay: Callable | None = None
 
     def epoch(self, order):

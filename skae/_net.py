@@ -1,7 +1,6 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +13,16 @@ from tqdm.auto import tqdm
 
 from ._batches import Rows, n_batches
 from ._graph import REPLAYED, GraphedSteps, is_captured
+from ._judge import is_clear
 from ._optimizers import optimizer_arguments
 from ._own import check_rows, draw_from, own_parts, try_own_networks
 from ._threads import suitable_threads, tensor_floats
+from ._warn import warn
 from .networks import largest_product, with_zero_output
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-_STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
 _TOLERANCE = 0.01  # share of a loss by which one of several may be worse
 _VALIDATION_BATCH = 1024
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
@@ -33,6 +33,7 @@ class Split(NamedTuple):
 
     train: Rows
     valid: Rows | None
+    groups: np.ndarray | None = None  # labels of the rows held out; each is judged as one
 
 
 class _Stop(Exception):
@@ -238,7 +239,7 @@ class AutoencoderNet(NeuralNet):
             if name == type(self.optimizer_).__name__:
                 groups = self.optimizer_.state_dict()["param_groups"]
                 state = {
-                    number: {k: torch.as_tensor(v).clone() for k, v in values.items()}
+                    number: {k: torch.tensor(v) for k, v in values.items()}
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
@@ -397,6 +398,7 @@ class AutoencoderNet(NeuralNet):
         self.n_steps_ = self.max_epochs * self._steps_of_pass(split.train)
         self.n_steps_taken_ = 0
         self.stopping_ = False
+        self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
@@ -576,16 +578,8 @@ class AutoencoderNet(NeuralNet):
         return self.is_clear(start - losses)
 
     def is_clear(self, improvement):
-        """Whether rows gain on average, beyond their own noise and beyond rounding.
-
-        Of several losses of a row the mean counts.
-        """
-        if improvement.ndim > 1:
-            improvement = improvement.mean(axis=1)
-        noise = math.inf
-        if len(improvement) > 1:
-            noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
-        return improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution)
+        """Whether held-out rows gain, beyond their own noise and beyond rounding."""
+        return is_clear(improvement, self.resolution, self.groups_)
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.
@@ -606,12 +600,11 @@ class AutoencoderNet(NeuralNet):
 
     def _diverge(self):
         self.stopping_ = True
-        warnings.warn(
+        warn(
             f"The loss was no longer finite in epoch {len(self.history)}: training stopped, "
             f"and the state after epoch {self.best_epoch_} is kept. Use a learning rate lower "
             f"than lr={self.lr}.",
             ConvergenceWarning,
-            stacklevel=2,
         )
 
     def _record(self, name, value):

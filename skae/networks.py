@@ -373,6 +373,23 @@ def recurrent_networks(
     return encoder, decoder
 
 
+class Nothing(nn.Module):
+    """What there is to learn where there are no codes: zeros, whatever it reads.
+
+    Shape: (..., n_in) -> (..., n_out).
+    """
+
+    def __init__(self, n_out):
+        super().__init__()
+        self.n_out = n_out
+        unused = torch.zeros(1, dtype=torch.float32)  # an optimiser wants a parameter
+        self.output = nn.ParameterList([unused])
+
+    def forward(self, x, *rest):
+        """Zeros for every row."""
+        return x.new_zeros((*x.shape[:-1], self.n_out))
+
+
 NETWORKS: dict[Any, Callable] = {
     "mlp": mlp_networks,
     "conv": conv_networks,
@@ -392,6 +409,8 @@ _SEGMENT = 16  # steps that a conductor leads through at most, a bar of sixteent
 
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
     """Encoder and decoder by name, or from a user's callable."""
+    if sizes.latent_dim == 0:
+        return Nothing(sizes.n_codes), Nothing(math.prod(sizes.row))
     if callable(network):
         return own_networks(network, sizes, generator, last_zero)
     return NETWORKS[network](sizes, hidden_layer_sizes, activation, generator, last_zero)

@@ -370,8 +370,7 @@ def test_warm_start_goes_on(images):
         ),
         (
             {"latent_dim": 41},
-            r"latent_dim must be at most min\(n_samples, n_features\), however: latent_dim=41, "
-            r"n_samples=400, n_features=40",
+            r"latent_dim=41 must be between 0 and min\(n_samples, n_features\)=40; X has 400",
         ),
         (
             {"network": "mlp", "input_shape": (20, 7)},
