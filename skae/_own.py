@@ -4,13 +4,14 @@ import copy
 import functools
 import itertools
 import math
-import warnings
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from ._warn import warn
 
 _ROWS = 3  # of a trial
 _TOLERANCE = 0.01  # share of the largest output by which the same rows may differ
@@ -291,11 +292,10 @@ def try_own_networks(module, build, batch, generator):
                 least = least if _takes_one_row(part, x) else 2
     draws = drawn_from.has_drawn
     if drawn_from.elsewhere:
-        warnings.warn(
+        warn(
             f"The networks draw noise in {', '.join(sorted(drawn_from.elsewhere))}, which takes "
             "it from torch's global generator: random_state does not decide on it.",
             UserWarning,
-            stacklevel=2,
         )
     with DrawnFrom(generator), torch.no_grad():
         for part, x in given.items():
@@ -409,7 +409,7 @@ def _try_inference(part, x):
 
 
 def _is_same(one, other):
-    return (one - other).abs().max() <= _TOLERANCE * other.abs().max()
+    return not other.numel() or (one - other).abs().max() <= _TOLERANCE * other.abs().max()
 
 
 def _check_finite(part, out):

@@ -91,8 +91,11 @@ def everything(cls, X, mode=contextlib.nullcontext, **options):
     for chunk in (X[::2], X[1::2]):
         call(chunks.partial_fit, chunk)
     copied = call(pickle.loads, pickle.dumps(chunks))
-    out = {"loss_curve_": model.loss_curve_, "noise_variance_": model.noise_variance_}
+    names = "loss_curve_", "noise_variance_", "components_", "explained_variance_ratio_"
+    out = {name: getattr(model, name) for name in names if hasattr(model, name)}
     for name, fitted in (("fit", model), ("chunks", chunks), ("copied", copied)):
+        weights = fitted.net_.module_.state_dict().values()
+        assert not any(value.is_inference() for value in weights)
         Z = call(fitted.transform, X)
         out[name, "transform"] = Z
         out[name, "transform float32"] = call(fitted.transform, X[:5].astype(np.float32))
@@ -102,9 +105,11 @@ def everything(cls, X, mode=contextlib.nullcontext, **options):
         for method in ("reconstruct", "score_samples", "score", "posterior", "downsample"):
             if hasattr(fitted, method):
                 out[name, method] = call(getattr(fitted, method), X)
+        if cls in (AutoencoderTransformer, VAETransformer):
+            out[name, "get_precision"] = call(fitted.get_precision)
         if hasattr(fitted, "upscale"):
             out[name, "upscale"] = call(fitted.upscale, fitted.downsample(X))
-    out["goes on"] = call(copied.partial_fit, X).loss_curve_  # what was loaded is no inference's
+    out["goes on"] = call(copied.partial_fit, X).loss_curve_
     assert copied.fit(X).n_iter_ == 2
     return out
 

@@ -646,6 +646,7 @@ def test_dropout_in_chunks(rows):
         for chunk in (rows[:75], rows[75:]):
             model.partial_fit(chunk)
         models.append(model)
+    np.testing.assert_array_equal(models[0].loss_curve_, models[1].loss_curve_)
     np.testing.assert_array_equal(models[0].transform(rows), models[1].transform(rows))
 
 
