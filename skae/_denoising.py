@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_feature_names
 from ._base import _FLOATS, BaseAutoencoder
 from ._classical import linear_denoiser, logit_denoiser, some_rows
 from ._sources import Stream, blocks, is_stream
-from ._validation import as_table, check_finite, check_numbers, native
+from ._validation import as_table, check_all_finite, check_numbers, native
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -176,7 +176,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             options = {"input_name": "X_clean", "ensure_all_finite": False}
             # A view, as rows that come twice are pairs all the same.
             X_clean = native(check_array(X_clean, dtype=_FLOATS, **options))[:]
-            check_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
+            check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="
