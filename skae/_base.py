@@ -25,8 +25,8 @@ from ._sources import Stream, blocks, flattened, is_small, is_stream
 from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
 from ._validation import (
     as_table,
+    check_all_finite,
     check_channels_first,
-    check_finite,
     check_numbers,
     how_to_turn,
     native,
@@ -744,7 +744,7 @@ class BaseAutoencoder(
     def _check_finite(self, rows):
         """Refuse what is not finite among rows, which have conditions behind their features."""
         are_rows = rows.shape[1] >= self.n_features_in_  # and not small images made of them
-        check_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
+        check_all_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
 
     def _find_input_shape(self):
         """The shape in which networks see a row, None for one flat."""

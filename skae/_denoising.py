@@ -17,7 +17,7 @@ from ._parameters import plain
 from ._scored_copies import SCORE_COPIES, corrupted_copies, function_copies
 from ._sources import Stream, blocks, is_stream, mapped
 from ._split import Wishes
-from ._validation import as_table, check_finite, check_numbers, native
+from ._validation import as_table, check_all_finite, check_numbers, native
 
 _TRIAL_ROWS = 8  # that a callable is tried on before training
 
@@ -265,7 +265,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             options = {"input_name": "X_clean", "ensure_all_finite": False}
             # A view, as rows that come twice are pairs all the same.
             X_clean = native(check_array(X_clean, dtype=_FLOATS, **options))[:]
-            check_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
+            check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="

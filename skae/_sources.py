@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _get_feature_names
 
-from ._validation import check_finite
+from ._validation import check_all_finite
 
 RESIDENT = 2**25  # numbers of a table that may be copied whole
 _BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
@@ -57,7 +57,7 @@ class Stream:
         if isinstance(self.X, np.ndarray):
             block = np.array(block)  # else the pages that it shows would be read again
         self._forget()
-        check_finite(block, self.name, _get_feature_names(self.X))
+        check_all_finite(block, self.name, _get_feature_names(self.X))
         return block
 
     def _read(self, low, high):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ._batches import as_tensor
 from ._module import AutoencoderModule
 from ._sources import blocks
-from ._validation import check_finite
+from ._validation import check_all_finite
 from .likelihoods import GaussianHead
 from .networks import ConvUpscaler, with_zero_output
 
@@ -34,7 +34,7 @@ def downsampled(rows, image, low, names=None):
     resized = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
     small = resized.flatten(1).numpy()
     if not np.isfinite(small).all():  # an infinity may be NaN by now, so look at what it was
-        check_finite(rows, "X", names)
+        check_all_finite(rows, "X", names)
     return small
 
 

@@ -209,13 +209,14 @@ def _type_of(value):
     return _PANDAS_TYPES.get(type(value).__name__)
 
 
-def check_finite(X, name="X", names=None):
+def check_all_finite(X, name="X", names=None):
     """Refuse NaN and infinity among floats, by the columns they are in.
 
     `names` are those of the columns, as far as there are any.
     """
     try:
-        assert_all_finite(X)
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+            assert_all_finite(X)
     except ValueError:
         bad, what = np.isnan(X), "NaN"
         advice = (

@@ -43,13 +43,13 @@ def put(value):
     [
         (put(np.nan), r"Input X contains NaN"),
         (put(np.inf), r"Input X contains infinity"),
-        (put("blue"), r"could not convert string to float: 'blue'"),
-        (X.astype(str), r"X must hold numbers, however: it holds strings \(dtype <U\d+\)"),
-        (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), r"could not convert string to float: 'x'"),
+        (put("blue"), r"got text among numbers in column 2 \(such as 'blue'\)"),
+        (X.astype(str), r"X must hold real numbers; got strings \(dtype <U\d+\)"),
+        (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), r"got text in column 'a' \(such as 'x'\)"),
         (put(1j), r"Complex data not supported"),
         (X[0], r"Expected 2D array, got 1D array instead(.|\n)*Reshape your data"),
         (X[None], r"rows of shape \(\d+, \d+\)\. Give input_shape=.*X\.reshape\(len\(X\), -1\)"),
-        (sparse.csr_array(X), r"Sparse data was passed for X, but dense .*\.toarray\(\)"),
+        (sparse.csr_array(X), r"X must be dense; got a sparse csr_array .*X\.toarray\(\)"),
         (X[:0], r"Found array with 0 sample\(s\).* minimum of 2 is required"),
         (X[:1], r"Found array with 1 sample\(s\).* minimum of 2 is required"),
         (X[:, :0], r"Found array with 0 feature\(s\)"),
@@ -172,7 +172,7 @@ def test_bad_clean_rows():
         DenoisingAutoencoder().fit(X, X_clean=X[:19])
     with pytest.raises(ValueError, match="Input X_clean contains NaN"):
         DenoisingAutoencoder().fit(X, X_clean=put(np.nan))
-    with pytest.raises(ValueError, match="X_clean must hold numbers, however: it holds strings"):
+    with pytest.raises(ValueError, match="X_clean must hold real numbers; got strings"):
         DenoisingAutoencoder().fit(X, X_clean=X.astype(str))
     frame = pd.DataFrame(X, columns=list("abcd"))
     with pytest.raises(ValueError, match="names must be in the same order"):
