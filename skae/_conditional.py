@@ -14,7 +14,7 @@ from ._base import _check_same
 from ._classical import conditional_pca, no_start, with_conditions
 from ._sources import Mapped, is_small, mapped
 from ._split import Wishes
-from ._vae import VAETransformer
+from ._vae import VAETransformer, _normal_points
 from ._validation import check_numbers
 from ._warn import warn
 
@@ -22,6 +22,7 @@ from ._warn import warn
 # 1, 2, 3, ... with so many rows each.
 _MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
+_DRAWS_OF_NUMBER = 8  # of codes for each of them, together as many as for a known condition
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -248,8 +249,8 @@ class ConditionalVAE(VAETransformer):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             None is the mixture over classes by their frequencies, :math:`\log \sum_y
-            p(y) p(x | y)`; over 32 conditions of training rows where they are numbers.
-            For numbers the bound is of posterior draws alone.
+            p(y) p(x | y)`; over 32 conditions of training rows where they are numbers,
+            with 8 draws for each. For numbers the bound is of posterior draws alone.
 
         Returns
         -------
@@ -268,9 +269,16 @@ class ConditionalVAE(VAETransformer):
             else:
                 likelihood = self._log_likelihood(joined)
             return likelihood.astype(X.dtype, copy=False)
+        conditions, log_weights = self._mixture
+        m, draws = len(conditions), [None] * len(conditions)
+        if not hasattr(self, "classes_"):
+            # Neighbours are alike, and together have as many draws as a class has.
+            n_each = 2 if self.net_.module_.posterior_is_exact else _DRAWS_OF_NUMBER
+            points = _normal_points(n_each * m, self.latent_dim_)
+            draws = [points[number::m] for number in range(m)]
         likelihoods = [
-            log_weight + self._log_likelihood(self._join(X, condition))
-            for condition, log_weight in zip(*self._mixture, strict=True)
+            log_weight + self._log_likelihood(self._join(X, condition), points)
+            for condition, log_weight, points in zip(conditions, log_weights, draws, strict=True)
         ]
         return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
 
@@ -482,11 +490,15 @@ class ConditionalVAE(VAETransformer):
     def _with_likely(self, rows):
         """Rows with the conditions that they make likely."""
         conditions, log_weights = self._mixture
-        plausibility = [
+        of_each = [
             self._apply_in_float64("plausibility", _side_by_side(rows, condition))
             for condition in conditions
         ]
-        shares = softmax(np.array(plausibility).T + log_weights, axis=1)
+        plausibility = np.array(of_each).T
+        plausibility[~np.isfinite(plausibility)] = -np.inf
+        # A row so far out that it is plausible under none says nothing of its condition.
+        plausibility[np.isinf(plausibility).all(axis=1)] = 0.0
+        shares = softmax(plausibility + log_weights, axis=1)
         return _side_by_side(rows, shares @ conditions)
 
     def _between(self, a, b, shares):
@@ -495,9 +507,9 @@ class ConditionalVAE(VAETransformer):
         conditions = (1 - shares) * a[..., k:] + shares * b[..., k:]
         return np.concatenate([codes, conditions], axis=-1)
 
-    def _bound(self, rows, *, of_prior=True):
+    def _bound(self, rows, *, of_prior=True, draws=None):
         if not hasattr(self, "classes_"):  # every row would need prior draws of its own
-            return super()._bound(rows, of_prior=False)
+            return super()._bound(rows, of_prior=False, draws=draws)
         group = rows[:, self.n_features_in_ :].argmax(axis=1)
         bound = np.empty(len(rows))
         for number in np.unique(group):

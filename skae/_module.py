@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from .likelihoods import Gaussian, GaussianHead
 from .networks import Mlp, is_zero, mlp
 
+# Of a posterior: far beyond any that is learned, so that what a network extrapolates is finite.
+_LOG_STD = (-40.0, 10.0)
 _SPAN = 3.0  # by which the log standard deviation of a row's noise differs at most
 
 
@@ -204,7 +206,8 @@ class VAEModule(AutoencoderModule):
     def encode(self, x):
         """The posterior of the code."""
         mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
-        return Gaussian(self._shifted(x, mean), self.start_log_std + log_std)
+        log_std = (self.start_log_std + log_std).clamp(*_LOG_STD)
+        return Gaussian(self._shifted(x, mean), log_std)
 
     def forward(self, x, target, generator, varying=False):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,).

@@ -222,23 +222,28 @@ class VAETransformer(PcaAttributes):
         X = self._validate_rows(X)
         return self._log_likelihood(X).astype(X.dtype, copy=False)
 
-    def _log_likelihood(self, X):
-        """Of validated rows, in nats in the units of X, in float64."""
+    def _log_likelihood(self, X, draws=None):
+        """Of validated rows, in nats in the units of X, in float64.
+
+        `draws` are standard normal points to use in place of the usual number of them.
+        """
         # Draws from the prior are decoded for every block: one of fewer rows saves no memory.
-        n_draws = self._n_draws()
+        n_draws = self._n_draws() if draws is None else len(draws)
         least = _N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
-        bound = self._by_blocks(self._bound, X, copies=n_draws, at_least=least)
+        bound = functools.partial(self._bound, draws=draws)
+        bound = self._by_blocks(bound, X, copies=n_draws, at_least=least)
         return bound - _log_volume(self._spec)
 
     def _n_draws(self):
         """Draws from the posterior: few where every row has to be decoded with each of them."""
         return _N_STEPWISE_DRAWS if self.net_.module_.reads_past else _N_DRAWS
 
-    def _bound(self, rows, *, of_prior=True):
+    def _bound(self, rows, *, of_prior=True, draws=None):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
         _check_values(values, self._spec["likelihood"], self._spec["input_shape"])
-        bound = self._bounds_of_decoder(rows, [self._mixture_of_codes], of_prior=of_prior)[:, 0]
+        options = {"of_prior": of_prior, "draws": draws}
+        bound = self._bounds_of_decoder(rows, [self._mixture_of_codes], **options)[:, 0]
         classical = self._classical_densities()
         if not classical:
             return bound
@@ -254,10 +259,10 @@ class VAETransformer(PcaAttributes):
             for name in names
         ]
 
-    def _bounds_of_decoder(self, rows, mixtures, *, of_prior, n_draws=None):
+    def _bounds_of_decoder(self, rows, mixtures, *, of_prior, draws=None):
         """Given each of some mixtures of codes, or the prior for None, (n, m)."""
         module = self.net_.module_
-        draws = _normal_points(n_draws or self._n_draws(), self.latent_dim_)
+        draws = _normal_points(self._n_draws(), self.latent_dim_) if draws is None else draws
         of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
         prior_draws = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_) if of_prior else None
         densities = [None if mixture is None else CodeDensity(**mixture) for mixture in mixtures]
@@ -446,7 +451,8 @@ class VAETransformer(PcaAttributes):
 
     def _bounds_of_few(self, rows, mixtures, n_draws):
         """The decoder's densities of the rows that others are compared by."""
-        options = {"mixtures": mixtures, "of_prior": False, "n_draws": n_draws}
+        draws = _normal_points(n_draws, self.latent_dim_)
+        options = {"mixtures": mixtures, "of_prior": False, "draws": draws}
         bounds = functools.partial(self._bounds_of_decoder, **options)
         return self._by_blocks(bounds, rows, copies=n_draws)
 
