@@ -106,8 +106,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
         Parameters
         ----------
         n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
 
         Returns
         -------

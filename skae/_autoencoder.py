@@ -150,6 +150,7 @@ class AutoencoderTransformer(PcaAttributes):
             centre, there, back = self._whitening
             square = slice(n_codes), slice(n_codes)
             truncated._whitening = centre[:n_codes], there[square], back[square]
+        truncated._density_of_codes = None
         if hasattr(self, "noise_variance_"):
             remaining = min(self.n_samples_, self.n_features_in_) - n_codes
             unbiased = self.n_samples_ / (self.n_samples_ - 1)

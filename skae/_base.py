@@ -11,16 +11,26 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import assert_all_finite, check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
+from ._modes import InOrdinaryModes, ordinary_modes
+from ._parameters import LIMIT, check_limits, check_memory, plain
 from ._random import Streams
-from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
+from ._sources import Stream, blocks, flattened, is_small, is_stream
 from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
+from ._validation import (
+    as_table,
+    check_channels_first,
+    check_finite,
+    check_numbers,
+    how_to_turn,
+    native,
+)
 from ._versions import check_stamp, stamp
 
 _FLOATS = [np.float64, np.float32]
@@ -63,8 +73,9 @@ _SHARED_PARAMETERS = """\
         leads the decoder through segments of at most 16 steps. A callable is called as
         ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
         encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
-        latent_dim) -> (batch, \\*input_shape). What torch draws in that call, as the weights of
-        layers, comes from `random_state`; modules that were made before keep theirs.
+        latent_dim) -> (batch, \\*input_shape). What torch draws in that call and in training, as
+        weights of layers and dropout, comes from `random_state`; modules that were made before
+        keep their weights.
     input_shape : tuple of int or None, default=None
         The shape of a row for networks that are not an MLP: (channels, height, width)
         of an image, (steps, features) of a sequence. Rows may then come flat or in this
@@ -177,7 +188,9 @@ class _Job(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    InOrdinaryModes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Validation, fitting, the verbs and pickling, for all autoencoders.
 
     Parameters are the fields of a dataclass, whose constructor only assigns. A variant
@@ -430,7 +443,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         new.__dict__ = vars(self).copy()
         new.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         new._validate_params()
-        interrupt = fit(new, X, extra, **wishes)
+        with ordinary_modes():
+            interrupt = fit(new, X, extra, **wishes)
         if interrupt is None:
             new._announce()  # first, as a warning may be an error
         self.__dict__ = new.__dict__
@@ -519,7 +533,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Everything that comes before training, or an error where a rule is broken."""
         wishes = wishes or Wishes()
         device = _find_device(self.device)
-        X = with_shape(X)
+        X = as_table(X)
         self._row_shape = tuple(X.shape)[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
@@ -528,6 +542,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
         seen, X = self._pair(X, extra, previous)
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
+        self._check_layers(seen.shape[1])
+        self._check_optimizer()
         validation = None
         if wishes.X is not None:
             X_val = self._validate_rows(wishes.X, at_least=1)
@@ -551,6 +567,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _set_net(self, net, job):
         self.net_ = net
+        self._density_of_codes: dict | None = None
         self._spec: dict = job.spec
         self.device_ = job.device
         self.latent_dim_: int = job.spec["start"].latent_dim
@@ -567,7 +584,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _kind(self):
         """Of network: what a warm start and `partial_fit` need to be the same."""
-        return {
+        kind = {
             "network": self.network,
             "input_shape": self._input_shape,
             "hidden_layer_sizes": self._hidden_layer_sizes(),
@@ -577,6 +594,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "init": self.init,
             **self._own_spec(),
         }
+        return {name: plain(value) for name, value in kind.items()}
 
     def _check_same_kind(self):
         for name, value in self._kind().items():
@@ -586,7 +604,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Rows on the device, or streamed to it, some of them held out."""
         import torch
 
-        from ._batches import Reader, Rows, StreamedRows
+        from ._batches import Reader, Rows, StreamedRows, as_tensor
         from ._net import Split
 
         start = spec["start"]
@@ -605,7 +623,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             index = held_out.train
             if index is None:
                 index = np.delete(np.arange(len(table.X)), held_out.rows)
-            train = rows(inputs.X, table.X, torch.from_numpy(index).to(device))
+            train = rows(inputs.X, table.X, as_tensor(index, device))
         else:
             train = StreamedRows(x, target, held_out.rows, device)
         n = len(held_out.rows)
@@ -613,7 +631,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             seen, answered = validation
             valid = rows(seen, answered, torch.arange(len(seen), device=device))
         elif is_small(table.X):
-            valid = Rows(train.x, train.target, torch.from_numpy(held_out.rows).to(device))
+            valid = Rows(train.x, train.target, as_tensor(held_out.rows, device))
         else:
             here = torch.arange(n, device=device)
             valid = rows(inputs.sample[:n], table.sample[:n], here)
@@ -645,12 +663,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             most = min(most, of_chunk)
         if not is_small(X):
             most = min(most, _most_to_keep(n_features))
-        wanted = max(math.ceil(self.validation_fraction * n_samples), min(enough, n_samples // 4))
-        return min(wanted, most)
+        wanted = math.ceil(plain(self.validation_fraction) * n_samples)
+        return min(max(wanted, min(enough, n_samples // 4)), most)
 
     def _make_net(self, spec, device, **training):
         from ._net import AutoencoderNet
 
+        training = {name: plain(value) for name, value in training.items()}
         return AutoencoderNet(functools.partial(self._make_module, spec), device=device, **training)
 
     def _training_options(self, spec, streams, n_train):
@@ -703,19 +722,29 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
         is not finite.
         """
-        X = with_shape(X)
-        _check_numbers(X, "X")
+        X = as_table(X)
+        if not reset and hasattr(X, "columns"):  # columns that should not be there come first
+            _check_feature_names(self, X, reset=False)
+        check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
-        return validate_data(
+        X = validate_data(
             self,
             X,
             dtype=_FLOATS,
             reset=reset,
             ensure_min_samples=at_least or 1,
-            ensure_all_finite=at_least is not None,
+            ensure_all_finite=False,
         )
+        if at_least is not None:
+            self._check_finite(X)
+        return native(X)
+
+    def _check_finite(self, rows):
+        """Refuse what is not finite among rows, which have conditions behind their features."""
+        are_rows = rows.shape[1] >= self.n_features_in_  # and not small images made of them
+        check_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
 
     def _find_input_shape(self):
         """The shape in which networks see a row, None for one flat."""
@@ -735,18 +764,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 shape = (1, *shape)
         else:
             shape = tuple(np.atleast_1d(self.input_shape).tolist())
-        if not all(type(size) is int and size > 0 for size in shape):
-            raise ValueError(
-                f"input_shape must be positive ints, however: input_shape={self.input_shape}."
-            )
         if axes and len(shape) != len(axes):
             raise ValueError(
-                f"network={self.network!r} needs input_shape=({', '.join(axes)}), however: "
-                f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
+                f"network={self.network!r} needs input_shape=({', '.join(axes)}); got input_shape="
+                f"{self.input_shape} and rows of shape {self._row_shape}. Give input_shape where "
+                "rows are flat, and X[None] where X is a single row."
             )
+        if not shape or not all(type(size) is int and size > 0 for size in shape):
+            what = f"input_shape={self.input_shape}"
+            if self.input_shape is None:
+                what = f"rows of shape {self._row_shape}, which are empty"
+            raise ValueError(f"input_shape must be positive ints; got {what}.")
+        if self.network == "conv":
+            check_channels_first(shape, self.input_shape)
         return shape
 
-    def _flat(self, X, reset):
+    def _flat(self, X, reset, name="X"):
         """Rows in `input_shape` as rows of features."""
         shape, rest = self._input_shape, tuple(getattr(X, "shape", ()))[1:]
         if shape is None or not rest:
@@ -754,18 +787,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         n_features = math.prod(shape)
         if rest in (shape, shape[1:] if shape[0] == 1 else shape) and len(rest) > 1:
             return flattened(X)
-        if len(rest) > 1 or (reset and rest != (n_features,)):
+        advice = "" if rest == (n_features,) else how_to_turn(X, shape, name)
+        if len(rest) > 1 or (reset and rest != (n_features,)) or advice:
             raise ValueError(
-                f"input_shape={shape} needs rows of this shape or of {n_features} features, "
-                f"however: X has rows of shape {rest}."
+                f"{name} must have rows of shape {shape}, as input_shape, or of {n_features} "
+                f"features; got rows of shape {rest}.{advice}"
             )
         return X
 
     def _validate_codes(self, Z):
+        Z = as_table(Z)
+        check_numbers(Z, "X")
         no_codes = getattr(Z, "shape", ())[1:] == (0,)
         Z = check_array(
             Z, dtype=_FLOATS, input_name="X", estimator=self, ensure_min_features=1 - no_codes
         )
+        Z = native(Z)
         self._check_n_codes(Z.shape[1])
         return Z
 
@@ -811,6 +848,26 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return min(table.X.shape)
         return minka_dimension(table) if asked == "mle" else asked
 
+    def _validate_params(self):
+        super()._validate_params()
+        check_limits(self)
+
+    def _check_layers(self, n_features):
+        """Whether networks that read so many features fit in memory."""
+        if callable(self.network):
+            return
+        axis = {"conv": 0, "recurrent": -1, "hierarchical": -1}.get(self.network)
+        row = self._input_shape or (n_features,)
+        n_read = n_features if axis is None else row[axis]
+        sizes = self._hidden_layer_sizes()
+        check_memory(f"hidden_layer_sizes={sizes}", self.network, (n_read, *sizes))
+
+    def _check_optimizer(self):
+        if not isinstance(self.optimizer, str):
+            from ._optimizers import check_optimizer
+
+            check_optimizer(self.optimizer, plain(self.weight_decay), plain(self.lr))
+
     def _hidden_layer_sizes(self):
         from .networks import DEFAULT_SIZES
 
@@ -822,7 +879,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if isinstance(value, str):
             return default
         sizes = tuple(np.atleast_1d(value).tolist())
-        if not all(type(size) is int and size > 0 for size in sizes):
+        if not all(type(size) is int and 0 < size < LIMIT for size in sizes):
             raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
         return sizes
 
@@ -917,16 +974,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Parameters
         ----------
         n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
-        return self._shaped(self._decode(self._draw_codes(n_samples, rng)))
+        n_samples, streams = self._sampling(n_samples, random_state)
+        codes = self._draw_codes(n_samples, streams.numpy("sampling"))
+        return self._shaped(self._decode(codes))
 
     def interpolate(self, X_a, X_b, steps=8):
         """Rows on the way from one row to another, by way of their codes.
@@ -950,10 +1010,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(
                 f"X_a and X_b must have as many rows, however: they have {len(a)} and {len(b)}."
             )
-        shares = np.linspace(0.0, 1.0, steps, dtype=a.dtype)[:, None]
+        shares = np.linspace(0.0, 1.0, int(steps), dtype=a.dtype)[:, None]
         codes = self._between(a[:, None], b[:, None], shares)
         X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
-        return X.reshape(len(a), steps, *X.shape[1:])
+        return X.reshape(len(a), int(steps), *X.shape[1:])
 
     def _between(self, a, b, shares):
         """Codes on the way from a to b: a straight line."""
@@ -962,13 +1022,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _draw_codes(self, n_samples, rng):
         if not self.latent_dim_:
             return np.empty((n_samples, 0), dtype=self._dtype)
-        density = CodeDensity.of(self._codes, np.random.default_rng(0))
-        return density.draw(n_samples, rng).astype(self._dtype)
+        density = self._density_of_codes
+        if density is None:  # learned at first use, as many models are never drawn from
+            density = asdict(CodeDensity.of(self._codes, np.random.default_rng(0)))
+            self._density_of_codes = density
+        return CodeDensity(**density).draw(n_samples, rng).astype(self._dtype)
 
-    def _sampling_streams(self, n_samples, random_state):
+    def _sampling(self, n_samples, random_state):
+        """The number of rows to draw as an int, and the streams to draw them from."""
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples!r}.")
-        return Streams(self.random_state if random_state is None else random_state)
+        random_state = self.random_state if random_state is None else random_state
+        return int(n_samples), Streams(random_state)
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
@@ -1068,12 +1133,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         import torch
 
-        x = np.require(x, requirements=["C", "W"])
+        from ._batches import as_tensor
+
         with torch.inference_mode():
-            out = function(torch.from_numpy(x).to(device)).cpu().numpy()
+            out = function(as_tensor(x, device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
             with np.errstate(invalid="ignore"):
-                assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+                self._check_finite(rows)
         return out
 
     @property
@@ -1140,7 +1206,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             if not _is_available(self.device_):
                 self.device_ = "cpu"
-            self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+            with ordinary_modes():
+                self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
 
 
 def _is_auto(value):
@@ -1166,15 +1233,6 @@ def _check_same(name, before, now):
         )
 
 
-def _check_numbers(X, name):
-    dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", "") in ("U", "S"):
-        raise ValueError(
-            f"{name} must hold numbers, however: it holds strings (dtype {dtype}). "
-            f"Convert it with {name}.astype(float), or encode it with OrdinalEncoder."
-        )
-
-
 def _check_values(X, likelihood, input_shape, ends=None):
     """Whether rows are what a likelihood is of; `ends` are X's lowest and highest value."""
     if likelihood == "gaussian":
@@ -1191,11 +1249,26 @@ def _check_values(X, likelihood, input_shape, ends=None):
             total = rows.reshape(len(rows), -1, n_categories).sum(axis=2, dtype=np.float64)
             worst = total.flat[np.abs(total - 1).argmax()]
             if abs(worst - 1) > (_ROUNDING if X.dtype == np.float64 else 100 * _ROUNDING):
+                advice = _ADVICE[likelihood]
+                if worst > 1.5 and np.abs(total - worst.round()).max() < _ROUNDING:
+                    advice = _advice_for_columns(int(worst.round()), n_categories)
                 raise ValueError(
-                    "likelihood='categorical' needs values that sum to 1 in every step of "
-                    f"{n_categories} categories, however: X has a step whose sum is {worst:.6g}. "
-                    f"{_ADVICE[likelihood]}"
+                    f"With likelihood='categorical' the {n_categories} values of a step must sum "
+                    f"to 1; got a step whose sum is {worst:.6g}. {advice}"
                 )
+
+
+def _advice_for_columns(n_columns, n_entries):
+    """Where every step is made of several one-hot encoded columns."""
+    alike = ""
+    if n_entries % n_columns == 0:
+        shape = n_columns, n_entries // n_columns
+        alike = f"If they have {shape[1]} categories each, give input_shape={shape}. "
+    return (
+        f"X seems to hold {n_columns} one-hot encoded columns. {alike}Columns with different "
+        "numbers of categories are not supported by likelihood='categorical': use 'bernoulli', "
+        "which takes every indicator for itself."
+    )
 
 
 def _held_out(job, of_chunks):
@@ -1265,10 +1338,10 @@ def _gram_on(device):
     """Products of rows with themselves on a GPU, in float64; None for numpy's."""
     if not device.startswith("cuda"):
         return None
-    import torch
+    from ._batches import as_tensor
 
     def gram(rows):
-        tensor = torch.from_numpy(rows).to(device)
+        tensor = as_tensor(rows, device)
         return (tensor.T @ tensor).cpu().numpy()
 
     return gram

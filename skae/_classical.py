@@ -180,7 +180,7 @@ class Table:
         each of which looks closer at the leading axes (Halko et al. 2011).
         """
         rank = min(self.X.shape)
-        wanted = latent_dim if isinstance(latent_dim, numbers.Integral) else 0
+        wanted = int(latent_dim) if isinstance(latent_dim, numbers.Integral) else 0
         in_memory = not isinstance(self.X, Stream)
         beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
         width = min(rank, wanted + beyond)
@@ -213,7 +213,7 @@ class Table:
 
 def choose_latent_dim(latent_dim, eigenvalues):
     """The number of codes: an int as it is, a float as the share of variance to keep."""
-    if isinstance(latent_dim, (int, np.integer)):
+    if isinstance(latent_dim, numbers.Integral):
         return int(latent_dim)
     share = np.cumsum(eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny))
     return min(int(np.searchsorted(share, latent_dim, side="right")) + 1, len(eigenvalues))
@@ -491,7 +491,7 @@ def logit_denoiser(table, latent_dim, family, moments, clean, corrupted, n_pairs
 
 def no_start(table, latent_dim, family=None):
     """No linear path at all: what is left to a network that starts at random."""
-    if isinstance(latent_dim, float):
+    if not isinstance(latent_dim, numbers.Integral):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
     empty = np.zeros((n_features, latent_dim))

@@ -10,12 +10,17 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ._base import _check_numbers, _check_same
+from ._base import _check_same
 from ._classical import conditional_pca, no_start, with_conditions
 from ._sources import Mapped, is_small, mapped
 from ._split import Wishes
 from ._vae import VAETransformer
+from ._validation import check_numbers
+from ._warn import warn
 
+# More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
+# 1, 2, 3, ... with so many rows each.
+_MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
 
 
@@ -45,7 +50,9 @@ class ConditionalVAE(VAETransformer):
         Whether `transform` returns uncorrelated codes of variance 1.
     condition : {"auto", "class", "number"}, default="auto"
         What `y` holds. "auto" takes strings, booleans and whole numbers for classes, and
-        other numbers, or several columns, for numbers.
+        other numbers, or several columns, for numbers. It warns where whole numbers look
+        like quantities: more than 20 of them, unless they count from 0 or 1 and have 10
+        rows each.
 
     Attributes
     ----------
@@ -108,7 +115,7 @@ class ConditionalVAE(VAETransformer):
         X : array-like of shape (n_samples, n_features)
             As in `VAETransformer.fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
-            Class labels, or numbers.
+            Class labels, or numbers; none may be missing.
         groups, X_val : array-likes or None, default=None
             As in `VAETransformer.fit`.
         y_val : array-like of shape (n_validation_samples,) or None, default=None
@@ -289,8 +296,10 @@ class ConditionalVAE(VAETransformer):
         n_samples : int, default=1
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             None draws conditions as often as training rows had them.
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
         add_noise : bool, default=True
             As in `VAETransformer.sample`.
 
@@ -299,7 +308,7 @@ class ConditionalVAE(VAETransformer):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        streams = self._sampling_streams(n_samples, random_state)
+        n_samples, streams = self._sampling(n_samples, random_state)
         if y is None:
             conditions, log_weights = self._mixture
             rng = streams.numpy("conditions")
@@ -341,7 +350,7 @@ class ConditionalVAE(VAETransformer):
             self._set_conditions(y, classes, len(X))
         elif classes is not None:
             known = self.classes_.tolist() if hasattr(self, "classes_") else None
-            _check_same("classes", known, np.unique(classes).tolist())
+            _check_same("classes", known, np.unique(_as_array(classes, "classes")).tolist())
         self._count(y, len(X), seen)
         return self._join(X, self._conditions(y, len(X))), X
 
@@ -352,6 +361,8 @@ class ConditionalVAE(VAETransformer):
 
     def _set_conditions(self, y, classes, n_samples):
         """Find out what conditions are."""
+        if classes is not None and np.size(classes) == 0:
+            raise ValueError(f"classes must hold at least one label; got classes={classes}.")
         y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
@@ -363,11 +374,13 @@ class ConditionalVAE(VAETransformer):
         self.__dict__.pop("classes_", None)
         if kind == "class":
             y = column_or_1d(y, warn=True)
-            self.classes_ = np.unique(y if classes is None else classes)
+            self.classes_ = np.unique(y if classes is None else _as_array(classes, "classes"))
+            if self.condition == "auto" and classes is None:
+                _warn_of_numbers(self.classes_, n_samples)
         elif classes is not None:
             raise ValueError(
                 "classes must be None where conditions are numbers, however: condition='number' "
-                f"and classes={np.unique(classes).tolist()}."
+                f"and classes={np.unique(_as_array(classes, 'classes')).tolist()}."
             )
         else:
             y = self._numbers(y, n_samples)
@@ -438,7 +451,7 @@ class ConditionalVAE(VAETransformer):
 
     @staticmethod
     def _numbers(y, n_samples):
-        _check_numbers(y, "y")
+        check_numbers(y, "y")
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         y = check_array(y, dtype=np.float64, input_name="y")
         check_consistent_length(y, np.empty(n_samples))
@@ -522,10 +535,42 @@ def _side_by_side(rows, conditions):
     return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)
 
 
-def _as_array(y):
-    """Labels or numbers as an array, of strings where pandas has objects."""
-    y = np.asarray(y)
-    return np.asarray(y.tolist()) if y.dtype.kind == "O" else y
+def _as_array(y, name="y"):
+    """Labels or numbers as an array, of strings where pandas has objects; none is missing."""
+    mask = np.ma.getmask(y)
+    # In a list a missing label beside others would become the text "nan".
+    y = np.asarray(y, dtype=None if hasattr(y, "__array__") else object)
+    if y.dtype.kind in "OT":
+        missing = np.array([_is_missing(value) for value in y.flat], dtype=bool).reshape(y.shape)
+    else:
+        missing = y != y  # NaN and NaT
+    rows = np.flatnonzero((missing | mask).reshape(len(y) if y.ndim else 1, -1).any(axis=1))
+    if len(rows):
+        raise ValueError(
+            f"{name} must have no missing values (NaN, None, NA or NaT); got {len(rows)}, the "
+            f"first in row {rows[0]}. Drop these rows, or give them a label of their own."
+        )
+    return np.asarray(y.tolist()) if y.dtype.kind in "OT" else y
+
+
+def _is_missing(value):
+    # pandas.NA is of this type, and equal to nothing without being unequal.
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _warn_of_numbers(classes, n_samples):
+    """Warn where labels look like quantities: many distinct numbers, and no codes of classes."""
+    n = len(classes)
+    if classes.dtype.kind not in "iuf" or n <= _MANY_CLASSES:
+        return
+    are_codes = classes[0] in (0, 1) and classes[-1] - classes[0] == n - 1
+    if not are_codes or n_samples < _ROWS_OF_CLASS * n:
+        warn(
+            f"y holds {n} distinct whole numbers in {n_samples} rows, and each is taken for a "
+            "class of its own. Use condition='number' if they are quantities, as ages are, or "
+            "condition='class' if they are labels.",
+            UserWarning,
+        )
 
 
 def _shortened(values):

@@ -1,18 +1,25 @@
 """The denoising autoencoder, which starts as the best linear denoiser."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import ClassVar
 
+import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from ._base import _FLOATS, BaseAutoencoder, _check_numbers
+from ._base import _FLOATS, BaseAutoencoder
 from ._classical import linear_denoiser, logit_denoiser, some_rows
-from ._sources import Stream, blocks, is_stream, with_shape
+from ._parameters import plain
+from ._scored_copies import SCORE_COPIES, corrupted_copies, function_copies
+from ._sources import Stream, blocks, is_stream, mapped
 from ._split import Wishes
+from ._validation import as_table, check_finite, check_numbers, native
+
+_TRIAL_ROWS = 8  # that a callable is tried on before training
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -31,11 +38,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
         the feature's mean, as for a missing value; "salt_and_pepper" puts in the
         feature's smallest or largest value; "swap" puts in the feature's value in
         another row. A callable is called as ``corruption(X, corruption_level, rng)``
-        with rows in the units of X, a copy of them, and a `numpy.random.Generator`, and
-        returns the corrupted rows.
+        with a copy of rows, in the units of X and in the shape that they have in `fit` (or
+        in `input_shape`, where they are flat there), and a `numpy.random.Generator`; it
+        returns the corrupted rows, in this shape or flat.
     corruption_level : float, default=0.3
         "gaussian": standard deviation of the noise, in units of the root mean variance
-        of the features. The others: probability that an entry is replaced.
+        of the features. The others: probability that an entry is replaced. `score` does
+        not depend on it.
 
     Attributes
     ----------
@@ -168,24 +177,112 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         return self.reconstruct(X)
 
+    def score_samples(self, X, X_clean=None):
+        """Compute how well each row is denoised.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Corrupted rows; or, without `X_clean`, clean rows.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            The clean version of each row of X. If None, rows of X are corrupted 8 times
+            each, by the fitted `corruption` at level 0.3, whatever `corruption_level` is.
+            The draws depend on the values of a row alone, so every model is compared on
+            the same corrupted rows; those of a callable also on the rows beside it.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            1 minus the squared error of ``denoise`` in units of the total variance of the
+            training rows: 1 is perfect, 0 as good as the mean.
+
+        Raises
+        ------
+        ValueError
+            If X or `X_clean` is invalid, or `X_clean` is None after a fit on pairs.
+        """
+        check_is_fitted(self, "net_")
+        X, scored = self._validate_rows(X, at_least=1), self._corruption_in_score
+        if X_clean is not None:
+            errors = self._errors_of_pairs(X, self._validate_clean(X_clean, X))
+        elif scored is None:
+            raise ValueError(
+                f"{type(self).__name__} was fitted on pairs, so score must be given X_clean; got "
+                "None. Pass score(X, X_clean=X_clean); in a search, call "
+                "set_score_request(X_clean=True) with enable_metadata_routing=True."
+            )
+        else:
+            function = functools.partial(self._errors_of_corrupted, *scored)
+            errors = self._by_blocks(function, X, copies=SCORE_COPIES)
+        return (1.0 - errors / self._total_variance).astype(X.dtype, copy=False)
+
+    def score(self, X, y=None, X_clean=None):
+        """Compute the mean of `score_samples`; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Corrupted rows; or, without `X_clean`, clean rows, which are corrupted at level
+            0.3 whatever `corruption_level` is.
+        y : Ignored
+            Present for API consistency.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            The clean version of each row of X, as in `score_samples`.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X, X_clean), dtype=np.float64))
+
+    def _errors_of_pairs(self, X, X_clean):
+        """Squared error of every denoised row, in float64."""
+        d = self.n_features_in_
+        pairs = mapped(lambda *both: np.concatenate(both, axis=1), 2 * d, X, X_clean)
+        return self._by_blocks(lambda rows: self._squared_errors(rows[:, :d], rows[:, d:]), pairs)
+
+    def _errors_of_corrupted(self, corruption, replacements, rows):
+        """The mean of it over corrupted copies of each of a block of clean rows."""
+        if callable(corruption):
+            copies = function_copies(corruption, rows, self._shape_for_callables())
+        else:
+            copies = corrupted_copies(rows, replacements, self._spec["start"].scale)
+        clean = np.repeat(rows, SCORE_COPIES, axis=0)
+        return self._squared_errors(copies, clean).reshape(len(rows), -1).mean(axis=1)
+
     def _pair(self, X, X_clean, previous):
-        if X_clean is None:
-            return X, X
-        X_clean = with_shape(X_clean)
-        _check_numbers(X_clean, "X_clean")
+        return X, X if X_clean is None else self._validate_clean(X_clean, X)
+
+    def _validate_clean(self, X_clean, X):
+        """X_clean as a float array of flat rows, or a Stream, one row for each of X."""
+        X_clean = as_table(X_clean, "X_clean")
+        check_numbers(X_clean, "X_clean")
         _check_feature_names(self, X_clean, reset=False)
-        X_clean = self._flat(X_clean, reset=False)
+        X_clean = self._flat(X_clean, False, "X_clean")
         if is_stream(X_clean):
             X_clean = Stream(X_clean, "X_clean")
         else:
+            options = {"input_name": "X_clean", "ensure_all_finite": False}
             # A view, as rows that come twice are pairs all the same.
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")[:]
+            X_clean = native(check_array(X_clean, dtype=_FLOATS, **options))[:]
+            check_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="
                 f"{X_clean.shape} and X.shape={X.shape}."
             )
-        return X, X_clean
+        return X_clean
+
+    def _set_net(self, net, job):
+        super()._set_net(net, job)
+        # None after pairs, whose corruption is not known.
+        self._corruption_in_score: tuple | None = None
+        if job.corruption is not None:
+            self._corruption_in_score = self.corruption, job.corruption.replacements
+
+    def _shape_for_callables(self):
+        """The shape of a row as a user's corruption sees it; None if flat."""
+        return self._row_shape if len(self._row_shape) > 1 else self._input_shape
 
     def _pair_validation(self, X, X_clean, X_val_clean):
         if (X_clean is None) != (X_val_clean is None):
@@ -228,6 +325,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _corruption_of(self, table, streams):
         from .corruptions import BUILT_IN, Custom
 
-        if callable(self.corruption):
-            return Custom(self.corruption, self.corruption_level, table, streams.numpy("start"))
-        return BUILT_IN[self.corruption](self.corruption_level, table)
+        level = plain(self.corruption_level)
+        if not callable(self.corruption):
+            return BUILT_IN[self.corruption](level, table)
+        rng, shape = streams.numpy("start"), self._shape_for_callables()
+        custom = Custom(self.corruption, level, table, rng, shape)
+        custom.try_on(table.sample[:_TRIAL_ROWS])
+        return custom

@@ -53,7 +53,7 @@ class LeanAdamW(torch.optim.AdamW):
 
     def _begin(self, parameter):
         state = self.state[parameter]
-        state["step"] = torch.zeros((), device=parameter.device)
+        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
@@ -100,7 +100,31 @@ def optimizer_arguments(optimizer, weight_decay, lr, device):
         if "eps" in known:
             arguments["optimizer__eps"] = _EPS
         if captured:
-            arguments["optimizer__lr"] = torch.tensor(lr, device=device)
+            arguments["optimizer__lr"] = torch.tensor(lr, dtype=torch.float32, device=device)
             if "capturable" in known:
                 arguments["optimizer__capturable"] = True
     return arguments
+
+
+def check_optimizer(optimizer, weight_decay, lr):
+    """Refuse a class that cannot take one step for dense parameters in float32."""
+    arguments = optimizer_arguments(optimizer, weight_decay, lr, "cpu")
+    options = {
+        name.removeprefix("optimizer__"): value
+        for name, value in arguments.items()
+        if name.startswith("optimizer__") and not name.endswith("param_groups")
+    }
+    weights = [torch.nn.Parameter(torch.ones(shape, dtype=torch.float32)) for shape in ((2, 2), 2)]
+
+    def closure():
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        return sum(weight.sum() for weight in weights)
+
+    try:
+        optimizer(weights, lr=lr, **options).step(closure)
+    except Exception as error:
+        raise ValueError(
+            "optimizer must train dense float32 weights and biases, constructed with lr; got "
+            f"{optimizer.__name__}, which fails in its first step: {error}"
+        ) from error

@@ -6,6 +6,8 @@ an array of shape (n_samples, latent_dim).
 
 import numpy as np
 
+from ._parameters import as_returned
+
 _POOL = 2**16  # draws that training picks from, and that moments are taken of
 _THICKNESS = 0.5  # of the roll, as `noise` of sklearn.datasets.make_swiss_roll
 
@@ -41,17 +43,7 @@ def draw(prior, n_samples, latent_dim, rng):
     """Draws from a prior by name or from a user's callable, checked, in float64."""
     if not callable(prior):
         return BUILT_IN[prior](n_samples, latent_dim, rng)
-    drawn = np.asarray(prior(n_samples, latent_dim, rng))
-    if drawn.shape != (n_samples, latent_dim):
-        raise ValueError(
-            "prior must return an array of shape (n_samples, latent_dim)="
-            f"{(n_samples, latent_dim)}, however: it returned one of shape {drawn.shape}."
-        )
-    if drawn.dtype.kind not in "fiub" or not np.isfinite(drawn).all():
-        raise ValueError(
-            f"prior must return finite numbers, however: it returned others (dtype {drawn.dtype})."
-        )
-    return drawn.astype(np.float64)
+    return as_returned("prior", prior(n_samples, latent_dim, rng), (n_samples, latent_dim))
 
 
 def moments(prior, latent_dim, rng):

@@ -14,16 +14,19 @@ class Streams:
 
     Parameters
     ----------
-    random_state : int, numpy.random.RandomState or None
-        An int gives the same streams every time, a RandomState is advanced by one
-        draw, None draws the seed from numpy's global state.
+    random_state : int, numpy.random.RandomState, numpy.random.Generator or None
+        An int gives the same streams every time, a RandomState or Generator is advanced
+        by one draw, None draws the seed from numpy's global state.
     seed : int or None
         The `seed` of other streams, to have these again.
     """
 
     def __init__(self, random_state=None, *, seed=None):
-        if seed is None:
-            seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        most = np.iinfo(np.int32).max
+        if isinstance(random_state, np.random.Generator):
+            seed = int(random_state.integers(most))
+        elif seed is None:
+            seed = int(check_random_state(random_state).randint(most))
         self.seed = seed
 
     def integer(self, name):

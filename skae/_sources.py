@@ -10,7 +10,9 @@ import numbers
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import _get_feature_names
+
+from ._validation import check_finite
 
 RESIDENT = 2**25  # numbers of a table that may be copied whole
 _BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
@@ -55,7 +57,7 @@ class Stream:
         if isinstance(self.X, np.ndarray):
             block = np.array(block)  # else the pages that it shows would be read again
         self._forget()
-        assert_all_finite(block, input_name=self.name)
+        check_finite(block, self.name, _get_feature_names(self.X))
         return block
 
     def _read(self, low, high):
@@ -139,11 +141,6 @@ def mapped(function, n_features, *tables):
     """A function of the rows of tables: as an ndarray where these are small, else a Stream."""
     rows = Mapped(function, n_features, *tables)
     return rows[:] if is_small(tables[0]) else rows
-
-
-def with_shape(X):
-    """Rows in lists as an array; anything that has a shape as it is."""
-    return X if hasattr(X, "shape") else np.asarray(X)
 
 
 def flattened(X):

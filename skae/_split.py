@@ -1,6 +1,5 @@
 """Which rows are held out of training, to choose the epoch by."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ._classical import some_rows
 from ._sources import blocks
+from ._warn import warn
 
 _LEAST_GROUPS = 10  # to hold out, if that is at most a quarter of them
 _PROBES = 30  # rows whose neighbours are looked at, for near-copies
@@ -142,11 +142,11 @@ def near_copies(X):
 
 
 def _warn_of_copies(n_groups):
-    warnings.warn(
+    warn(
         f"X seems to hold {n_groups} groups of near-copies, such as repeated measurements. Whole "
         "groups are held out to choose the epoch. Say which rows belong together with "
         "fit(X, groups=...).",
-        stacklevel=8,
+        UserWarning,
     )
 
 

@@ -1,6 +1,7 @@
 """The autoencoder that makes images larger, which starts as bicubic interpolation."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -12,10 +13,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers
+from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder
 from ._classical import some_rows
-from ._sources import Stream, flattened, is_stream, mapped, with_shape
+from ._parameters import check_memory
+from ._sources import Stream, flattened, is_stream, mapped
 from ._threads import suitable_threads
+from ._validation import as_table, check_channels_first, check_numbers, how_to_turn, native
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -121,7 +124,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             that is. Values are not clipped.
         """
         check_is_fitted(self, "net_")
-        X_low = with_shape(X_low)
+        X_low = as_table(X_low, "X_low")
         X, image = self._upscale(self._validate_low(X_low)), self._spec["input_shape"]
         n_axes = len(X_low.shape)
         return X.reshape(len(X), *image[4 - n_axes :]) if n_axes > 2 else X
@@ -158,7 +161,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             The codes of the small images, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        X = with_shape(X)
+        X = as_table(X)
         shape = X.shape
         is_low = len(shape) > 1 and np.prod(shape[1:]) == np.prod(self.low_shape_)
         # A table with too few features must not pass for one of small images.
@@ -191,6 +194,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
                 "SuperResolutionAutoencoder needs input_shape=(channels, height, width), however: "
                 f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
             )
+        if shape is not None:
+            check_channels_first(shape, self.input_shape)
         return shape
 
     def _own_spec(self):
@@ -203,13 +208,23 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     def _is_complete(self, start):
         return False  # images are upscaled without codes
 
+    def _check_layers(self, n_features):
+        super()._check_layers(n_features)
+        spec, image = self._own_spec(), self._input_shape or ()
+        sizes, factor = spec["upscaler_layer_sizes"], int(spec["scale_factor"])
+        what = f"upscaler_layer_sizes={sizes} with scale_factor={factor}"
+        if self.network == "mlp":
+            check_memory(what, "mlp", (n_features, *sizes, math.prod(image)))
+        else:
+            check_memory(what, "conv", (image[0], *sizes, image[0] * factor**2))
+
     def _pair(self, X, extra, previous):
         if self._input_shape is None:
             self._input_shape = (1, 1, X.shape[1])
-        return self._low(X, self._input_shape, self.scale_factor), X
+        return self._low(X, self._input_shape, int(self.scale_factor)), X
 
     def _pair_validation(self, X, extra, extra_validation):
-        return self._low(X, self._input_shape, self.scale_factor), X
+        return self._low(X, self._input_shape, int(self.scale_factor)), X
 
     def _classical_start(self, table, inputs, corruption, streams):
         return _classical.pca(inputs, self._wanted_codes(inputs))
@@ -223,7 +238,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             return spec
         image, noise = spec["input_shape"], 1.0
         if self.init != "random":
-            error = bicubic_error(table.sample, image, low_shape(image, self.scale_factor))
+            error = bicubic_error(table.sample, image, low_shape(image, spec["scale_factor"]))
             noise = max(error / table.scale**2, _classical._ERROR_FLOOR)
         start = spec["start"]
         low_noise, both = start.noise_variance, {"mean": table.mean, "scale": table.scale}
@@ -282,14 +297,16 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
         image, factor = image or self._spec["input_shape"], factor or self._spec["scale_factor"]
         low = low_shape(image, factor)
-        function = functools.partial(downsampled, image=image, low=low)
+        function = functools.partial(
+            downsampled, image=image, low=low, names=vars(self).get("feature_names_in_")
+        )
         return mapped(function, int(np.prod(low)), X)
 
     def _validate_low(self, X):
         """Small images as a float array of flat rows, or a Stream."""
         low, n_features = self.low_shape_, int(np.prod(self.low_shape_))
-        X = with_shape(X)
-        _check_numbers(X, "X_low")
+        X = as_table(X, "X_low")
+        check_numbers(X, "X_low")
         rest = tuple(X.shape)[1:]
         if len(rest) > 1 and rest in (low, low[1:] if low[0] == 1 else low):
             X = flattened(X)
@@ -298,12 +315,12 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             if is_stream(X):
                 X = Stream(X, "X_low")
             else:
-                X = check_array(X, dtype=_FLOATS, input_name="X_low", estimator=self)
+                X = native(check_array(X, dtype=_FLOATS, input_name="X_low", estimator=self))
             rest = X.shape[1:]
         if rest != (n_features,):
             raise ValueError(
-                f"X_low must have rows of shape {low} or of {n_features} features, however: its "
-                f"rows have shape {rest}."
+                f"X_low must have rows of shape {low} or of {n_features} features; got rows of "
+                f"shape {rest}.{how_to_turn(X, low, 'X_low')}"
             )
         return X
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
@@ -21,6 +20,7 @@ from ._judge import is_clear
 from ._priors import great_circle
 from ._random import Streams
 from ._sources import is_small
+from ._warn import warn
 
 _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
@@ -275,8 +275,10 @@ class VAETransformer(PcaAttributes):
         Parameters
         ----------
         n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own `random_state`.
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
         add_noise : bool, default=True
             Whether to draw the row from the density of `score_samples`, or to answer the
             mean of the decoder's distribution, which is what one wants to look at.
@@ -286,7 +288,8 @@ class VAETransformer(PcaAttributes):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        rng = self._sampling_streams(n_samples, random_state).numpy("sampling")
+        n_samples, streams = self._sampling(n_samples, random_state)
+        rng = streams.numpy("sampling")
         return self._sample(self._draw_codes(n_samples, rng), add_noise, rng)
 
     def _draw_codes(self, n_samples, rng):
@@ -501,12 +504,11 @@ class VAETransformer(PcaAttributes):
     def _announce(self):
         n_collapsed = self.latent_dim_ - self.n_active_latents_
         if n_collapsed and self.n_iter_:  # PCA may have components that say nothing, too
-            warnings.warn(
+            warn(
                 f"{n_collapsed} of {self.latent_dim_} latents have collapsed: their KL from the "
                 f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
                 "latent_dim, a smaller beta or a longer beta_warmup.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 
@@ -543,6 +545,9 @@ def _normal_points(n_points, dim):
 
     if dim == 0:
         return torch.zeros(n_points, 0, dtype=torch.float64)
-    uniform = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0).draw(n_points // 2)
+    engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0)
+    first = engine.quasi.float() / 2**engine.MAXBIT  # which torch rounds to its default dtype
+    uniform = engine.draw(n_points // 2, dtype=torch.float32)
+    uniform[0] = first
     points = torch.special.ndtri(uniform.double().clamp(1e-7, 1.0 - 1e-7))
     return torch.cat([points, -points])

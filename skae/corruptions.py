@@ -10,6 +10,12 @@ row, its covariance with the clean row (d, d; clean first) and its covariance (d
 import numpy as np
 import torch
 
+from ._classical import some_rows
+from ._parameters import as_returned
+
+_ROWS_TO_SWAP = 64  # training rows whose values a row is scored with, at most ...
+_NUMBERS_TO_SWAP = 2**18  # ... and numbers in them
+
 
 class Gaussian:
     """Adds independent Gaussian noise.
@@ -24,6 +30,7 @@ class Gaussian:
     """
 
     takes_raw_rows = False
+    replacements = None
 
     def __init__(self, level, table):
         self.level = level
@@ -41,9 +48,14 @@ class Gaussian:
 
 
 class _Replacement:
-    """Replaces each entry, with probability `level`, by a value drawn for it."""
+    """Replaces each entry, with probability `level`, by a value drawn for it.
+
+    Of a feature these are, in units of X and as far as they are known beforehand, in a column
+    of `replacements`.
+    """
 
     takes_raw_rows = False
+    replacements: np.ndarray
 
     def __init__(self, level, table):
         if not 0 < level < 1:
@@ -81,6 +93,10 @@ class _Replacement:
 class Masking(_Replacement):
     """Replaces entries by the feature's mean, as a missing value would be imputed."""
 
+    def __init__(self, level, table):
+        super().__init__(level, table)
+        self.replacements = table.mean[None]
+
     def _values(self, x, generator):
         return torch.zeros_like(x)
 
@@ -93,7 +109,8 @@ class SaltAndPepper(_Replacement):
 
     def __init__(self, level, table):
         super().__init__(level, table)
-        self._ends = (np.stack([table.low, table.high]) - table.mean) / table.scale
+        self.replacements = np.stack([table.low, table.high])
+        self._ends = (self.replacements - table.mean) / table.scale
         self._tensors = {}  # of the ends, by dtype and device
 
     def _values(self, x, generator):
@@ -111,6 +128,11 @@ class SaltAndPepper(_Replacement):
 class Swap(_Replacement):
     """Replaces entries by the same feature's value in a random row of the batch."""
 
+    def __init__(self, level, table):
+        super().__init__(level, table)
+        n_rows = max(1, min(_ROWS_TO_SWAP, _NUMBERS_TO_SWAP // len(table.mean)))
+        self.replacements = some_rows(table.sample, n_rows).astype(np.float64)
+
     def _values(self, x, generator):
         rows = torch.randint(len(x), x.shape, generator=generator, device=x.device)
         return x.gather(0, rows)
@@ -122,35 +144,35 @@ class Swap(_Replacement):
 class Custom:
     """Calls ``function(X, level, rng)`` on rows as they were given, as numpy arrays.
 
-    `rng` is a `numpy.random.Generator`; the answer has the shape of X, which is the function's
-    to write to. Moments are
-    averages over corrupted copies of the table. Unlike the others it is called with
-    rows in the units of X; what it answers is standardised all the same.
+    `rng` is a `numpy.random.Generator`. X has rows of shape `row_shape`, or flat ones where
+    that is None, and is the function's to write to. What it returns has the shape of X, or
+    flat rows. Moments are averages over corrupted copies of the table. Unlike the others it
+    is called with rows in the units of X; what it returns is standardised all the same.
     """
 
     takes_raw_rows = True
     can_be_captured = False
+    replacements = None
     _copies = 5
 
-    def __init__(self, function, level, table, rng):
+    def __init__(self, function, level, table, rng, row_shape=None):
         self.function = function
         self.level = level
+        self.row_shape = row_shape or table.mean.shape
         self.mean = table.mean
         self.scale = table.scale
         self._rng = rng
 
     def _corrupt(self, X, rng):
         # A copy: the function may fill its argument, which may be the table itself.
-        corrupted = np.asarray(self.function(np.array(X, order="C"), self.level, rng))
-        if corrupted.shape != X.shape:
-            raise ValueError(
-                f"corruption must return an array of the shape it was given, {X.shape}, "
-                f"however: it returned shape {corrupted.shape}."
-            )
-        corrupted = (corrupted - self.mean) / self.scale
-        if not np.isfinite(corrupted).all():
-            raise ValueError("corruption must return finite numbers, however: it did not.")
-        return corrupted
+        rows = np.array(X, order="C").reshape(len(X), *self.row_shape)
+        corrupted = self.function(rows, self.level, rng)
+        corrupted = as_returned("corruption", corrupted, rows.shape, X.shape).reshape(X.shape)
+        return (corrupted - self.mean) / self.scale
+
+    def try_on(self, X):
+        """Raise what the function would raise in training."""
+        self._corrupt(X, np.random.default_rng(0))
 
     def __call__(self, x, generator):
         """Corrupt a batch of rows in the units of X."""

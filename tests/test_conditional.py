@@ -153,7 +153,8 @@ def test_several_numbers(two_sheets):
     assert not hasattr(
         ConditionalVAE(1, max_epochs=0, condition="number").fit(rows, ages), "classes_"
     )
-    assert len(ConditionalVAE(1, max_epochs=0).fit(rows, ages).classes_) == 40
+    with pytest.warns(UserWarning, match="40 distinct whole numbers"):
+        assert len(ConditionalVAE(1, max_epochs=0).fit(rows, ages).classes_) == 40
 
 
 def test_classes_of_chunks(two_sheets):

@@ -136,3 +136,73 @@ def test_warm_start_corrupts_in_the_same_units(bent):
     means.clear()
     model.fit(100 * bent + 5000)
     assert np.mean(means) == pytest.approx(5000, rel=0.05)
+
+
+def shapes_seen(X, returned=lambda rows: rows, **options):
+    """Shapes of a row that a callable sees in a fit, a chunk and the codes of X."""
+    seen = set()
+
+    def function(rows, level, rng):
+        seen.add(rows.shape[1:])
+        noisy = rows.copy()
+        noisy[..., 0] = 0.0
+        return returned(noisy)
+
+    model = DenoisingAutoencoder(2, corruption=function, max_epochs=1, random_state=0, **options)
+    model.fit(X).partial_fit(X)
+    return seen, model.transform(X)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((1, 8, 8), {"network": "conv"}),
+        ((8, 8), {"network": "conv"}),  # in grey
+        ((8, 8), {"network": "recurrent"}),
+        ((4, 4, 4), {"network": "mlp", "input_shape": (4, 4, 4)}),
+        ((8, 8), {"network": "recurrent", "init": "random"}),
+    ],
+)
+def test_a_callable_sees_rows_in_their_shape(shape, options, digits):
+    X = digits[0][:80].reshape(-1, *shape)
+    seen, codes = shapes_seen(X, **options)
+    assert seen == {shape}
+    flat, same = shapes_seen(X, lambda rows: rows.reshape(len(rows), -1), **options)
+    assert flat == {shape}
+    np.testing.assert_array_equal(codes, same)  # it may return flat rows
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 8, 4)])
+def test_a_callable_sees_flat_rows_in_input_shape(shape, digits):
+    X = digits[0][:80]
+    seen, codes = shapes_seen(X, network="conv", input_shape=shape)
+    assert seen == {shape}
+    shaped = shapes_seen(X.reshape(-1, *shape), network="conv", input_shape=shape)[1]
+    np.testing.assert_array_equal(codes, shaped)
+    assert shapes_seen(X)[0] == {(64,)}
+
+
+def test_a_part_of_images_is_erased(digits):
+    """A callable for images, which flat rows of 64 numbers would mislead or break."""
+    X = digits[0][:200].reshape(-1, 1, 8, 8)
+
+    def erased(images, level, rng):
+        n, _, height, width = images.shape
+        top, left = rng.integers(height - 2, size=n), rng.integers(width - 2, size=n)
+        for image, row, column in zip(images, top, left, strict=True):
+            image[:, row : row + 3, column : column + 3] = 0.0
+        return images
+
+    options = {"network": "conv", "max_epochs": 0}
+    model = DenoisingAutoencoder(20, corruption=erased, random_state=0, **options).fit(X)
+    damaged = erased(X.copy(), 0.3, np.random.default_rng(1))
+    assert np.square(model.denoise(damaged) - X).sum() < 0.8 * np.square(damaged - X).sum()
+
+
+def test_a_callable_that_returns_another_shape(digits):
+    X = digits[0][:80].reshape(-1, 1, 8, 8)
+    message = (
+        r"corruption must return an array of shape \(8, 1, 8, 8\) or \(8, 64\); got .*\(8, 8, 8\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        DenoisingAutoencoder(network="conv", corruption=lambda X, level, rng: X[:, 0]).fit(X)

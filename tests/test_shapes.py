@@ -256,7 +256,7 @@ def test_own_networks_begin_with_the_weights_their_author_gave_them():
     assert (decoder.module.weight == 0.25).all()
 
     plain, _ = own_networks(
-        lambda *_: (nn.Linear(6, 2), None), Sizes((6,), 2, 2), generator(), True
+        lambda *_: (nn.Linear(6, 2), nn.Linear(2, 6)), Sizes((6,), 2, 2), generator(), True
     )
     seeded = mlp(6, 2, (), "relu", generator(), False)[0]
     torch.testing.assert_close(plain.module.weight, seeded.weight, rtol=0, atol=0)
