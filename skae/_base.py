@@ -18,10 +18,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, no_start, some_rows
 from ._code_density import CodeDensity
+from ._dtypes import check_dtypes, float_dtype
+from ._limits import check_finite, check_near, check_spread, check_units
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
 
-_FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _AXES: dict[Any, tuple] = {  # of rows for networks
     "conv": ("channels", "height", "width"),
@@ -468,7 +469,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if previous is not None:
             self._check_same_kind()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
+        given = X
         seen, X = self._pair(X, extra, previous)
+        name = "X" if X is given else "X_clean"
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
         n_held_out = self._n_held_out(X, chunks)
         kept = _rows_to_keep(X, n_held_out, streams)
@@ -478,8 +481,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
         inputs = table if seen is X else Table.of(seen, kept)
+        if previous is None:
+            check_spread(table, name)
+            check_spread(inputs, "X")
         corruption = self._corruption_of(table, streams) if inputs is table else None
         spec = self._describe(table, inputs, corruption, streams, previous)
+        start = spec["start"]
+        check_units(_units(spec), inputs.X.dtype, "X")
+        check_near(table.low, table.high, start.mean, start.scale, name)
+        check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
         held_out = n_held_out if kept is None else kept[:n_held_out]
         split = self._split(table, inputs, held_out, spec, corruption, device, streams)
         options = self._training_options(spec, streams, len(split.train))
@@ -627,14 +637,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X = self._flat(X, reset)
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
-        return validate_data(
-            self,
-            X,
-            dtype=_FLOATS,
-            reset=reset,
-            ensure_min_samples=at_least or 1,
-            ensure_all_finite=at_least is not None,
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+            return validate_data(
+                self,
+                X,
+                dtype=float_dtype(X),
+                reset=reset,
+                ensure_min_samples=at_least or 1,
+                ensure_all_finite=at_least is not None,
+            )
 
     def _find_input_shape(self):
         """The shape in which networks see a row, None for one flat."""
@@ -681,7 +692,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return X
 
     def _validate_codes(self, Z):
-        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        Z = with_shape(Z)
+        _check_numbers(Z, "Z")
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+            Z = check_array(Z, dtype=float_dtype(Z), input_name="Z", estimator=self)
         self._check_n_codes(Z.shape[1])
         return Z
 
@@ -780,7 +794,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        return (1.0 - self._squared_errors(X) / self._total_variance).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            score = 1.0 - self._squared_errors(X) / self._total_variance
+            score = score.astype(X.dtype, copy=False)
+        check_finite(score, X, "X")
+        return score
 
     def score(self, X, y=None):
         """Mean of `score_samples`; higher is better.
@@ -859,19 +877,30 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
+        check_units(_units(self._spec), X.dtype, "X")
         code_scale = self._spec["start"].code_scale.astype(X.dtype)
-        return self._by_blocks(lambda rows: self._apply_encoder("embed", rows) * code_scale, X)
+
+        def function(rows):
+            with np.errstate(over="ignore"):
+                codes = self._apply_encoder("embed", rows) * code_scale
+            check_finite(codes, rows, "X")
+            return codes
+
+        return self._by_blocks(function, X)
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
         start = self._spec["start"]
+        check_units(_units(self._spec), Z.dtype, "Z")
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
-            x = self._apply_decoder("expect", codes / code_scale)
-            if self._spec["likelihood"] != "gaussian":
-                return x
-            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                x = self._apply_decoder("expect", codes / code_scale)
+                if self._spec["likelihood"] == "gaussian":
+                    x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            check_finite(x, codes, "Z")
+            return x
 
         return self._by_blocks(function, Z)
 
@@ -886,7 +915,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Of the reconstruction of each row, in float64."""
 
         def errors(rows, answers):
-            return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+            with np.errstate(over="ignore"):
+                return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
 
         if answers is None:
             return self._by_blocks(lambda rows: errors(rows, rows), X)
@@ -923,7 +953,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         from ._batches import standardised
 
         start = self._spec["start"]
-        return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+        with np.errstate(over="ignore"):  # what comes of it is checked
+            return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
 
     def _apply(self, function, x, device, rows=None):
         """A function of a tensor on an array; what comes out is checked to be numbers.
@@ -988,11 +1019,12 @@ def _check_same(name, before, now):
 
 def _check_numbers(X, name):
     dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", "") in ("U", "S"):
+    if getattr(dtype, "kind", "") in ("U", "S", "T"):
         raise ValueError(
             f"{name} must hold numbers, however: it holds strings (dtype {dtype}). "
             f"Convert it with {name}.astype(float), or encode it with OrdinalEncoder."
         )
+    check_dtypes(X, name)
 
 
 def _check_values(X, likelihood, input_shape, ends=None):
@@ -1070,6 +1102,12 @@ def _rows_to_keep(X, n_held_out, streams):
 
 def _most_to_keep(n_features):
     return max(MIN_HELD_OUT, _KEPT // n_features)
+
+
+def _units(spec):
+    """The standard deviations that codes and rows of a model are multiplied by."""
+    start = spec["start"]
+    return np.append(start.code_scale, start.scale if spec["likelihood"] == "gaussian" else 1.0)
 
 
 def _total_variance(table):

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import ClassVar
 
+import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names
 
-from ._base import _FLOATS, BaseAutoencoder, _check_numbers
+from ._base import BaseAutoencoder, _check_numbers
 from ._classical import linear_denoiser, logit_denoiser, some_rows
+from ._dtypes import float_dtype
 from ._sources import Stream, blocks, is_stream, with_shape
 
 
@@ -173,7 +175,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
             X_clean = Stream(X_clean, "X_clean")
         else:
             # A view, as rows that come twice are pairs all the same.
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")[:]
+            dtype = float_dtype(X_clean)
+            with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+                X_clean = check_array(X_clean, dtype=dtype, input_name="X_clean")[:]
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="

@@ -12,8 +12,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers
+from ._base import _MAX_CODES, BaseAutoencoder, _check_numbers, _units
 from ._classical import some_rows
+from ._dtypes import float_dtype
+from ._limits import check_finite, check_near, check_units
 from ._sources import Stream, flattened, is_stream, mapped, with_shape
 from ._threads import suitable_threads
 
@@ -215,6 +217,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         spec = super()._describe(inputs, inputs, corruption, streams, previous)
         if previous is not None:
             return spec
+        # Pixels are mixed, so that rounding of the largest is an error of the others.
+        check_near(table.mean, table.mean, 0.0, table.scale, "X")
         image, noise = spec["input_shape"], 1.0
         if self.init != "random":
             error = bicubic_error(table.sample, image, low_shape(image, self.scale_factor))
@@ -292,7 +296,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             if is_stream(X):
                 X = Stream(X, "X_low")
             else:
-                X = check_array(X, dtype=_FLOATS, input_name="X_low", estimator=self)
+                with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+                    X = check_array(X, dtype=float_dtype(X), input_name="X_low", estimator=self)
             rest = X.shape[1:]
         if rest != (n_features,):
             raise ValueError(
@@ -309,10 +314,14 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     def _upscale(self, X_low):
         start = self._spec["start"]
+        check_units(_units(self._spec), X_low.dtype, "X_low")
 
         def function(rows):
             module, device = self.net_.inference_module(rows.dtype)
             x = self._apply(module.upscaled_mean, self._standardise(rows), device, rows)
-            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            with np.errstate(over="ignore"):
+                x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            check_finite(x, rows, "X_low")
+            return x
 
         return self._by_blocks(function, X_low)

@@ -7,6 +7,7 @@ import torch
 from sklearn.utils import assert_all_finite
 from torch.nn import functional as F
 
+from ._limits import check_finite
 from ._module import AutoencoderModule
 from ._sources import blocks
 from .likelihoods import GaussianHead
@@ -34,6 +35,7 @@ def downsampled(rows, image, low):
     small = resized.flatten(1).numpy()
     if not np.isfinite(small).all():  # an infinity may be NaN by now, so look at what it was
         assert_all_finite(rows, input_name="X")
+        check_finite(small, rows, "X")
     return small
 
 
