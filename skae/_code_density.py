@@ -16,7 +16,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
 _MOST = 64  # components
-_NO_SPREAD = 1e-200  # of a code that does not vary, whose units are not known
+_NO_SPREAD = 1e-300  # of a code that does not vary, whose units are not known
 _PER_COMPONENT = 20  # codes for each latent that a component has at least, on average
 
 

@@ -333,7 +333,9 @@ class ConditionalVAE(VAETransformer):
         if kind == "auto" and classes is not None:
             kind = "class"
         if kind == "auto":
-            kind = "number" if type_of_target(y).startswith("continuous") else "class"
+            with np.errstate(invalid="ignore"):  # of numbers that are no int64
+                target = type_of_target(y)
+            kind = "number" if target.startswith("continuous") else "class"
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
         self.__dict__.pop("classes_", None)
         if kind == "class":
