@@ -18,6 +18,8 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
+from ._dtypes import float_dtype
+from ._limits import check_finite, check_near, check_spread, check_units
 from ._modes import InOrdinaryModes, ordinary_modes
 from ._parameters import LIMIT, check_limits, check_memory, plain
 from ._random import Streams
@@ -33,7 +35,6 @@ from ._validation import (
 )
 from ._versions import check_stamp, stamp
 
-_FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _AXES: dict[Any, tuple] = {  # of rows for networks
     "conv": ("channels", "height", "width"),
@@ -540,7 +541,9 @@ class BaseAutoencoder(
         if previous is not None:
             self._check_same_kind()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
+        given = X
         seen, X = self._pair(X, extra, previous)
+        name = "X" if X is given else "X_clean"
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
         self._check_layers(seen.shape[1])
         self._check_optimizer()
@@ -558,8 +561,15 @@ class BaseAutoencoder(
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
         inputs = table if seen is X else Table.of(seen, kept)
+        if previous is None:
+            check_spread(table, name)
+            check_spread(inputs, "X")
         corruption = self._corruption_of(table, streams) if inputs is table else None
         spec = self._describe(table, inputs, corruption, streams, previous)
+        start = spec["start"]
+        check_units(_units(spec), inputs.X.dtype, "X")
+        check_near(table.low, table.high, start.mean, start.scale, name)
+        check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
         split = self._split(table, inputs, held_out, validation, spec, corruption, device)
         options = self._training_options(spec, streams, len(split.train))
         seen = None if validation is None else validation[0]
@@ -732,7 +742,7 @@ class BaseAutoencoder(
         X = validate_data(
             self,
             X,
-            dtype=_FLOATS,
+            dtype=float_dtype(X),
             reset=reset,
             ensure_min_samples=at_least or 1,
             ensure_all_finite=False,
@@ -800,8 +810,14 @@ class BaseAutoencoder(
         check_numbers(Z, "X")
         no_codes = getattr(Z, "shape", ())[1:] == (0,)
         Z = check_array(
-            Z, dtype=_FLOATS, input_name="X", estimator=self, ensure_min_features=1 - no_codes
+            Z,
+            dtype=float_dtype(Z),
+            input_name="X",
+            estimator=self,
+            ensure_min_features=1 - no_codes,
+            ensure_all_finite=False,
         )
+        check_all_finite(Z)
         Z = native(Z)
         self._check_n_codes(Z.shape[1])
         return Z
@@ -948,7 +964,11 @@ class BaseAutoencoder(
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        return (1.0 - self._squared_errors(X) / self._total_variance).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            score = 1.0 - self._squared_errors(X) / self._total_variance
+            score = score.astype(X.dtype, copy=False)
+        check_finite(score, X, "X")
+        return score
 
     def score(self, X, y=None):
         """Mean of `score_samples`; higher is better.
@@ -1037,19 +1057,30 @@ class BaseAutoencoder(
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
+        check_units(_units(self._spec), X.dtype, "X")
         code_scale = self._spec["start"].code_scale.astype(X.dtype)
-        return self._by_blocks(lambda rows: self._apply_encoder("embed", rows) * code_scale, X)
+
+        def function(rows):
+            with np.errstate(over="ignore"):
+                codes = self._apply_encoder("embed", rows) * code_scale
+            check_finite(codes, rows, "X")
+            return codes
+
+        return self._by_blocks(function, X)
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
         start = self._spec["start"]
+        check_units(_units(self._spec), Z.dtype, "Z")
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
-            x = self._apply_decoder("expect", codes / code_scale)
-            if self._spec["likelihood"] != "gaussian":
-                return x
-            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                x = self._apply_decoder("expect", codes / code_scale)
+                if self._spec["likelihood"] == "gaussian":
+                    x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            check_finite(x, codes, "Z")
+            return x
 
         return self._by_blocks(function, Z)
 
@@ -1082,7 +1113,8 @@ class BaseAutoencoder(
         """Of the reconstruction of each row, in float64."""
 
         def errors(rows, answers):
-            return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+            with np.errstate(over="ignore"):
+                return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
 
         if answers is None:
             return self._by_blocks(lambda rows: errors(rows, rows), X)
@@ -1123,7 +1155,8 @@ class BaseAutoencoder(
         from ._batches import standardised
 
         start = self._spec["start"]
-        return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+        with np.errstate(over="ignore"):  # what comes of it is checked
+            return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
 
     def _apply(self, function, x, device, rows=None):
         """A function of a tensor on an array; what comes out is checked to be numbers.
@@ -1296,6 +1329,12 @@ def _sample_of(held_out, X, streams):
 
 def _most_to_keep(n_features):
     return max(MIN_HELD_OUT, _KEPT // n_features)
+
+
+def _units(spec):
+    """The standard deviations that codes and rows of a model are multiplied by."""
+    start = spec["start"]
+    return np.append(start.code_scale, start.scale if spec["likelihood"] == "gaussian" else 1.0)
 
 
 def _total_variance(table):

@@ -119,10 +119,12 @@ class Table:
                 squares /= max(n_samples - 1, 1)
             variance = np.maximum(squares, 0.0)
             scale = np.sqrt(variance.mean())
-        if not np.isfinite(scale):
+            total = n_samples * variance.sum()
+        if not np.isfinite(total):
             raise ValueError(
-                "The variance of X must be finite in float64, however: it is "
-                f"{scale**2}. Scale X down first, for example with StandardScaler."
+                "The variance of X must be finite in float64, and so must its sum over all values; "
+                f"got {total}. Divide X by its largest absolute value first: StandardScaler "
+                "overflows there, too."
             )
         if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
             variance, scale = np.zeros(n_features), 1.0  # nothing but rounding

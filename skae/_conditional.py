@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ._base import _check_same
 from ._classical import conditional_pca, no_start, with_conditions
+from ._limits import check_near
 from ._sources import Mapped, is_small, mapped
 from ._split import Wishes
 from ._vae import VAETransformer, _normal_points
@@ -268,7 +269,8 @@ class ConditionalVAE(VAETransformer):
                 likelihood[order] = self._log_likelihood(joined[order])
             else:
                 likelihood = self._log_likelihood(joined)
-            return likelihood.astype(X.dtype, copy=False)
+            with np.errstate(over="ignore"):
+                return likelihood.astype(X.dtype, copy=False)
         conditions, log_weights = self._mixture
         m, draws = len(conditions), [None] * len(conditions)
         if not hasattr(self, "classes_"):
@@ -280,7 +282,8 @@ class ConditionalVAE(VAETransformer):
             log_weight + self._log_likelihood(self._join(X, condition), points)
             for condition, log_weight, points in zip(conditions, log_weights, draws, strict=True)
         ]
-        return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
 
     def score(self, X, y=None):
         """Mean of `score_samples`; higher is better.
@@ -377,7 +380,9 @@ class ConditionalVAE(VAETransformer):
         if kind == "auto" and classes is not None:
             kind = "class"
         if kind == "auto":
-            kind = "number" if type_of_target(y).startswith("continuous") else "class"
+            with np.errstate(invalid="ignore"):  # of numbers that are no int64
+                target = type_of_target(y)
+            kind = "number" if target.startswith("continuous") else "class"
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
         self.__dict__.pop("classes_", None)
         if kind == "class":
@@ -392,8 +397,11 @@ class ConditionalVAE(VAETransformer):
             )
         else:
             y = self._numbers(y, n_samples)
-            spread = y.std(axis=0)
-            self._numbers_scale = y.mean(axis=0), np.where(spread > 0, spread, 1.0)
+            # In units of a power of two, so that no square overflows and none is 0.
+            unit = 2.0 ** np.frexp(np.abs(y).max(axis=0))[1].clip(-1000, 1000)
+            spread = (y / unit).std(axis=0) * unit
+            mean = (y / unit).mean(axis=0) * unit
+            self._numbers_scale = mean, np.where(spread > 0, spread, 1.0)
 
     def _count(self, y, n_samples, seen):
         """Find out how often conditions are: those `seen` in earlier chunks too, if any."""
@@ -437,6 +445,7 @@ class ConditionalVAE(VAETransformer):
                 f"y must have {len(mean)} conditions for a row, as in fit, however: it has "
                 f"{y.shape[1]}."
             )
+        check_near(y.min(axis=0), y.max(axis=0), mean, scale, "y")
         return (y - mean) / scale
 
     def _class_numbers(self, y, n_samples):

@@ -11,8 +11,9 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from ._base import _FLOATS, BaseAutoencoder
+from ._base import BaseAutoencoder
 from ._classical import linear_denoiser, logit_denoiser, some_rows
+from ._dtypes import float_dtype
 from ._parameters import plain
 from ._scored_copies import SCORE_COPIES, corrupted_copies, function_copies
 from ._sources import Stream, blocks, is_stream, mapped
@@ -264,7 +265,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         else:
             options = {"input_name": "X_clean", "ensure_all_finite": False}
             # A view, as rows that come twice are pairs all the same.
-            X_clean = native(check_array(X_clean, dtype=_FLOATS, **options))[:]
+            X_clean = native(check_array(X_clean, dtype=float_dtype(X_clean), **options))[:]
             check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(

@@ -13,12 +13,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder
+from ._base import _MAX_CODES, BaseAutoencoder, _units
 from ._classical import some_rows
+from ._dtypes import float_dtype
+from ._limits import check_finite, check_near, check_units
 from ._parameters import check_memory
 from ._sources import Stream, flattened, is_stream, mapped
 from ._threads import suitable_threads
-from ._validation import as_table, check_channels_first, check_numbers, how_to_turn, native
+from ._validation import (
+    as_table,
+    check_all_finite,
+    check_channels_first,
+    check_numbers,
+    how_to_turn,
+    native,
+)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -236,6 +245,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         spec = super()._describe(inputs, inputs, corruption, streams, previous)
         if previous is not None:
             return spec
+        # Pixels are mixed, so that rounding of the largest is an error of the others.
+        check_near(table.mean, table.mean, 0.0, table.scale, "X")
         image, noise = spec["input_shape"], 1.0
         if self.init != "random":
             error = bicubic_error(table.sample, image, low_shape(image, spec["scale_factor"]))
@@ -315,7 +326,9 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             if is_stream(X):
                 X = Stream(X, "X_low")
             else:
-                X = native(check_array(X, dtype=_FLOATS, input_name="X_low", estimator=self))
+                options = {"input_name": "X_low", "estimator": self, "ensure_all_finite": False}
+                X = native(check_array(X, dtype=float_dtype(X), **options))
+                check_all_finite(X, "X_low")
             rest = X.shape[1:]
         if rest != (n_features,):
             raise ValueError(
@@ -332,10 +345,14 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     def _upscale(self, X_low):
         start = self._spec["start"]
+        check_units(_units(self._spec), X_low.dtype, "X_low")
 
         def function(rows):
             module, device = self.net_.inference_module(rows.dtype)
             x = self._apply(module.upscaled_mean, self._standardise(rows), device, rows)
-            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            with np.errstate(over="ignore"):
+                x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            check_finite(x, rows, "X_low")
+            return x
 
         return self._by_blocks(function, X_low)

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from ._batches import as_tensor
+from ._limits import check_finite
 from ._module import AutoencoderModule
 from ._sources import blocks
 from ._validation import check_all_finite
@@ -35,6 +36,7 @@ def downsampled(rows, image, low, names=None):
     small = resized.flatten(1).numpy()
     if not np.isfinite(small).all():  # an infinity may be NaN by now, so look at what it was
         check_all_finite(rows, "X", names)
+        check_finite(small, rows, "X")
     return small
 
 

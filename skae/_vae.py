@@ -220,7 +220,8 @@ class VAETransformer(PcaAttributes):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        return self._log_likelihood(X).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return self._log_likelihood(X).astype(X.dtype, copy=False)
 
     def _log_likelihood(self, X, draws=None):
         """Of validated rows, in nats in the units of X, in float64.
@@ -232,6 +233,7 @@ class VAETransformer(PcaAttributes):
         least = _N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
         bound = functools.partial(self._bound, draws=draws)
         bound = self._by_blocks(bound, X, copies=n_draws, at_least=least)
+        bound[np.isnan(bound)] = -np.inf  # so far out that all of it overflows
         return bound - _log_volume(self._spec)
 
     def _n_draws(self):
