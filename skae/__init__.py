@@ -6,8 +6,7 @@ from ._conditional import ConditionalVAE
 from ._denoising import DenoisingAutoencoder
 from ._super_resolution import SuperResolutionAutoencoder
 from ._vae import VAETransformer
-
-__version__ = "0.1.0"
+from ._versions import __version__
 
 __all__ = [
     "AdversarialAutoencoder",

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +16,10 @@ from ._random import Streams
 
 _ALIGNED_BY = 10_000  # rows whose codes say how they are to be turned
 _UNTURNED = 100  # rows that weigh against it
+_SIZES = [  # a prior is of one code at least
+    Interval(Integral, 1, None, closed="left"),
+    *BaseAutoencoder._parameter_constraints["latent_dim"][1:],
+]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -87,6 +91,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoencoder._parameter_constraints,
+        "latent_dim": _SIZES,
+        "n_components": _SIZES,
         "prior": [StrOptions(set(_priors.BUILT_IN)), callable],
         "adversarial_weight": [Interval(Real, 0, None, closed="neither")],
     }
@@ -155,9 +161,9 @@ class AdversarialAutoencoder(BaseAutoencoder):
     def _classical_start(self, table, inputs, corruption, streams):
         family = self._family(table)
         if family is None:
-            start = _classical.pca(table, self.latent_dim)
+            start = _classical.pca(table, self._wanted_codes(table))
         else:
-            start = _classical.logit_pca(table, self.latent_dim, family)
+            start = _classical.logit_pca(table, self._wanted_codes(table), family)
         return replace(start, code_scale=np.ones(start.latent_dim))
 
     def _own_spec(self):

@@ -9,13 +9,15 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
+from ._as_pca import PcaAttributes, components_and_shares
 from ._base import BaseAutoencoder
+from ._classical import _ERROR_FLOOR
 
 _ORDERED_SIZES = (512, 256)  # one network serves all sizes
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class AutoencoderTransformer(BaseAutoencoder):
+class AutoencoderTransformer(PcaAttributes):
     r"""Autoencoder that starts as PCA and is only ever changed for the better.
 
     Encoder and decoder are those of PCA plus neural networks [1]_ whose outputs are zero at
@@ -26,6 +28,9 @@ class AutoencoderTransformer(BaseAutoencoder):
     Parameters
     ----------
     {shared_parameters}
+    whiten : bool, default=False
+        Whether `transform` returns uncorrelated codes of variance 1, as in PCA. Nothing
+        else is affected: `inverse_transform` takes such codes.
     ordered : bool, default=False
         Whether the first j codes are to be the best summary of j numbers, for every j, as
         the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
@@ -45,10 +50,9 @@ class AutoencoderTransformer(BaseAutoencoder):
 
     Attributes
     ----------
-    explained_variance_ratio_ : ndarray of shape (latent_dim_,)
-        Share of the variance of held-out rows that each further code adds (present with
-        ``ordered=True``), in nearly falling order; of rows of the table where none were held
-        out. PCA's own as long as nothing was learned, with normal noise.
+    {pca_attributes}
+        With ``ordered=True`` ratios are what each further code adds on held-out rows (on
+        rows of the table where none were held out), in nearly falling order.
     noise_variance_ : float
         Mean squared error that the codes leave per remaining dimension, as in PCA
         (present with ``likelihood="gaussian"``).
@@ -97,9 +101,11 @@ class AutoencoderTransformer(BaseAutoencoder):
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoencoder._parameter_constraints,
         "ordered": ["boolean"],
+        "whiten": ["boolean"],
     }
 
     ordered: bool = False
+    whiten: bool = False
 
     def truncate(self, n_codes):
         """The fitted model of the first codes alone.
@@ -134,10 +140,16 @@ class AutoencoderTransformer(BaseAutoencoder):
                 f"n_codes={n_codes!r}."
             )
         truncated = copy.deepcopy(self)
-        truncated.latent_dim = int(n_codes)
+        truncated.set_params(latent_dim=int(n_codes))
         truncated._keep_codes(int(n_codes))
         truncated._spec["latent_dim"] = truncated.latent_dim
         truncated._codes = truncated._codes[:, :n_codes]
+        for name in ("components_", "explained_variance_", "singular_values_"):
+            setattr(truncated, name, getattr(self, name)[:n_codes])
+        if self._whitening is not None:  # of the first codes by themselves
+            centre, there, back = self._whitening
+            square = slice(n_codes), slice(n_codes)
+            truncated._whitening = centre[:n_codes], there[square], back[square]
         truncated._density_of_codes = None
         if hasattr(self, "noise_variance_"):
             remaining = min(self.n_samples_, self.n_features_in_) - n_codes
@@ -150,11 +162,35 @@ class AutoencoderTransformer(BaseAutoencoder):
     def _classical_start(self, table, inputs, corruption, streams):
         family = self._family(table)
         if family is None:
-            return _classical.pca(table, self.latent_dim)
-        return _classical.logit_pca(table, self.latent_dim, family)
+            return _classical.pca(table, self._wanted_codes(table))
+        return _classical.logit_pca(table, self._wanted_codes(table), family)
 
     def _own_spec(self):
         return {"ordered": self.ordered}
+
+    def _is_complete(self, start):
+        exact = self.likelihood == "gaussian" and self.init == "pca" and not self.ordered
+        return super()._is_complete(start) or (exact and start.noise_variance <= _ERROR_FLOOR)
+
+    def _after_training(self, inputs, rows, rank):
+        super()._after_training(inputs, rows, rank)
+        self._set_pca_attributes(inputs, rows)
+
+    def _describe_components(self, inputs, rows):
+        if not self._spec["ordered"]:
+            super()._describe_components(inputs, rows)
+            return
+        components, _ = components_and_shares(self, inputs, rows)
+        self._take_components(components, self.explained_variance_ratio_)
+
+    def _has_density_of_start(self):
+        return self.net_.module_.is_start
+
+    def _trained_covariance(self):
+        covariance = np.cov(self._decode(self._codes).T).reshape(self.n_features_in_, -1)
+        _, axes = np.linalg.eigh(covariance)
+        left = axes[:, : self.n_features_in_ - self.latent_dim_]
+        return covariance + self.noise_variance_ * left @ left.T
 
     def _hidden_layer_sizes(self):
         if self.ordered and self.network == "mlp":
@@ -193,13 +229,12 @@ class AutoencoderTransformer(BaseAutoencoder):
             super()._check_n_codes(n_codes)
         elif n_codes > self.latent_dim_:
             raise ValueError(
-                f"Z must have at most latent_dim_={self.latent_dim_} columns, however: Z has "
+                f"X must hold codes, with at most latent_dim_={self.latent_dim_} columns; got "
                 f"{n_codes}."
             )
 
     def _look_at_held_out(self, job, held_out, first):
         if not self._spec["ordered"]:
-            self.__dict__.pop("explained_variance_ratio_", None)
             return
         start = self._spec["start"]
         is_start = self.net_.module_.is_start
@@ -215,8 +250,8 @@ class AutoencoderTransformer(BaseAutoencoder):
             ]
             ratios = -np.diff(left, prepend=total) / (total if total > 0 else 1.0)
         self.explained_variance_ratio_ = ratios
-        if first and not isinstance(self.latent_dim, Integral):
-            enough = np.flatnonzero(np.cumsum(ratios) >= self.latent_dim)
+        if first and isinstance(self._asked_codes, float):
+            enough = np.flatnonzero(np.cumsum(ratios) >= self._asked_codes)
             self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
 
     def _keep_codes(self, n_codes):

@@ -11,18 +11,30 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import assert_all_finite, check_array
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from ._chunks import MIN_HELD_OUT, Chunks
-from ._classical import Start, Table, family_of, no_start, some_rows
+from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
+from ._dtypes import float_dtype
+from ._limits import check_finite, check_near, check_spread, check_units
+from ._modes import InOrdinaryModes, ordinary_modes
 from ._parameters import LIMIT, check_limits, check_memory, plain
 from ._random import Streams
-from ._sources import Stream, blocks, flattened, is_small, is_stream, with_shape
+from ._sources import Stream, blocks, flattened, is_small, is_stream
+from ._split import HeldOut, Wishes, at_random, by_splitter, in_groups
+from ._validation import (
+    as_table,
+    check_all_finite,
+    check_channels_first,
+    check_numbers,
+    how_to_turn,
+    native,
+)
+from ._versions import check_stamp, stamp
 
-_FLOATS = [np.float64, np.float32]
 _ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
 _AXES: dict[Any, tuple] = {  # of rows for networks
     "conv": ("channels", "height", "width"),
@@ -37,11 +49,23 @@ _ADVICE = {  # where values are not what a likelihood is of
 _MAX_CODES = 2000  # codes kept for the density that `sample` draws from
 _STARTS = {"start", "whole_start"}  # what of a spec is a start
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
+_SIZES = [  # of a latent space
+    Interval(Integral, 0, None, closed="left"),
+    Interval(RealNotInt, 0, 1, closed="neither"),
+    StrOptions({"auto", "mle"}),
+    None,
+]
+_DEFAULT_SIZE = 2
+_OF_PCA = {"copy", "iterated_power", "n_oversamples", "power_iteration_normalizer"}
+_OF_PCA |= {"svd_solver", "tol"}
 
 _SHARED_PARAMETERS = """\
-    latent_dim : int or float in (0, 1), default=2
-        Number of codes. A float is the share of variance that the classical start is
-        to keep, as in PCA.
+    latent_dim : int, float in (0, 1), None, "mle" or "auto", default="auto"
+        Number of codes, from 0 to min(n_samples, n_features), which None stands for. A
+        float is the share of variance that PCA is to keep, and "mle" Minka's estimate, as
+        in PCA. "auto" is `n_components` where that is given, and 2 otherwise.
+    n_components : int, float in (0, 1), None, "mle" or "auto", default="auto"
+        The same by its name in PCA. `set_params` of one replaces the other.
     network : {"mlp", "conv", "recurrent", "hierarchical"} or callable, default="mlp"
         What is trained on top of the classical start: fully connected layers;
         convolutions, each of which halves an image; or layers of gated recurrent units
@@ -50,8 +74,9 @@ _SHARED_PARAMETERS = """\
         leads the decoder through segments of at most 16 steps. A callable is called as
         ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
         encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
-        latent_dim) -> (batch, \\*input_shape). What torch draws in that call, as the weights of
-        layers, comes from `random_state`; modules that were made before keep theirs.
+        latent_dim) -> (batch, \\*input_shape). What torch draws in that call and in training, as
+        weights of layers and dropout, comes from `random_state`; modules that were made before
+        keep their weights.
     input_shape : tuple of int or None, default=None
         The shape of a row for networks that are not an MLP: (channels, height, width)
         of an image, (steps, features) of a sequence. Rows may then come flat or in this
@@ -84,10 +109,11 @@ _SHARED_PARAMETERS = """\
     early_stopping : bool, default=True
         Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
         epochs. The best epoch is kept either way.
-    validation_fraction : float in (0, 1) or None, default=0.1
+    validation_fraction : float in (0, 1), splitter or None, default=0.1
         Share of the rows that are held out to choose the epoch, and never fewer than
-        60 of them, or a quarter of a small table. None trains on all rows and keeps
-        the last epoch, good or bad.
+        60 of them, or a quarter of a small table. The last split of a scikit-learn splitter
+        holds out its test rows; ``KFold(10)`` those at the end, for windows that overlap.
+        None trains on all rows and keeps the last epoch, good or bad.
     n_iter_no_change : int, default=20
     device : str, default="auto"
         "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
@@ -108,7 +134,7 @@ _SHARED_PARAMETERS = """\
 _SHARED_ATTRIBUTES = """\
     net_ : skorch.NeuralNet
         The fitted net; its torch module is ``net_.module_``.
-    latent_dim_ : int
+    latent_dim_, n_components_ : int
         Number of codes.
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the training rows.
@@ -134,6 +160,21 @@ _SHARED_ATTRIBUTES = """\
 """
 
 
+_PCA_ATTRIBUTES = """\
+    components_ : ndarray of shape (latent_dim_, n_features_in_)
+        Effect of each code on each feature. While nothing was learned, the principal axes.
+        After training the mean over training rows of the decoder's Jacobian: a
+        linearisation, so rows of it need be neither orthogonal nor of length 1.
+    explained_variance_ratio_ : ndarray of shape (latent_dim_,)
+        Share of the variance that each code explains, in falling order. While nothing was
+        learned, PCA's. After training it sums to the share of the training rows' variance
+        that is reconstructed; codes are put in one after the other, in both orders (for
+        codes that interact in pairs, their Shapley values), and negative parts count as 0.
+    explained_variance_, singular_values_ : ndarrays of shape (latent_dim_,)
+        The same as a variance, and as the singular values that PCA would have.
+"""
+
+
 class _Job(NamedTuple):
     """What `_prepare` hands to training."""
 
@@ -142,12 +183,15 @@ class _Job(NamedTuple):
     spec: dict
     corruption: Any
     split: Any  # of _net.Split
+    validation: Any  # validation rows of the user's own, as the encoder reads them, or None
     device: str
     options: dict
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseAutoencoder(
+    InOrdinaryModes, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Validation, fitting, the verbs and pickling, for all autoencoders.
 
     Parameters are the fields of a dataclass, whose constructor only assigns. A variant
@@ -163,10 +207,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     )
 
     _parameter_constraints: ClassVar[dict] = {
-        "latent_dim": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
+        "latent_dim": _SIZES,
+        "n_components": _SIZES,
         "network": [StrOptions({"mlp", "conv", "recurrent", "hierarchical"}), callable],
         "input_shape": ["array-like", None],
         "hidden_layer_sizes": [
@@ -188,7 +230,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), type],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [None, Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [
+            None,
+            Interval(Real, 0, 1, closed="neither"),
+            HasMethods(["split", "get_n_splits"]),
+        ],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "precision": [StrOptions({"float32", "tf32", "bf16"})],
@@ -198,8 +244,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "verbose": ["verbose"],
     }
 
-    latent_dim: int | float = 2
+    latent_dim: int | float | str | None = "auto"
     _: KW_ONLY
+    n_components: int | float | str | None = "auto"
     network: str | Callable = "mlp"
     input_shape: Sequence[int] | None = None
     hidden_layer_sizes: str | int | Sequence[int] = "auto"
@@ -212,7 +259,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     optimizer: str | type = "adamw"
     weight_decay: float = 0.01
     early_stopping: bool = True
-    validation_fraction: float | None = 0.1
+    validation_fraction: Any = 0.1
     n_iter_no_change: int = 20
     device: str = "auto"
     precision: str = "float32"
@@ -221,13 +268,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     random_state: int | np.random.RandomState | None = None
     verbose: int = 0
 
+    def __new__(cls, *args, **kwargs):
+        """Say of a parameter that only PCA has that it is to be left out."""
+        _refuse_options_of_pca(cls, kwargs)
+        return super().__new__(cls)
+
     def __init_subclass__(cls, **kwargs):
         """Write out the parameters and attributes that every docstring shares."""
         super().__init_subclass__(**kwargs)
         if cls.__doc__:
             doc = inspect.cleandoc(cls.__doc__)
             doc = doc.replace("{shared_parameters}", inspect.cleandoc(_SHARED_PARAMETERS))
-            cls.__doc__ = doc.replace("{shared_attributes}", inspect.cleandoc(_SHARED_ATTRIBUTES))
+            doc = doc.replace("{shared_attributes}", inspect.cleandoc(_SHARED_ATTRIBUTES))
+            cls.__doc__ = doc.replace("{pca_attributes}", inspect.cleandoc(_PCA_ATTRIBUTES))
 
     # What a variant says
 
@@ -241,7 +294,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _start(self, table, inputs, corruption, streams):
         """Where training begins."""
         if self.init == "random":
-            return no_start(table, self.latent_dim, self._family(table))
+            return no_start(table, self._wanted_codes(table), self._family(table))
         return self._classical_start(table, inputs, corruption, streams)
 
     def _family(self, table):
@@ -271,12 +324,20 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return 1.0, 0.0
         return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
 
+    def _is_complete(self, start):
+        """Whether a start leaves nothing to be learned, so that training ends at once."""
+        return start.latent_dim == 0
+
     def _pair(self, X, extra, previous):
         """What the encoder sees and what the decoder should answer, from validated rows.
 
         `extra` is the variant's own argument of `fit`, or None, and `previous` the net that
         training goes on with, or None.
         """
+        return X, X
+
+    def _pair_validation(self, X, extra, extra_validation):
+        """What `_pair` answers, of validation rows of the user's own."""
         return X, X
 
     def _kind_of_chunk(self, extra):
@@ -310,7 +371,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     # Fitting
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None, X_val=None):
         """Compute the classical start, then train, keeping the best epoch.
 
         Parameters
@@ -321,7 +382,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             never loaded whole. If it has more than 2,048 columns its closed form is
             approximate.
         y : Ignored
-            Present because a Pipeline passes labels.
+            Present because a Pipeline passes labels; a splitter given as
+            `validation_fraction` reads them.
+        groups : array-like of shape (n_samples,) or None, default=None
+            Labels of rows that depend on each other, as measurements of one subject. Whole
+            groups are held out to choose the epoch, and each is judged as one.
+        X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
+            Validation rows to choose the epoch by. Then no row of X is held out.
 
         Returns
         -------
@@ -331,12 +398,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         ValueError
-            If a parameter or X breaks a rule; nothing was trained then, and what was
-            fitted before is as it was.
+            If a parameter or X is invalid; nothing was trained then, and what was fitted
+            before is as it was.
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(type(self)._fit, X)
+        return self._guarded(type(self)._fit, X, wishes=Wishes(y, groups, X_val))
 
     def partial_fit(self, X, y=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -367,7 +434,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         return self._guarded(type(self)._partial_fit, X)
 
-    def _guarded(self, fit, X, extra=None):
+    def _guarded(self, fit, X, extra=None, **wishes):
         """Run a fit that either succeeds or changes nothing.
 
         It runs on a copy of the estimator, whose state then becomes this one's in a single
@@ -377,7 +444,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         new.__dict__ = vars(self).copy()
         new.__dict__.pop("noise_variance_", None)  # not every likelihood has one
         new._validate_params()
-        interrupt = fit(new, X, extra)
+        with ordinary_modes():
+            interrupt = fit(new, X, extra, **wishes)
         if interrupt is None:
             new._announce()  # first, as a warning may be an error
         self.__dict__ = new.__dict__
@@ -385,10 +453,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise interrupt
         return self
 
-    def _fit(self, X, extra):
+    def _fit(self, X, extra, wishes):
         """Fit; answers the KeyboardInterrupt that ended it early, or None."""
         previous = vars(self).get("net_") if self.warm_start else None
-        job = self._prepare(X, extra, previous, Streams(self.random_state))
+        streams = Streams(self.random_state)
+        job = self._prepare(X, extra, previous, streams, wishes=wishes)
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         if previous is not None:
             net.begin_from(previous.module_)
@@ -461,34 +530,50 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             inputs = table if same else inputs
         self._after_training(inputs, table, min(self.n_samples_, table.shape[1]))
 
-    def _prepare(self, X, extra, previous, streams, chunks=None):
+    def _prepare(self, X, extra, previous, streams, chunks=None, wishes=None):
         """Everything that comes before training, or an error where a rule is broken."""
+        wishes = wishes or Wishes()
         device = _find_device(self.device)
-        X = with_shape(X)
+        X = as_table(X)
         self._row_shape = tuple(X.shape)[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
         if previous is not None:
             self._check_same_kind()
         X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
+        given = X
         seen, X = self._pair(X, extra, previous)
+        name = "X" if X is given else "X_clean"
         self._check_latent_dim(len(X), min(X.shape[1], seen.shape[1]), previous)
         self._check_layers(seen.shape[1])
         self._check_optimizer()
-        n_held_out = self._n_held_out(X, chunks)
-        kept = _rows_to_keep(X, n_held_out, streams)
+        validation = None
+        if wishes.X is not None:
+            X_val = self._validate_rows(wishes.X, at_least=1)
+            validation = self._pair_validation(X_val, extra, wishes.extra)
+        held_out, kept = self._held_out(X, streams, chunks, wishes), None
+        if not is_small(X):  # which is read in order
+            held_out = held_out.in_order()
+            kept = _sample_of(held_out, X, streams)
         table = Table.of(X, kept, _gram_on(device))
         _check_values(X, self.likelihood, self._input_shape, (table.low.min(), table.high.max()))
         if previous is not None:  # rows go on being standardised as they were
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
         inputs = table if seen is X else Table.of(seen, kept)
+        if previous is None:
+            check_spread(table, name)
+            check_spread(inputs, "X")
         corruption = self._corruption_of(table, streams) if inputs is table else None
         spec = self._describe(table, inputs, corruption, streams, previous)
-        held_out = n_held_out if kept is None else kept[:n_held_out]
-        split = self._split(table, inputs, held_out, spec, corruption, device, streams)
+        start = spec["start"]
+        check_units(_units(spec), inputs.X.dtype, "X")
+        check_near(table.low, table.high, start.mean, start.scale, name)
+        check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
+        split = self._split(table, inputs, held_out, validation, spec, corruption, device)
         options = self._training_options(spec, streams, len(split.train))
-        return _Job(table, inputs, spec, corruption, split, device, options)
+        seen = None if validation is None else validation[0]
+        return _Job(table, inputs, spec, corruption, split, seen, device, options)
 
     def _set_net(self, net, job):
         self.net_ = net
@@ -513,7 +598,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "network": self.network,
             "input_shape": self._input_shape,
             "hidden_layer_sizes": self._hidden_layer_sizes(),
-            "latent_dim": self.latent_dim,
+            "latent_dim": self._asked_codes,
             "activation": self.activation,
             "likelihood": self.likelihood,
             "init": self.init,
@@ -525,11 +610,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         for name, value in self._kind().items():
             _check_same(name, self._spec[name], value)
 
-    def _split(self, table, inputs, held_out, spec, corruption, device, streams):
+    def _split(self, table, inputs, held_out, validation, spec, corruption, device):
         """Rows on the device, or streamed to it, some of them held out."""
         import torch
 
-        from ._batches import Reader, Rows, StreamedRows
+        from ._batches import Reader, Rows, StreamedRows, as_tensor
         from ._net import Split
 
         start = spec["start"]
@@ -544,21 +629,38 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             same = target is x
             return Rows(tensor, tensor if same else target.tensor(answered, device), index)
 
-        if is_small(table.X):
-            order, n_held_out = _hold_out(table.X, held_out, streams.numpy("split"))
-            order = torch.from_numpy(order).to(device)
-            train = rows(inputs.X, table.X, order[n_held_out:])
-            valid = Rows(train.x, train.target, order[:n_held_out])
+        if is_small(table.X) or _fits_on(device, table.X):
+            index = held_out.train
+            if index is None:
+                index = np.delete(np.arange(len(table.X)), held_out.rows)
+            train = rows(inputs.X, table.X, as_tensor(index, device))
         else:
-            n = len(held_out)
-            if _fits_on(device, table.X):
-                others = np.delete(np.arange(len(table.X)), held_out)
-                train = rows(inputs.X, table.X, torch.from_numpy(others).to(device))
-            else:
-                train = StreamedRows(x, target, held_out, device)
+            train = StreamedRows(x, target, held_out.rows, device)
+        n = len(held_out.rows)
+        if validation is not None:
+            seen, answered = validation
+            valid = rows(seen, answered, torch.arange(len(seen), device=device))
+        elif is_small(table.X):
+            valid = Rows(train.x, train.target, as_tensor(held_out.rows, device))
+        else:
             here = torch.arange(n, device=device)
             valid = rows(inputs.sample[:n], table.sample[:n], here)
-        return Split(train, valid if len(valid) else None)
+        return Split(train, valid if len(valid) else None, held_out.groups)
+
+    def _held_out(self, X, streams, chunks, wishes):
+        """Which rows of X are held out, as a :class:`~skae._split.HeldOut`."""
+        rng = streams.numpy("split")
+        if hasattr(self.validation_fraction, "split"):
+            return by_splitter(self.validation_fraction, len(X), wishes)
+        n_held_out = 0 if wishes.X is not None else self._n_held_out(X, chunks)
+        if wishes.groups is not None:
+            check_consistent_length(X, wishes.groups)
+            return in_groups(wishes.groups, n_held_out, rng)
+        if is_small(X):
+            look_for_copies = chunks is None and self.max_epochs > 0
+            return at_random(X, n_held_out, rng, look_for_copies)
+        # Repeated rows are not looked for: in a table this large none is learned by heart.
+        return HeldOut(rng.choice(len(X), n_held_out, replace=False))
 
     def _n_held_out(self, X, chunks=None):
         """How many rows of X to hold out, in view of those held out of earlier chunks."""
@@ -591,7 +693,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "resolution": len(start.mean) * resolution,
             "lr": self.lr,
             "precision": self.precision,
-            "max_epochs": self.max_epochs,
+            "max_epochs": 0 if self._is_complete(start) else self.max_epochs,
             "batch_size": _auto_batch_size(n_train)
             if self.batch_size == "auto"
             else self.batch_size,
@@ -630,19 +732,29 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
         is not finite.
         """
-        X = with_shape(X)
-        _check_numbers(X, "X")
+        X = as_table(X)
+        if not reset and hasattr(X, "columns"):  # columns that should not be there come first
+            _check_feature_names(self, X, reset=False)
+        check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
-        return validate_data(
+        X = validate_data(
             self,
             X,
-            dtype=_FLOATS,
+            dtype=float_dtype(X),
             reset=reset,
             ensure_min_samples=at_least or 1,
-            ensure_all_finite=at_least is not None,
+            ensure_all_finite=False,
         )
+        if at_least is not None:
+            self._check_finite(X)
+        return native(X)
+
+    def _check_finite(self, rows):
+        """Refuse what is not finite among rows, which have conditions behind their features."""
+        are_rows = rows.shape[1] >= self.n_features_in_  # and not small images made of them
+        check_all_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
 
     def _find_input_shape(self):
         """The shape in which networks see a row, None for one flat."""
@@ -662,18 +774,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 shape = (1, *shape)
         else:
             shape = tuple(np.atleast_1d(self.input_shape).tolist())
-        if not all(type(size) is int and size > 0 for size in shape):
-            raise ValueError(
-                f"input_shape must be positive ints, however: input_shape={self.input_shape}."
-            )
         if axes and len(shape) != len(axes):
             raise ValueError(
-                f"network={self.network!r} needs input_shape=({', '.join(axes)}), however: "
-                f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
+                f"network={self.network!r} needs input_shape=({', '.join(axes)}); got input_shape="
+                f"{self.input_shape} and rows of shape {self._row_shape}. Give input_shape where "
+                "rows are flat, and X[None] where X is a single row."
             )
+        if not shape or not all(type(size) is int and size > 0 for size in shape):
+            what = f"input_shape={self.input_shape}"
+            if self.input_shape is None:
+                what = f"rows of shape {self._row_shape}, which are empty"
+            raise ValueError(f"input_shape must be positive ints; got {what}.")
+        if self.network == "conv":
+            check_channels_first(shape, self.input_shape)
         return shape
 
-    def _flat(self, X, reset):
+    def _flat(self, X, reset, name="X"):
         """Rows in `input_shape` as rows of features."""
         shape, rest = self._input_shape, tuple(getattr(X, "shape", ()))[1:]
         if shape is None or not rest:
@@ -681,33 +797,72 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         n_features = math.prod(shape)
         if rest in (shape, shape[1:] if shape[0] == 1 else shape) and len(rest) > 1:
             return flattened(X)
-        if len(rest) > 1 or (reset and rest != (n_features,)):
+        advice = "" if rest == (n_features,) else how_to_turn(X, shape, name)
+        if len(rest) > 1 or (reset and rest != (n_features,)) or advice:
             raise ValueError(
-                f"input_shape={shape} needs rows of this shape or of {n_features} features, "
-                f"however: X has rows of shape {rest}."
+                f"{name} must have rows of shape {shape}, as input_shape, or of {n_features} "
+                f"features; got rows of shape {rest}.{advice}"
             )
         return X
 
     def _validate_codes(self, Z):
-        Z = check_array(Z, dtype=_FLOATS, input_name="Z", estimator=self)
+        Z = as_table(Z)
+        check_numbers(Z, "X")
+        no_codes = getattr(Z, "shape", ())[1:] == (0,)
+        Z = check_array(
+            Z,
+            dtype=float_dtype(Z),
+            input_name="X",
+            estimator=self,
+            ensure_min_features=1 - no_codes,
+            ensure_all_finite=False,
+        )
+        check_all_finite(Z)
+        Z = native(Z)
         self._check_n_codes(Z.shape[1])
         return Z
 
     def _check_n_codes(self, n_codes):
         if n_codes != self.latent_dim_:
             raise ValueError(
-                f"Z must have latent_dim_={self.latent_dim_} columns, however: Z has {n_codes}."
+                f"X must hold codes, with latent_dim_={self.latent_dim_} columns; got {n_codes}."
             )
 
     def _check_latent_dim(self, n_samples, n_features, previous):
-        for name in ("latent_dim", "batch_size", "hidden_layer_sizes"):
+        for name in ("latent_dim", "n_components", "batch_size", "hidden_layer_sizes"):
             if isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
-        if previous is None and self.latent_dim > min(n_samples, n_features):
+        asked, most = self._asked_codes, min(n_samples, n_features)
+        if previous is None and isinstance(asked, Integral) and asked > most:
+            name = "latent_dim" if _is_auto(self.n_components) else "n_components"
             raise ValueError(
-                f"latent_dim must be at most min(n_samples, n_features), however: "
-                f"latent_dim={self.latent_dim}, n_samples={n_samples}, n_features={n_features}."
+                f"{name}={asked} must be between 0 and min(n_samples, n_features)={most}; X has "
+                f"{n_samples} samples and {n_features} features."
             )
+        if asked == "mle" and n_samples < n_features:
+            raise ValueError(
+                "n_components='mle' is only supported if n_samples >= n_features; X has "
+                f"{n_samples} samples and {n_features} features. Give a number of components."
+            )
+
+    @property
+    def _asked_codes(self):
+        """What `latent_dim` says, or `n_components`, whichever was given."""
+        given = [v for v in (self.latent_dim, self.n_components) if not _is_auto(v)]
+        if len(given) == 2 and given[0] != given[1]:
+            raise ValueError(
+                "latent_dim and n_components are two names of one parameter and must be equal; got "
+                f"latent_dim={given[0]!r} and n_components={given[1]!r}. Give one of them."
+            )
+        asked = given[0] if given else _DEFAULT_SIZE
+        return int(asked) if isinstance(asked, Integral) else asked
+
+    def _wanted_codes(self, table):
+        """How many codes a table's closed form is to have; a float is a share of variance."""
+        asked = self._asked_codes
+        if asked is None:
+            return min(table.X.shape)
+        return minka_dimension(table) if asked == "mle" else asked
 
     def _validate_params(self):
         super()._validate_params()
@@ -759,23 +914,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             The codes, in the dtype of X. For a VAE they are posterior means.
         """
         check_is_fitted(self, "net_")
-        return self._encode(self._validate_rows(X))
+        return self._shown(self._encode(self._validate_rows(X)))
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Decode codes into rows.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, latent_dim_)
+        X : array-like of shape (n_samples, latent_dim_)
+            Codes, as `transform` returns them.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            What the decoder expects of such rows (its mean), in the units of the
-            training rows and the dtype of Z.
+        X_original : ndarray of shape (n_samples, n_features)
+            The mean of the decoder's distribution, in the units of the training rows and
+            the dtype of the codes.
         """
         check_is_fitted(self, "net_")
-        return self._shaped(self._decode(self._validate_codes(Z)))
+        return self._shaped(self._decode(self._hidden(self._validate_codes(X))))
 
     def reconstruct(self, X):
         """Encode and decode rows.
@@ -808,7 +964,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        return (1.0 - self._squared_errors(X) / self._total_variance).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            score = 1.0 - self._squared_errors(X) / self._total_variance
+            score = score.astype(X.dtype, copy=False)
+        check_finite(score, X, "X")
+        return score
 
     def score(self, X, y=None):
         """Mean of `score_samples`; higher is better.
@@ -880,6 +1040,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return (1 - shares) * a + shares * b
 
     def _draw_codes(self, n_samples, rng):
+        if not self.latent_dim_:
+            return np.empty((n_samples, 0), dtype=self._dtype)
         density = self._density_of_codes
         if density is None:  # learned at first use, as many models are never drawn from
             density = asdict(CodeDensity.of(self._codes, np.random.default_rng(0)))
@@ -895,21 +1057,50 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
+        check_units(_units(self._spec), X.dtype, "X")
         code_scale = self._spec["start"].code_scale.astype(X.dtype)
-        return self._by_blocks(lambda rows: self._apply_encoder("embed", rows) * code_scale, X)
+
+        def function(rows):
+            with np.errstate(over="ignore"):
+                codes = self._apply_encoder("embed", rows) * code_scale
+            check_finite(codes, rows, "X")
+            return codes
+
+        return self._by_blocks(function, X)
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
         start = self._spec["start"]
+        check_units(_units(self._spec), Z.dtype, "Z")
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
-            x = self._apply_decoder("expect", codes / code_scale)
-            if self._spec["likelihood"] != "gaussian":
-                return x
-            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                x = self._apply_decoder("expect", codes / code_scale)
+                if self._spec["likelihood"] == "gaussian":
+                    x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            check_finite(x, codes, "Z")
+            return x
 
         return self._by_blocks(function, Z)
+
+    def _shown(self, codes):
+        """Codes as `transform` returns them: in order of the variance they explain, whitened."""
+        order, white = vars(self).get("_order"), vars(self).get("_whitening")
+        codes = codes if order is None else codes[:, order]
+        if white is None:
+            return codes
+        centre, there, _ = (value.astype(codes.dtype) for value in white)
+        return (codes - centre) @ there
+
+    def _hidden(self, codes):
+        """The codes that `_shown` would show as these."""
+        order, white = vars(self).get("_order"), vars(self).get("_whitening")
+        if white is not None:
+            k = codes.shape[1]  # the first of them, where codes are ordered
+            centre, _, back = (value.astype(codes.dtype) for value in white)
+            codes = codes @ back[:k, :k] + centre[:k]
+        return codes if order is None else codes[:, np.argsort(order)]
 
     def _reconstruct(self, X):
         return self._decode(self._encode(X))
@@ -922,7 +1113,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Of the reconstruction of each row, in float64."""
 
         def errors(rows, answers):
-            return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+            with np.errstate(over="ignore"):
+                return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
 
         if answers is None:
             return self._by_blocks(lambda rows: errors(rows, rows), X)
@@ -934,12 +1126,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         `copies` is how many of each row are in memory at once, `at_least` how many rows.
         """
         from ._batches import in_blocks
+
+        return in_blocks(function, rows, copies * self._widest_layer(), at_least)
+
+    def _widest_layer(self):
+        """Numbers of the widest layer of networks, rows and codes included, for one row."""
         from .networks import widest_layer
 
         row = self._spec["input_shape"] or (self.n_features_in_,)
         layer = widest_layer(self._spec["network"], row, self._spec["hidden_layer_sizes"])
-        widest = max(self.n_features_in_, layer, 2 * self.latent_dim_)
-        return in_blocks(function, rows, copies * widest, at_least)
+        return max(self.n_features_in_, layer, 2 * self.latent_dim_)
 
     def _apply_decoder(self, method, codes):
         """A method of the module that decodes, on a block of codes; an array in their dtype."""
@@ -959,7 +1155,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         from ._batches import standardised
 
         start = self._spec["start"]
-        return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+        with np.errstate(over="ignore"):  # what comes of it is checked
+            return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
 
     def _apply(self, function, x, device, rows=None):
         """A function of a tensor on an array; what comes out is checked to be numbers.
@@ -969,17 +1166,45 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         import torch
 
-        x = np.require(x, requirements=["C", "W"])
+        from ._batches import as_tensor
+
         with torch.inference_mode():
-            out = function(torch.from_numpy(x).to(device)).cpu().numpy()
+            out = function(as_tensor(x, device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
             with np.errstate(invalid="ignore"):
-                assert_all_finite(rows, input_name="X", estimator_name=type(self).__name__)
+                self._check_finite(rows)
         return out
 
     @property
     def _n_features_out(self):
         return self.latent_dim_
+
+    @property
+    def n_components_(self):
+        """The number of codes, by its name in PCA."""
+        return self.latent_dim_
+
+    # Parameters
+
+    def set_params(self, **params):
+        """Set parameters, as in every estimator of scikit-learn.
+
+        Parameters
+        ----------
+        **params : dict
+            `latent_dim` and `n_components` are two names of one parameter: setting one
+            replaces the other.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        _refuse_options_of_pca(type(self), params)
+        for one, other in (("latent_dim", "n_components"), ("n_components", "latent_dim")):
+            if one in params and other not in params:
+                params = {**params, other: "auto"}
+        return super().set_params(**params)
 
     # State
 
@@ -999,10 +1224,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             starts = {name: asdict(self._spec[name]) for name in _STARTS & self._spec.keys()}
             state["_spec"] = {**self._spec, **starts}
             state["_chunks"] = None if self._chunks is None else vars(self._chunks)
+            state |= stamp()
         return state
 
     def __setstate__(self, state):
         state = state.copy()
+        if "net_" in state:
+            check_stamp(type(self).__name__, state, stacklevel=2)
         arrays = state.pop("net_", None)
         super().__setstate__(state)
         if arrays is not None:
@@ -1011,7 +1239,23 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             if not _is_available(self.device_):
                 self.device_ = "cpu"
-            self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+            with ordinary_modes():
+                self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
+
+
+def _is_auto(value):
+    return isinstance(value, str) and value == "auto"
+
+
+def _refuse_options_of_pca(cls, names):
+    """Raise a TypeError if options of PCA's solvers are among the names of parameters."""
+    left_over = sorted(_OF_PCA.intersection(names).difference(cls._get_param_names()))
+    if left_over:
+        raise TypeError(
+            f"{cls.__name__} has no parameter {left_over[0]!r}, which chooses how PCA is computed; "
+            f"got {', '.join(left_over)}. Leave {'it' if len(left_over) == 1 else 'them'} out: the "
+            "closed form is exact, and X is never overwritten."
+        )
 
 
 def _check_same(name, before, now):
@@ -1019,15 +1263,6 @@ def _check_same(name, before, now):
         raise ValueError(
             "warm_start=True and partial_fit go on with a network of the same kind, however: "
             f"{name} was {before!r} and is {now!r}. Begin anew with fit and warm_start=False."
-        )
-
-
-def _check_numbers(X, name):
-    dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", "") in ("U", "S"):
-        raise ValueError(
-            f"{name} must hold numbers, however: it holds strings (dtype {dtype}). "
-            f"Convert it with {name}.astype(float), or encode it with OrdinalEncoder."
         )
 
 
@@ -1047,35 +1282,26 @@ def _check_values(X, likelihood, input_shape, ends=None):
             total = rows.reshape(len(rows), -1, n_categories).sum(axis=2, dtype=np.float64)
             worst = total.flat[np.abs(total - 1).argmax()]
             if abs(worst - 1) > (_ROUNDING if X.dtype == np.float64 else 100 * _ROUNDING):
+                advice = _ADVICE[likelihood]
+                if worst > 1.5 and np.abs(total - worst.round()).max() < _ROUNDING:
+                    advice = _advice_for_columns(int(worst.round()), n_categories)
                 raise ValueError(
-                    "likelihood='categorical' needs values that sum to 1 in every step of "
-                    f"{n_categories} categories, however: X has a step whose sum is {worst:.6g}. "
-                    f"{_ADVICE[likelihood]}"
+                    f"With likelihood='categorical' the {n_categories} values of a step must sum "
+                    f"to 1; got a step whose sum is {worst:.6g}. {advice}"
                 )
 
 
-def _hold_out(X, n_held_out, rng):
-    """An order of the rows, and how many of the first to hold out.
-
-    Rows that are the same, as in a bootstrap, are on the same side: a row that was
-    trained on says nothing about rows that were not. A row that is there more often than
-    rows are to be held out is common rather than drawn again, and is on both.
-    """
-    weights = np.random.default_rng(0).standard_normal(X.shape[1])
-    keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
-    distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
-    if len(distinct) == len(X) or len(distinct) < len(X) / 10:  # few values make few rows
-        return rng.permutation(len(X)), n_held_out
-    common = np.bincount(group)[group] > max(n_held_out, 1)
-    if common.any():
-        group[common] = len(distinct) + np.arange(common.sum())
-        group = np.unique(group, return_inverse=True)[1]
-    rank = rng.permutation(group.max() + 1)[group]
-    order = np.argsort(rank, kind="stable")
-    ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
-    if n_held_out and len(ends):
-        n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
-    return order, n_held_out
+def _advice_for_columns(n_columns, n_entries):
+    """Where every step is made of several one-hot encoded columns."""
+    alike = ""
+    if n_entries % n_columns == 0:
+        shape = n_columns, n_entries // n_columns
+        alike = f"If they have {shape[1]} categories each, give input_shape={shape}. "
+    return (
+        f"X seems to hold {n_columns} one-hot encoded columns. {alike}Columns with different "
+        "numbers of categories are not supported by likelihood='categorical': use 'bernoulli', "
+        "which takes every indicator for itself."
+    )
 
 
 def _held_out(job, of_chunks):
@@ -1086,26 +1312,29 @@ def _held_out(job, of_chunks):
     if of_chunks is not None:
         start = job.spec["start"]
         return of_chunks * start.input_scale + start.input_mean
+    if job.validation is not None:
+        return job.validation
     if job.split.valid is None:
         return some_rows(job.inputs.sample, _MAX_CODES)
     return job.inputs.sample[job.split.valid.index.cpu().numpy()]
 
 
-def _rows_to_keep(X, n_held_out, streams):
-    """Of a large table the sorted numbers of the rows to hold out; None of a small one.
-
-    Where nothing is held out they are only kept as a sample of the table. Repeated rows
-    are not looked for, as `_hold_out` does: in a table this large none is learned by heart.
-    """
-    if is_small(X):
-        return None
-    n_samples, n_features = X.shape
-    n_rows = n_held_out or min(n_samples, _most_to_keep(n_features))
-    return np.sort(streams.numpy("split").choice(n_samples, n_rows, replace=False))
+def _sample_of(held_out, X, streams):
+    """Sorted numbers of the rows of a large table to keep: those held out, or some rows."""
+    if len(held_out.rows):
+        return held_out.rows
+    n_rows = min(len(X), _most_to_keep(X.shape[1]))
+    return np.sort(streams.numpy("split").choice(len(X), n_rows, replace=False))
 
 
 def _most_to_keep(n_features):
     return max(MIN_HELD_OUT, _KEPT // n_features)
+
+
+def _units(spec):
+    """The standard deviations that codes and rows of a model are multiplied by."""
+    start = spec["start"]
+    return np.append(start.code_scale, start.scale if spec["likelihood"] == "gaussian" else 1.0)
 
 
 def _total_variance(table):
@@ -1148,10 +1377,10 @@ def _gram_on(device):
     """Products of rows with themselves on a GPU, in float64; None for numpy's."""
     if not device.startswith("cuda"):
         return None
-    import torch
+    from ._batches import as_tensor
 
     def gram(rows):
-        tensor = torch.from_numpy(rows).to(device)
+        tensor = as_tensor(rows, device)
         return (tensor.T @ tensor).cpu().numpy()
 
     return gram

@@ -9,6 +9,14 @@ _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
 _GROUP = 2**21  # numbers of a group of rows that are read and shuffled together
 
 
+def as_tensor(array, device="cpu"):
+    """An array as a tensor on a device; a copy only where torch cannot take it as it is."""
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+    if any(stride < 0 for stride in array.strides):  # of an axis of one, which is in C order
+        array = array.copy()
+    return torch.from_numpy(array).to(device)
+
+
 def standardised(X, mean, scale, dtype):
     """``(X - mean) / scale``, computed in float64 and rounded once, as `dtype`."""
     return ((X - mean) / scale).astype(dtype, copy=False)
@@ -67,8 +75,7 @@ class Reader:
         kept = self.mean is None and X.dtype == np.float64
         out = torch.empty(X.shape, dtype=torch.float64 if kept else torch.float32, device=device)
         for first, block in blocks(X):
-            block = torch.from_numpy(np.require(self.read(block), requirements=["C", "W"]))
-            out[first : first + len(block)] = block
+            out[first : first + len(block)] = as_tensor(self.read(block))
         return out
 
 
@@ -93,13 +100,13 @@ class Rows:
     def __len__(self):
         return len(self.index)
 
-    def batches(self, batch_size, generator=None, times=1):
+    def batches(self, batch_size, generator=None, times=1, least=1):
         """An iterable of pairs (x, target), for any number of passes.
 
         Each pass is shuffled anew with `generator`, or goes through the rows in order,
-        `times` times over.
+        `times` times over. A last batch of fewer than `least` rows joins the one before.
         """
-        return _Batches(self, batch_size, generator, times)
+        return _Batches(self, batch_size, generator, times, least)
 
     def shuffled(self, generator):
         """The numbers of the rows in a new order."""
@@ -187,15 +194,34 @@ class StreamedRows(Rows):
                 block = reader.X[low : low + chosen[-1] + 1]
                 out[places[done : done + len(chosen)]] = reader.read(block[chosen])
                 done += len(chosen)
-        return torch.from_numpy(out).to(self.device)
+        return as_tensor(out, self.device)
 
 
 class _Batches:
-    def __init__(self, rows, batch_size, generator, times):
+    def __init__(self, rows, batch_size, generator, times, least):
         self.rows = rows
         self.times = times
         self.batch_size = batch_size
         self.generator = generator
+        self.least = least
 
     def __iter__(self):
-        return self.rows.pass_over(self.batch_size, self.generator, self.times)
+        batches = self.rows.pass_over(self.batch_size, self.generator, self.times)
+        return batches if self.least == 1 else _joined(batches, self.least)
+
+
+def _joined(batches, least):
+    """The same batches, a last one of fewer than `least` rows together with the one before."""
+    last = next(batches)
+    for batch in batches:
+        if len(batch[0]) < least:
+            last = tuple(torch.cat(both) for both in zip(last, batch, strict=True))
+        else:
+            yield last
+            last = batch
+    yield last
+
+
+def n_batches(n_rows, batch_size, least=1):
+    """How many batches a pass has."""
+    return max(1, -(-(n_rows - least + 1) // batch_size))

@@ -63,7 +63,7 @@ class Chunks:
             return None
         import torch
 
-        from ._batches import Rows
+        from ._batches import Rows, as_tensor
 
-        x, target = (torch.from_numpy(rows).to(device) for rows in (self.x, self.target))
+        x, target = (as_tensor(rows, device) for rows in (self.x, self.target))
         return Rows(x, target, torch.arange(len(x), device=device))

@@ -119,10 +119,12 @@ class Table:
                 squares /= max(n_samples - 1, 1)
             variance = np.maximum(squares, 0.0)
             scale = np.sqrt(variance.mean())
-        if not np.isfinite(scale):
+            total = n_samples * variance.sum()
+        if not np.isfinite(total):
             raise ValueError(
-                "The variance of X must be finite in float64, however: it is "
-                f"{scale**2}. Scale X down first, for example with StandardScaler."
+                "The variance of X must be finite in float64, and so must its sum over all values; "
+                f"got {total}. Divide X by its largest absolute value first: StandardScaler "
+                "overflows there, too."
             )
         if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
             variance, scale = np.zeros(n_features), 1.0  # nothing but rounding
@@ -215,8 +217,16 @@ def choose_latent_dim(latent_dim, eigenvalues):
     """The number of codes: an int as it is, a float as the share of variance to keep."""
     if isinstance(latent_dim, numbers.Integral):
         return int(latent_dim)
-    share = np.cumsum(eigenvalues) / max(eigenvalues.sum(), np.finfo(float).tiny)
+    share = np.cumsum(eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny))
     return min(int(np.searchsorted(share, latent_dim, side="right")) + 1, len(eigenvalues))
+
+
+def minka_dimension(table):
+    """The number of components that Minka (2000) finds likeliest, as PCA(n_components="mle")."""
+    from sklearn.decomposition._pca import _infer_dimension  # which has no public name
+
+    values, _ = table.principal_axes(1.0)
+    return int(_infer_dimension(values * table.scale**2, len(table.X)))
 
 
 def pca(table, latent_dim):
@@ -239,6 +249,7 @@ def probabilistic_pca(table, latent_dim):
     weights = np.sqrt(values - noise)
     return replace(
         _linear(table, axes, axes, np.ones(k), noise),
+        explained=values,
         noise_variance=noise,
         encoder=axes * (weights / values),
         decoder=(axes * weights).T,

@@ -16,6 +16,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
 _MOST = 64  # components
+_NO_SPREAD = 1e-300  # of a code that does not vary, whose units are not known
 _PER_COMPONENT = 20  # codes for each latent that a component has at least, on average
 
 
@@ -41,7 +42,7 @@ class CodeDensity:
         from sklearn.mixture import GaussianMixture
 
         mean, spread = codes.mean(axis=0), codes.std(axis=0)
-        spread[spread == 0] = 1.0
+        spread[spread == 0] = _NO_SPREAD
         codes = (codes - mean) / spread
         if len(codes) == 1:  # which scikit-learn refuses
             codes = np.repeat(codes, 2, axis=0)

@@ -10,10 +10,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ._base import _check_numbers, _check_same
+from ._base import _check_same
 from ._classical import conditional_pca, no_start, with_conditions
+from ._limits import check_near
 from ._sources import Mapped, is_small, mapped
+from ._split import Wishes
 from ._vae import VAETransformer, _normal_points
+from ._validation import check_numbers
 from ._warn import warn
 
 # More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
@@ -45,6 +48,8 @@ class ConditionalVAE(VAETransformer):
         Weight of the KL term in training. `score` does not depend on it.
     beta_warmup : int, default=0
         Epochs over which the weight of the KL term rises to `beta`.
+    whiten : bool, default=False
+        Whether `transform` returns uncorrelated codes of variance 1.
     condition : {"auto", "class", "number"}, default="auto"
         What `y` holds. "auto" takes strings, booleans and whole numbers for classes, and
         other numbers, or several columns, for numbers. It warns where whole numbers look
@@ -104,7 +109,7 @@ class ConditionalVAE(VAETransformer):
 
     condition: str = "auto"
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None, X_val=None, y_val=None):
         """Compute the classical start, then train, keeping the best epoch.
 
         Parameters
@@ -113,6 +118,10 @@ class ConditionalVAE(VAETransformer):
             As in `VAETransformer.fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
             Class labels, or numbers; none may be missing.
+        groups, X_val : array-likes or None, default=None
+            As in `VAETransformer.fit`.
+        y_val : array-like of shape (n_validation_samples,) or None, default=None
+            Conditions of `X_val`.
 
         Returns
         -------
@@ -127,7 +136,8 @@ class ConditionalVAE(VAETransformer):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(type(self)._fit, X, (y, None, None))
+        wishes = Wishes(y, groups, X_val, y_val)
+        return self._guarded(type(self)._fit, X, (y, None, None), wishes=wishes)
 
     def partial_fit(self, X, y=None, classes=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -173,24 +183,26 @@ class ConditionalVAE(VAETransformer):
         """
         check_is_fitted(self, "net_")
         k = self.latent_dim_
-        return self._by_blocks(lambda rows: self._encode(rows)[:, :k], self._beside(X, y))
+        codes = self._by_blocks(lambda rows: self._encode(rows)[:, :k], self._beside(X, y))
+        return self._shown(codes)
 
-    def inverse_transform(self, Z, y=None):
+    def inverse_transform(self, X, y=None):
         """Decode codes into rows of a condition.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, latent_dim_)
+        X : array-like of shape (n_samples, latent_dim_)
+            Codes, as `transform` returns them.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             None is the average of all conditions.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            The decoder's mean, in the units of the training rows and the dtype of Z.
+        X_original : ndarray of shape (n_samples, n_features)
+            The decoder's mean, in the units of the training rows and the dtype of the codes.
         """
         check_is_fitted(self, "net_")
-        Z = self._validate_codes(Z)
+        Z = self._hidden(self._validate_codes(X))
         if y is None:
             conditions, log_weights = self._mixture
             conditions = np.exp(log_weights) @ conditions
@@ -257,7 +269,8 @@ class ConditionalVAE(VAETransformer):
                 likelihood[order] = self._log_likelihood(joined[order])
             else:
                 likelihood = self._log_likelihood(joined)
-            return likelihood.astype(X.dtype, copy=False)
+            with np.errstate(over="ignore"):
+                return likelihood.astype(X.dtype, copy=False)
         conditions, log_weights = self._mixture
         m, draws = len(conditions), [None] * len(conditions)
         if not hasattr(self, "classes_"):
@@ -269,7 +282,8 @@ class ConditionalVAE(VAETransformer):
             log_weight + self._log_likelihood(self._join(X, condition), points)
             for condition, log_weight, points in zip(conditions, log_weights, draws, strict=True)
         ]
-        return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
 
     def score(self, X, y=None):
         """Mean of `score_samples`; higher is better.
@@ -316,6 +330,19 @@ class ConditionalVAE(VAETransformer):
         codes = self._draw_codes(n_samples, rng)
         return self._sample(_side_by_side(codes, conditions), add_noise, rng)
 
+    def get_covariance(self):
+        """Raise an error: the covariance of rows depends on their condition.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(
+            "get_covariance needs an estimator without conditions; got ConditionalVAE. Use "
+            "np.cov(model.sample(10_000, y=condition).T)."
+        )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
@@ -338,15 +365,24 @@ class ConditionalVAE(VAETransformer):
         self._count(y, len(X), seen)
         return self._join(X, self._conditions(y, len(X))), X
 
+    def _pair_validation(self, X, extra, y):
+        if y is None:
+            raise ValueError("X_val needs y_val, the conditions of its rows; got y_val=None.")
+        return self._join(X, self._conditions(y, len(X))), X
+
     def _set_conditions(self, y, classes, n_samples):
         """Find out what conditions are."""
+        if classes is not None and np.size(classes) == 0:
+            raise ValueError(f"classes must hold at least one label; got classes={classes}.")
         y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         if kind == "auto" and classes is not None:
             kind = "class"
         if kind == "auto":
-            kind = "number" if type_of_target(y).startswith("continuous") else "class"
+            with np.errstate(invalid="ignore"):  # of numbers that are no int64
+                target = type_of_target(y)
+            kind = "number" if target.startswith("continuous") else "class"
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
         self.__dict__.pop("classes_", None)
         if kind == "class":
@@ -361,8 +397,11 @@ class ConditionalVAE(VAETransformer):
             )
         else:
             y = self._numbers(y, n_samples)
-            spread = y.std(axis=0)
-            self._numbers_scale = y.mean(axis=0), np.where(spread > 0, spread, 1.0)
+            # In units of a power of two, so that no square overflows and none is 0.
+            unit = 2.0 ** np.frexp(np.abs(y).max(axis=0))[1].clip(-1000, 1000)
+            spread = (y / unit).std(axis=0) * unit
+            mean = (y / unit).mean(axis=0) * unit
+            self._numbers_scale = mean, np.where(spread > 0, spread, 1.0)
 
     def _count(self, y, n_samples, seen):
         """Find out how often conditions are: those `seen` in earlier chunks too, if any."""
@@ -406,6 +445,7 @@ class ConditionalVAE(VAETransformer):
                 f"y must have {len(mean)} conditions for a row, as in fit, however: it has "
                 f"{y.shape[1]}."
             )
+        check_near(y.min(axis=0), y.max(axis=0), mean, scale, "y")
         return (y - mean) / scale
 
     def _class_numbers(self, y, n_samples):
@@ -428,7 +468,7 @@ class ConditionalVAE(VAETransformer):
 
     @staticmethod
     def _numbers(y, n_samples):
-        _check_numbers(y, "y")
+        check_numbers(y, "y")
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         y = check_array(y, dtype=np.float64, input_name="y")
         check_consistent_length(y, np.empty(n_samples))
@@ -487,6 +527,9 @@ class ConditionalVAE(VAETransformer):
 
     # Training
 
+    def _describe_components(self, inputs, rows):
+        """Set nothing: what a code does to a row depends on the row's condition."""
+
     def _own_spec(self):
         kind = self.condition
         if kind == "auto":  # which is found out once
@@ -495,11 +538,11 @@ class ConditionalVAE(VAETransformer):
 
     def _start(self, table, inputs, corruption, streams):
         if self.init == "random":
-            start = no_start(table, self.latent_dim, self._family(table))
+            start = no_start(table, self._wanted_codes(table), self._family(table))
             nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
             return with_conditions(start, table, nothing, nothing)
         family, classes = self._family(table), hasattr(self, "classes_")
-        return conditional_pca(table, inputs, self.latent_dim, family, classes)
+        return conditional_pca(table, inputs, self._wanted_codes(table), family, classes)
 
     def _make_module(self, spec):
         from ._module import ConditionalVAEModule

@@ -11,11 +11,14 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from ._base import _FLOATS, BaseAutoencoder, _check_numbers
+from ._base import BaseAutoencoder
 from ._classical import linear_denoiser, logit_denoiser, some_rows
+from ._dtypes import float_dtype
 from ._parameters import plain
 from ._scored_copies import SCORE_COPIES, corrupted_copies, function_copies
-from ._sources import Stream, blocks, is_stream, mapped, with_shape
+from ._sources import Stream, blocks, is_stream, mapped
+from ._split import Wishes
+from ._validation import as_table, check_all_finite, check_numbers, native
 
 _TRIAL_ROWS = 8  # that a callable is tried on before training
 
@@ -96,7 +99,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption: str | Callable = "gaussian"
     corruption_level: float = 0.3
 
-    def fit(self, X, y=None, X_clean=None):
+    def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
         """Compute the linear denoiser, then train, keeping the best epoch.
 
         Parameters
@@ -110,6 +113,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
             The clean version of each row of X; then `corruption` is not used. Inside a
             Pipeline, request it with ``set_fit_request(X_clean=True)`` and have it
             transformed like X with ``Pipeline(..., transform_input=["X_clean"])``.
+        groups, X_val : array-likes or None, default=None
+            As in `AutoencoderTransformer.fit`.
+        X_val_clean : array-like or None, default=None
+            The clean version of `X_val`, which goes with `X_clean`.
 
         Returns
         -------
@@ -124,7 +131,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         KeyboardInterrupt
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
-        return self._guarded(type(self)._fit, X, X_clean)
+        wishes = Wishes(y, groups, X_val, X_val_clean)
+        return self._guarded(type(self)._fit, X, X_clean, wishes=wishes)
 
     def partial_fit(self, X, y=None, X_clean=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -248,15 +256,17 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     def _validate_clean(self, X_clean, X):
         """X_clean as a float array of flat rows, or a Stream, one row for each of X."""
-        X_clean = with_shape(X_clean)
-        _check_numbers(X_clean, "X_clean")
+        X_clean = as_table(X_clean, "X_clean")
+        check_numbers(X_clean, "X_clean")
         _check_feature_names(self, X_clean, reset=False)
-        X_clean = self._flat(X_clean, reset=False)
+        X_clean = self._flat(X_clean, False, "X_clean")
         if is_stream(X_clean):
             X_clean = Stream(X_clean, "X_clean")
         else:
+            options = {"input_name": "X_clean", "ensure_all_finite": False}
             # A view, as rows that come twice are pairs all the same.
-            X_clean = check_array(X_clean, dtype=_FLOATS, input_name="X_clean")[:]
+            X_clean = native(check_array(X_clean, dtype=float_dtype(X_clean), **options))[:]
+            check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(
                 "X_clean must have the shape of X, however: X_clean.shape="
@@ -275,6 +285,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """The shape of a row as a user's corruption sees it; None if flat."""
         return self._row_shape if len(self._row_shape) > 1 else self._input_shape
 
+    def _pair_validation(self, X, X_clean, X_val_clean):
+        if (X_clean is None) != (X_val_clean is None):
+            raise ValueError(
+                "X_clean and X_val_clean must be given together where there is X_val; got only "
+                f"{'X_clean' if X_val_clean is None else 'X_val_clean'}."
+            )
+        return self._pair(X, X_val_clean, None)
+
     def _kind_of_chunk(self, X_clean):
         return X_clean is not None, callable(self.corruption)
 
@@ -292,7 +310,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             )
             moments, n_pairs = paired_moments(pairs, len(table.mean)), len(inputs.X)
         if self.likelihood == "gaussian":
-            start = linear_denoiser(table, self.latent_dim, moments, n_pairs)
+            start = linear_denoiser(table, self._wanted_codes(table), moments, n_pairs)
         else:
             rows = some_rows(inputs.sample)
             raw = corruption is not None and corruption.takes_raw_rows
@@ -301,7 +319,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
             start = logit_denoiser(
-                table, self.latent_dim, self._family(table), moments, clean, rows, n_pairs
+                table, self._wanted_codes(table), self._family(table), moments, clean, rows, n_pairs
             )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 

@@ -59,8 +59,8 @@ def has_factors(table, start):
     return narrow and start.noise_variance > _ERROR_FLOOR
 
 
-def without(table, start, rows):
-    """Log-densities of some of the standardised rows of a table, fitted to all others.
+def without(table, start, rows, x):
+    """Log-densities of standardised rows x, fitted to a table but for some of its `rows`.
 
     Under probabilistic PCA and factor analysis of as many codes as `start` has, (2, m).
     """
@@ -70,7 +70,7 @@ def without(table, start, rows):
     covariance = products / n_left - np.outer(mean, mean)
     equal = max(_noise(_eigh(covariance)[0], k), _ERROR_FLOOR)
     noises = np.full(len(mean), equal), factor_noise(covariance, k, equal)
-    return [log_evidence(_with_noise(start, covariance, of), rows - mean) for of in noises]
+    return [log_evidence(_with_noise(start, covariance, of), x - mean) for of in noises]
 
 
 def factor_noise(covariance, k, equal):

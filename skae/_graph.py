@@ -49,11 +49,13 @@ class GraphedSteps:
         self.position.zero_()
         self.total.zero_()
         whole = len(order) // self.size
+        if 0 < len(order) % self.size < self.net.least_rows_:  # which then join the last batch
+            whole -= 1
         if whole:
             self.replay = replay = self.replay or self._captured()
             for _ in range(whole):
                 replay()
-        if len(order) % self.size:
+        if whole * self.size < len(order):
             self._step(self.order[whole * self.size :])
         return float(self.total) / len(order)
 

@@ -107,6 +107,9 @@ class AutoencoderModule(nn.Module):
         first = network[0] if isinstance(network, nn.Sequential) else None
         if not isinstance(first, nn.Linear) or (np.abs(mean) > 4.0 * scale).any():
             return None
+        least = torch.finfo(first.weight.dtype).tiny ** 0.5
+        if np.min(scale) < least or np.max(scale) > 1.0 / least:  # weights would lose digits
+            return None
         module = copy.copy(self)
         module._modules = dict(self._modules)
         module.encoder = nn.Sequential(_absorb(first, mean, scale), *network[1:])

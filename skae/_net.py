@@ -1,7 +1,6 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +11,18 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.history import History
 from tqdm.auto import tqdm
 
-from ._batches import Rows
+from ._batches import Rows, n_batches
 from ._graph import REPLAYED, GraphedSteps, is_captured
+from ._judge import is_clear
 from ._optimizers import optimizer_arguments
+from ._own import check_rows, draw_from, own_parts, try_own_networks
 from ._threads import suitable_threads, tensor_floats
+from ._warn import warn
 from .networks import largest_product, with_zero_output
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-_STANDARD_ERRORS = 2.0  # by which an epoch has to beat the start
 _TOLERANCE = 0.01  # share of a loss by which one of several may be worse
 _VALIDATION_BATCH = 1024
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
@@ -32,6 +33,7 @@ class Split(NamedTuple):
 
     train: Rows
     valid: Rows | None
+    groups: np.ndarray | None = None  # labels of the rows held out; each is judged as one
 
 
 class _Stop(Exception):
@@ -137,7 +139,7 @@ class AutoencoderNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         if training:
-            return dataset.batches(self.batch_size, self.shuffle_)
+            return dataset.batches(self.batch_size, self.shuffle_, least=self.least_rows_)
         times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
         # Batches of one size: some modules compare the rows of a batch with each other.
         n_rows, most = times * len(dataset), max(self.batch_size, _VALIDATION_BATCH)
@@ -237,7 +239,7 @@ class AutoencoderNet(NeuralNet):
             if name == type(self.optimizer_).__name__:
                 groups = self.optimizer_.state_dict()["param_groups"]
                 state = {
-                    number: {k: torch.as_tensor(v).clone() for k, v in values.items()}
+                    number: {k: torch.tensor(v) for k, v in values.items()}
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
@@ -271,6 +273,7 @@ class AutoencoderNet(NeuralNet):
         """Put down what only training needs, with these weights in the module."""
         _copy(weights, self._weights())
         self._set_training(False)
+        draw_from(self.module_, None)
         if self.progress_ is not None:
             self.progress_.close()
         try:
@@ -389,9 +392,13 @@ class AutoencoderNet(NeuralNet):
         self.scheduled_ = not any(isinstance(cb, LRScheduler) for cb in callbacks)
         self.shuffle_ = self.streams.torch("shuffle")
         self.noise_ = self.streams.torch("noise", self.device)
-        self.n_steps_ = self.max_epochs * math.ceil(len(split.train) / self.batch_size)
+        self.least_rows_, self.own_draw_ = 1, False
+        if own_parts(self.module_):
+            self._prepare_own_networks(split.train)
+        self.n_steps_ = self.max_epochs * self._steps_of_pass(split.train)
         self.n_steps_taken_ = 0
         self.stopping_ = False
+        self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.best_epoch_ = self.lowest_epoch_ = 0
@@ -411,6 +418,19 @@ class AutoencoderNet(NeuralNet):
                 losses = self._beside_start(losses)
             self.start_losses_ = self.best_losses_ = losses
             self.validation_curve_.append(self._in_units(losses.mean()))
+
+    def _prepare_own_networks(self, rows):
+        """Try networks of a user's own, and have them draw from this net's noise."""
+        batch = next(iter(rows.batches(self.batch_size, self.streams.torch("trial"))))
+        trial = self.streams.torch("trial", self.device)
+        least, draws = try_own_networks(self.module_, self.module, batch, trial)
+        check_rows(least, self.batch_size, len(rows))
+        self.least_rows_, self.own_draw_ = least, draws
+        if draws:
+            draw_from(self.module_, self.noise_)
+
+    def _steps_of_pass(self, rows):
+        return n_batches(len(rows), self.batch_size, self.least_rows_)
 
     def _start_weights(self):
         """Those of the classical start, as `_weights`."""
@@ -477,16 +497,17 @@ class AutoencoderNet(NeuralNet):
             and self.n_steps_ is not None
             and getattr(self.module_, "warmup", 1.0) == 1.0
             and getattr(self.module_.corruption, "can_be_captured", True)
+            and not self.own_draw_
         )
 
     def _replay(self, iterator):
         if self.graphed_ is None:
             rates = [self._rate(taken) for taken in range(self.n_steps_ or 0)]
-            rates_there = torch.tensor(rates, device=self.device)
+            rates_there = torch.tensor(rates, dtype=torch.float32, device=self.device)
             self.graphed_ = GraphedSteps(self, iterator.rows, rates_there)
             self.graphed_.taken.fill_(self.n_steps_taken_)
         order = iterator.rows.shuffled(iterator.generator)
-        self.n_steps_taken_ += math.ceil(len(order) / self.batch_size)
+        self.n_steps_taken_ += self._steps_of_pass(order)
         return self.graphed_.epoch(order)
 
     def _step_by_step(self, iterator, step_fn):
@@ -557,16 +578,8 @@ class AutoencoderNet(NeuralNet):
         return self.is_clear(start - losses)
 
     def is_clear(self, improvement):
-        """Whether rows gain on average, beyond their own noise and beyond rounding.
-
-        Of several losses of a row the mean counts.
-        """
-        if improvement.ndim > 1:
-            improvement = improvement.mean(axis=1)
-        noise = math.inf
-        if len(improvement) > 1:
-            noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
-        return improvement.mean() > max(_STANDARD_ERRORS * noise, self.resolution)
+        """Whether held-out rows gain, beyond their own noise and beyond rounding."""
+        return is_clear(improvement, self.resolution, self.groups_)
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.
@@ -587,12 +600,11 @@ class AutoencoderNet(NeuralNet):
 
     def _diverge(self):
         self.stopping_ = True
-        warnings.warn(
+        warn(
             f"The loss was no longer finite in epoch {len(self.history)}: training stopped, "
             f"and the state after epoch {self.best_epoch_} is kept. Use a learning rate lower "
             f"than lr={self.lr}.",
             ConvergenceWarning,
-            stacklevel=2,
         )
 
     def _record(self, name, value):

@@ -53,7 +53,7 @@ class LeanAdamW(torch.optim.AdamW):
 
     def _begin(self, parameter):
         state = self.state[parameter]
-        state["step"] = torch.zeros((), device=parameter.device)
+        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
@@ -100,7 +100,7 @@ def optimizer_arguments(optimizer, weight_decay, lr, device):
         if "eps" in known:
             arguments["optimizer__eps"] = _EPS
         if captured:
-            arguments["optimizer__lr"] = torch.tensor(lr, device=device)
+            arguments["optimizer__lr"] = torch.tensor(lr, dtype=torch.float32, device=device)
             if "capturable" in known:
                 arguments["optimizer__capturable"] = True
     return arguments

@@ -10,7 +10,10 @@ import numbers
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import _get_feature_names
+
+from ._dtypes import float_dtype
+from ._validation import check_all_finite
 
 RESIDENT = 2**25  # numbers of a table that may be copied whole
 _BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
@@ -30,7 +33,7 @@ class Stream:
     """
 
     def __init__(self, X, name="X"):
-        self.X = X
+        self.X = X.X if isinstance(X, Stacked) else X  # what is read, and checked, in its shape
         self.name = name
         self.shape = tuple(X.shape)
         if not all(isinstance(size, (int, np.integer)) for size in self.shape):
@@ -38,10 +41,9 @@ class Stream:
                 f"{name} must have a known shape, however: its shape is {self.shape}. Call its "
                 "compute_chunk_sizes() first."
             )
-        single = _dtypes(X) == {np.dtype(np.float32)}
-        self.dtype = np.dtype(np.float32 if single else np.float64)
-        self._forget = _page_dropper(X)
-        chunks = getattr(X, "chunks", None)
+        self.dtype = float_dtype(X)
+        self._forget = _page_dropper(self.X)
+        chunks = getattr(self.X, "chunks", None)
         self._chunk = int(np.max(chunks[0])) if chunks else None
 
     def __len__(self):
@@ -51,11 +53,25 @@ class Stream:
         """A slice of rows, or those of a sorted array of indices, as a new ndarray."""
         if not isinstance(rows, slice):
             return self._pick(rows)
-        block = np.asarray(self._read(*rows.indices(len(self))[:2]), dtype=self.dtype)
-        if isinstance(self.X, np.ndarray):
-            block = np.array(block)  # else the pages that it shows would be read again
+        low, high, _ = rows.indices(len(self))
+        try:
+            block = self._read(low, high)
+            values = block if isinstance(block, np.ma.MaskedArray) else np.asarray(block)
+        except Exception as error:
+            error.add_note(f"This happened while rows {low} to {high} of {self.name} were read.")
+            raise
+        # A source may say one thing of itself and give another, or change while it is read.
+        due = (high - low, *self.X.shape[1:])
+        if values.shape != due or values.dtype.kind not in "biuf":
+            got = f"shape {values.shape} and dtype {values.dtype}" if values.shape else f"{block!r}"
+            raise ValueError(
+                f"Rows {low} to {high} of {self.name} must be numbers of shape {due}, as the shape "
+                f"of {self.name} is {tuple(self.X.shape)}; got {got:.200}. Check what they are "
+                "read from."
+            )
+        block = self._as_floats(values)
         self._forget()
-        assert_all_finite(block, input_name=self.name)
+        check_all_finite(block, self.name, _get_feature_names(self.X))
         return block
 
     def _read(self, low, high):
@@ -63,7 +79,14 @@ class Stream:
             return self.X.iloc[low:high].to_numpy(dtype=self.dtype)
         if hasattr(self.X, "dtype"):
             return self.X[low:high]
-        return self.X.slice(low, high - low)
+        return np.asarray(self.X.slice(low, high - low), dtype=self.dtype)
+
+    def _as_floats(self, values):
+        """Flat rows; NaN where they are masked, infinite where float32 cannot hold them."""
+        copy = isinstance(self.X, np.ndarray)  # else the pages that it shows would be read again
+        with np.errstate(over="ignore"):
+            floats = np.array(values, dtype=self.dtype, copy=copy or None, subok=True)
+        return np.ma.filled(floats, np.nan).reshape(-1, self.shape[1])
 
     def _pick(self, rows):
         out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
@@ -90,8 +113,6 @@ class Stacked:
         self.X = X
         self.shape = (int(X.shape[0]), int(np.prod(X.shape[1:])))
         self.dtype = X.dtype
-        self.chunks = getattr(X, "chunks", None)
-        self._mmap, self.mode = (getattr(X, name, None) for name in ("_mmap", "mode"))
 
     def __len__(self):
         return self.shape[0]
@@ -141,11 +162,6 @@ def mapped(function, n_features, *tables):
     return rows[:] if is_small(tables[0]) else rows
 
 
-def with_shape(X):
-    """Rows in lists as an array; anything that has a shape as it is."""
-    return X if hasattr(X, "shape") else np.asarray(X)
-
-
 def flattened(X):
     """Rows of any shape as rows of numbers; no copy of them is made."""
     rows = Stacked(X)
@@ -190,13 +206,6 @@ def is_stream(X):
     kind = getattr(X.dtype, "kind", "")  # torch's, for one, have none
     in_memory = isinstance(X, np.ndarray) and not isinstance(X, np.memmap)
     return kind in tuple("biuf") and not (in_memory and X.dtype in (np.float32, np.float64))
-
-
-def _dtypes(X):
-    """The numpy dtypes of a table's numbers, as far as they are to be known."""
-    if hasattr(X, "dtype"):
-        return {np.dtype(X.dtype)}
-    return {getattr(dtype, "numpy_dtype", dtype) for dtype in getattr(X, "dtypes", ())}
 
 
 def _page_dropper(X):

@@ -13,11 +13,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._base import _FLOATS, _MAX_CODES, BaseAutoencoder, _check_numbers
+from ._base import _MAX_CODES, BaseAutoencoder, _units
 from ._classical import some_rows
+from ._dtypes import float_dtype
+from ._limits import check_finite, check_near, check_units
 from ._parameters import check_memory
-from ._sources import Stream, flattened, is_stream, mapped, with_shape
+from ._sources import Stream, flattened, is_stream, mapped
 from ._threads import suitable_threads
+from ._validation import (
+    as_table,
+    check_all_finite,
+    check_channels_first,
+    check_numbers,
+    how_to_turn,
+    native,
+)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -123,7 +133,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             that is. Values are not clipped.
         """
         check_is_fitted(self, "net_")
-        X_low = with_shape(X_low)
+        X_low = as_table(X_low, "X_low")
         X, image = self._upscale(self._validate_low(X_low)), self._spec["input_shape"]
         n_axes = len(X_low.shape)
         return X.reshape(len(X), *image[4 - n_axes :]) if n_axes > 2 else X
@@ -160,7 +170,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             The codes of the small images, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        X = with_shape(X)
+        X = as_table(X)
         shape = X.shape
         is_low = len(shape) > 1 and np.prod(shape[1:]) == np.prod(self.low_shape_)
         # A table with too few features must not pass for one of small images.
@@ -193,6 +203,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
                 "SuperResolutionAutoencoder needs input_shape=(channels, height, width), however: "
                 f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
             )
+        if shape is not None:
+            check_channels_first(shape, self.input_shape)
         return shape
 
     def _own_spec(self):
@@ -201,6 +213,9 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         default = UPSCALER_SIZES.get(self.network, UPSCALER_SIZES["conv"])
         sizes = self._layer_sizes("upscaler_layer_sizes", default)
         return {"scale_factor": self.scale_factor, "upscaler_layer_sizes": sizes}
+
+    def _is_complete(self, start):
+        return False  # images are upscaled without codes
 
     def _check_layers(self, n_features):
         super()._check_layers(n_features)
@@ -217,8 +232,11 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             self._input_shape = (1, 1, X.shape[1])
         return self._low(X, self._input_shape, int(self.scale_factor)), X
 
+    def _pair_validation(self, X, extra, extra_validation):
+        return self._low(X, self._input_shape, int(self.scale_factor)), X
+
     def _classical_start(self, table, inputs, corruption, streams):
-        return _classical.pca(inputs, self.latent_dim)
+        return _classical.pca(inputs, self._wanted_codes(inputs))
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """The start is that of the small images, and of bicubic interpolation."""
@@ -227,6 +245,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         spec = super()._describe(inputs, inputs, corruption, streams, previous)
         if previous is not None:
             return spec
+        # Pixels are mixed, so that rounding of the largest is an error of the others.
+        check_near(table.mean, table.mean, 0.0, table.scale, "X")
         image, noise = spec["input_shape"], 1.0
         if self.init != "random":
             error = bicubic_error(table.sample, image, low_shape(image, spec["scale_factor"]))
@@ -288,14 +308,16 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
         image, factor = image or self._spec["input_shape"], factor or self._spec["scale_factor"]
         low = low_shape(image, factor)
-        function = functools.partial(downsampled, image=image, low=low)
+        function = functools.partial(
+            downsampled, image=image, low=low, names=vars(self).get("feature_names_in_")
+        )
         return mapped(function, int(np.prod(low)), X)
 
     def _validate_low(self, X):
         """Small images as a float array of flat rows, or a Stream."""
         low, n_features = self.low_shape_, int(np.prod(self.low_shape_))
-        X = with_shape(X)
-        _check_numbers(X, "X_low")
+        X = as_table(X, "X_low")
+        check_numbers(X, "X_low")
         rest = tuple(X.shape)[1:]
         if len(rest) > 1 and rest in (low, low[1:] if low[0] == 1 else low):
             X = flattened(X)
@@ -304,12 +326,14 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             if is_stream(X):
                 X = Stream(X, "X_low")
             else:
-                X = check_array(X, dtype=_FLOATS, input_name="X_low", estimator=self)
+                options = {"input_name": "X_low", "estimator": self, "ensure_all_finite": False}
+                X = native(check_array(X, dtype=float_dtype(X), **options))
+                check_all_finite(X, "X_low")
             rest = X.shape[1:]
         if rest != (n_features,):
             raise ValueError(
-                f"X_low must have rows of shape {low} or of {n_features} features, however: its "
-                f"rows have shape {rest}."
+                f"X_low must have rows of shape {low} or of {n_features} features; got rows of "
+                f"shape {rest}.{how_to_turn(X, low, 'X_low')}"
             )
         return X
 
@@ -321,10 +345,14 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     def _upscale(self, X_low):
         start = self._spec["start"]
+        check_units(_units(self._spec), X_low.dtype, "X_low")
 
         def function(rows):
             module, device = self.net_.inference_module(rows.dtype)
             x = self._apply(module.upscaled_mean, self._standardise(rows), device, rows)
-            return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            with np.errstate(over="ignore"):
+                x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+            check_finite(x, rows, "X_low")
+            return x
 
         return self._by_blocks(function, X_low)

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import torch
-from sklearn.utils import assert_all_finite
 from torch.nn import functional as F
 
+from ._batches import as_tensor
+from ._limits import check_finite
 from ._module import AutoencoderModule
 from ._sources import blocks
+from ._validation import check_all_finite
 from .likelihoods import GaussianHead
 from .networks import ConvUpscaler, with_zero_output
 
@@ -23,17 +25,18 @@ def low_shape(image, factor):
     return image[0], *(max(-(-size // factor), min(size, 2)) for size in image[1:])
 
 
-def downsampled(rows, image, low):
+def downsampled(rows, image, low, names=None):
     """Flat low-resolution rows of flat rows; ndarrays of one dtype.
 
     Bicubic interpolation with its kernel as wide as a low-resolution pixel (antialiased).
+    `names` are those of the features, for messages.
     """
-    rows = np.require(rows, requirements=["C", "W"])
-    images = torch.from_numpy(rows).unflatten(1, image)
+    images = as_tensor(rows).unflatten(1, image)
     resized = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
     small = resized.flatten(1).numpy()
     if not np.isfinite(small).all():  # an infinity may be NaN by now, so look at what it was
-        assert_all_finite(rows, input_name="X")
+        check_all_finite(rows, "X", names)
+        check_finite(small, rows, "X")
     return small
 
 
@@ -41,7 +44,7 @@ def bicubic_error(rows, image, low):
     """Mean squared error per pixel of large images that were small in between."""
     total = 0.0
     for _, block in blocks(rows):
-        small = torch.from_numpy(downsampled(block, image, low))
+        small = as_tensor(downsampled(block, image, low))
         total += np.square(bicubic(small, low, image).numpy() - block, dtype=np.float64).sum()
     return total / rows.size
 
@@ -95,7 +98,7 @@ class SuperResolutionModule(AutoencoderModule):
         self.register_buffer("context", context, persistent=False)
         self.contrast = float((1.0 + context.square().mean()).rsqrt())
         # Of what is added, how much is right for rows that codes have smoothed.
-        self.register_buffer("share", torch.ones(()))
+        self.register_buffer("share", torch.ones((), dtype=torch.float32))
 
     def upscale(self, x, share=1.0):
         """The distribution of a high-resolution row, given the low-resolution one."""

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
@@ -13,16 +12,21 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical, _densities
+from ._as_pca import PcaAttributes
 from ._base import BaseAutoencoder, _check_values
 from ._classical import some_rows
 from ._code_density import CodeDensity
+from ._judge import is_clear
 from ._priors import great_circle
 from ._random import Streams
 from ._sources import is_small
+from ._warn import warn
 
 _N_DRAWS = 256  # importance-weighted draws per row
 _N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
 _N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
+_ROUNDING = 1e-5  # nats for every feature
+_NO_NOISE = 1e-13  # of a standardised feature: float32 shows no improvement below
 _LEAST_NOISE = 1e-6  # of a feature, in units of the start's
 _FACTORS = "factor_analysis"
 _CODES = 20_000  # that their density is learned from, at most
@@ -36,7 +40,7 @@ _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAETransformer(BaseAutoencoder):
+class VAETransformer(PcaAttributes):
     r"""Variational autoencoder that starts as probabilistic PCA.
 
     A row is a code :math:`z \sim N(0, I)` decoded with noise of its own per feature,
@@ -54,9 +58,15 @@ class VAETransformer(BaseAutoencoder):
     beta_warmup : int, default=0
         Epochs over which the weight of the KL term rises to `beta`. The classical
         start needs none; it helps against collapsed latents with ``init="random"``.
+    whiten : bool, default=False
+        Whether `transform` returns uncorrelated codes of variance 1, as PCA with
+        ``whiten=True``. Nothing else is affected: `inverse_transform` takes such codes.
 
     Attributes
     ----------
+    {pca_attributes}
+        Components are in units of those of probabilistic PCA, so at the start their length
+        is 1 although codes have the prior's scale.
     noise_variance_ : ndarray of shape (n_features_in_,)
         Learned variance of the decoder's noise where it is alike for all rows, in units
         of X squared (present with ``likelihood="gaussian"``).
@@ -155,10 +165,12 @@ class VAETransformer(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "beta": [Interval(Real, 0, None, closed="neither")],
         "beta_warmup": [Interval(Integral, 0, None, closed="left")],
+        "whiten": ["boolean"],
     }
 
     beta: float = 1.0
     beta_warmup: int = 0
+    whiten: bool = False
 
     def posterior(self, X):
         """The Gaussian posterior of each row's code.
@@ -173,11 +185,15 @@ class VAETransformer(BaseAutoencoder):
             In the dtype of X; the prior has mean 0 and standard deviation 1.
         """
         check_is_fitted(self, "net_")
-        return self._posterior(self._validate_rows(X))
+        return tuple(map(self._in_order, self._posterior(self._validate_rows(X))))
 
     def _posterior(self, X):
         moments = self._by_blocks(self._moments, X)
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
+
+    def _in_order(self, values):
+        """Values of every latent, (..., k), in the order of the codes of `transform`."""
+        return values if self._order is None else values[..., self._order]
 
     def _moments(self, rows):
         """Means and standard deviations of codes side by side, of a block of rows."""
@@ -204,7 +220,8 @@ class VAETransformer(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
-        return self._log_likelihood(X).astype(X.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return self._log_likelihood(X).astype(X.dtype, copy=False)
 
     def _log_likelihood(self, X, draws=None):
         """Of validated rows, in nats in the units of X, in float64.
@@ -216,6 +233,7 @@ class VAETransformer(BaseAutoencoder):
         least = _N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
         bound = functools.partial(self._bound, draws=draws)
         bound = self._by_blocks(bound, X, copies=n_draws, at_least=least)
+        bound[np.isnan(bound)] = -np.inf  # so far out that all of it overflows
         return bound - _log_volume(self._spec)
 
     def _n_draws(self):
@@ -332,8 +350,8 @@ class VAETransformer(BaseAutoencoder):
     def _classical_start(self, table, inputs, corruption, streams):
         family = self._family(table)
         if family is None:
-            return _classical.probabilistic_pca(table, self.latent_dim)
-        return _classical.logit_probabilistic_pca(table, self.latent_dim, family)
+            return _classical.probabilistic_pca(table, self._wanted_codes(table))
+        return _classical.logit_probabilistic_pca(table, self._wanted_codes(table), family)
 
     def _make_module(self, spec):
         from ._module import VAEModule
@@ -352,6 +370,10 @@ class VAETransformer(BaseAutoencoder):
 
     def _loss_units(self, spec):
         return 1.0, _log_volume(spec)
+
+    def _is_complete(self, start):
+        exact = self.likelihood == "gaussian" and self.init == "pca"
+        return super()._is_complete(start) or (exact and start.noise_variance <= _NO_NOISE)
 
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
@@ -374,7 +396,7 @@ class VAETransformer(BaseAutoencoder):
         if goes_on:
             return None
         self.density_shares_, self._factors = {"decoder": 1.0}, {}
-        is_start = self.n_iter_ == 0 and module.posterior_is_exact
+        is_start = self.max_epochs == 0 and module.posterior_is_exact
         if is_start or not _is_mixed(self._spec):
             return None
         share = _share_of_start(self.n_samples_)
@@ -389,7 +411,11 @@ class VAETransformer(BaseAutoencoder):
     def _is_outlived(self, mixture, rows):
         """Whether rows are clearly likelier without the mixture of codes."""
         of_prior, of_mixture = self._bounds_of_few(rows, [None, mixture], _FEW_DRAWS).T
-        return self.net_.is_clear(of_prior - of_mixture)
+        return is_clear(of_prior - of_mixture, self._rounding())
+
+    def _rounding(self):
+        """The least gain of a density of codes: what rows are decoded to is the same with it."""
+        return _ROUNDING * self.n_features_in_
 
     def _learn_density(self, job, rows):
         """Learn what codes are distributed like, and then shares, by rows that were held out."""
@@ -400,11 +426,13 @@ class VAETransformer(BaseAutoencoder):
         mixtures = [None] if found is None else [None, found]
         bounds = self._bounds_of_few(rows, mixtures, _SHARES_DRAWS if has_factors else _FEW_DRAWS)
         of_decoder = bounds[:, 0]
-        if found is not None and self.net_.is_clear(bounds[:, 1] - of_decoder):
+        groups = job.split.groups
+        groups = None if groups is None else some_rows(groups, _FEW_ROWS)
+        if found is not None and is_clear(bounds[:, 1] - of_decoder, self._rounding(), groups):
             self._take_codes(found)
             of_decoder = bounds[:, 1]
         if has_factors:
-            self._learn_shares(job.table, rows, of_decoder)
+            self._learn_shares(job, rows, of_decoder)
 
     def _fitted_to_codes(self, job):
         """What codes of training rows are distributed like, as a dict; None if too few are left."""
@@ -415,7 +443,7 @@ class VAETransformer(BaseAutoencoder):
         # A row unlike all others may be encoded anywhere, and would stand for their spread.
         is_near = (np.hypot(mean, std) < _FAR).all(axis=1)
         mean, std = mean[is_near], std[is_near]
-        if len(mean) < 2:
+        if len(mean) < 2 or not self.latent_dim_:
             return None
         return asdict(CodeDensity.of(mean + std * rng.standard_normal(mean.shape), rng))
 
@@ -430,11 +458,13 @@ class VAETransformer(BaseAutoencoder):
         bounds = functools.partial(self._bounds_of_decoder, **options)
         return self._by_blocks(bounds, rows, copies=n_draws)
 
-    def _learn_shares(self, table, rows, of_decoder):
+    def _learn_shares(self, job, rows, of_decoder):
         """Shares that make rows likeliest, with densities fitted without them."""
-        start, x = self._spec["start"], table.standard(rows)
-        others = _densities.without(table, start, x)
-        # The decoder's linear path has seen these rows: it loses what PCA gains by that.
+        table, start = job.table, self._spec["start"]
+        x = table.standard(rows)
+        inside = x if job.validation is None else x[:0]
+        others = _densities.without(table, start, inside, x)
+        # The decoder's linear path may have seen these rows: it loses what PCA gains by that.
         of_decoder = of_decoder - (_densities.log_evidence(start, x) - others[0])
         shares = _densities.likeliest_shares(np.array([of_decoder, *others]))
         names = ("decoder", "probabilistic_pca", _FACTORS)
@@ -447,18 +477,46 @@ class VAETransformer(BaseAutoencoder):
             noise = module.head.log_std().detach().exp().cpu().numpy()
             self.noise_variance_ = np.square(noise * self._spec["start"].scale)
         kl = functools.partial(self._apply_encoder, "kl")
-        self.kl_per_latent_ = self._by_blocks(kl, some_rows(inputs, _KL_ROWS)).mean(axis=0)
-        self.n_active_latents_ = int((self.kl_per_latent_ > _ACTIVE).sum())
+        kl_per_latent = self._by_blocks(kl, some_rows(inputs, _KL_ROWS)).mean(axis=0)
+        self.n_active_latents_ = int((kl_per_latent > _ACTIVE).sum())
+        self._set_pca_attributes(inputs, rows)
+        self.kl_per_latent_ = self._in_order(kl_per_latent)
+
+    def _has_density_of_start(self):
+        is_start = self.net_.module_.posterior_is_exact and self._mixture_of_codes is None
+        return is_start and _FACTORS not in self.density_shares_
+
+    def _trained_covariance(self):
+        moments = [self._moments_of_decoder()]
+        for start in self._classical_densities():
+            loadings = start.decoder * start.scale
+            noise = np.broadcast_to(start.noise_variance * start.scale**2, len(start.mean))
+            middle = start.mean + start.decoder_bias * start.scale
+            moments.append((middle, loadings.T @ loadings + np.diag(noise)))
+        shares = np.array(list(self.density_shares_.values()))
+        means, covariances = (np.array(parts) for parts in zip(*moments, strict=True))
+        centred = means - shares @ means
+        return np.tensordot(shares, covariances, 1) + (centred.T * shares) @ centred
+
+    def _moments_of_decoder(self):
+        """Mean and covariance of rows that the decoder draws."""
+        if self._mixture_of_codes is None:
+            codes = _normal_points(_N_PRIOR_DRAWS, self.latent_dim_).numpy()
+        else:
+            density = CodeDensity(**self._mixture_of_codes)
+            codes = density.draw(_CODES, np.random.default_rng(0))
+        rows, noise = self._decode(codes), np.square(self._noise(codes))
+        noise = np.broadcast_to(noise, rows.shape).mean(axis=0)
+        return rows.mean(axis=0), np.cov(rows.T, bias=True).reshape(len(noise), -1) + np.diag(noise)
 
     def _announce(self):
         n_collapsed = self.latent_dim_ - self.n_active_latents_
-        if n_collapsed:
-            warnings.warn(
+        if n_collapsed and self.n_iter_:  # PCA may have components that say nothing, too
+            warn(
                 f"{n_collapsed} of {self.latent_dim_} latents have collapsed: their KL from the "
                 f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
                 "latent_dim, a smaller beta or a longer beta_warmup.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 
@@ -493,6 +551,11 @@ def _normal_points(n_points, dim):
     """
     import torch
 
-    uniform = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0).draw(n_points // 2)
+    if dim == 0:
+        return torch.zeros(n_points, 0, dtype=torch.float64)
+    engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0)
+    first = engine.quasi.float() / 2**engine.MAXBIT  # which torch rounds to its default dtype
+    uniform = engine.draw(n_points // 2, dtype=torch.float32)
+    uniform[0] = first
     points = torch.special.ndtri(uniform.double().clamp(1e-7, 1.0 - 1e-7))
     return torch.cat([points, -points])

@@ -17,7 +17,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
-from ._sources import Stream, is_stream, with_shape
+from ._sources import Stream, is_stream
+from ._validation import as_table
 
 # Petroff's ten colours (arXiv:2107.02270), for all kinds of colour vision. Their number
 # and that of the markers share no divisor, so that 90 pairs differ.
@@ -322,8 +323,8 @@ class LatentManifoldDisplay:
         quantiles : pair of float in (0, 1), default=(0.05, 0.95)
             The first and the last quantile.
         image_shape : tuple of int or None, default=None
-            (height, width) or (channels, height, width) with 1 or 3 channels. None takes
-            that of X, or the estimator's `input_shape`, or else a square.
+            (height, width), (channels, height, width) or (height, width, channels) with 1 or 3
+            channels. None takes that of X, or the estimator's `input_shape`, or else a square.
         ax, **plot_kw
             As in `plot`.
 
@@ -477,8 +478,7 @@ class LatentTraversalDisplay:
         """
         values, center = _grid(estimator, X, n_steps, quantiles)
         if row is not None:
-            row = row.to_frame().T if hasattr(row, "to_frame") else np.reshape(row, (1, -1))
-            center = _encode(estimator, row)[0]
+            center = _encode(estimator, _as_rows(row))[0]
         latents = _check_latents(_numbers(latents, len(values)), len(values))
         codes = np.tile(center, (len(latents), n_steps, 1))
         for steps, latent in zip(codes, latents, strict=True):
@@ -570,9 +570,9 @@ class ReconstructionDisplay:
     X_corrupted : ndarray of shape (n_rows, n_features) or None, default=None
         What the estimator was given, where that is not X.
     image_shape : tuple of int or None, default=None
-        (height, width) or (channels, height, width) of an image, with 1 or 3 channels, or
-        the numbers of time steps and of pitches of a piano roll. None stands for a square
-        image, and for as many pitches as `pitch_names`.
+        (height, width), (channels, height, width) or (height, width, channels) of an image,
+        with 1 or 3 channels, or the numbers of time steps and of pitches of a piano roll. None
+        stands for a square image, and for as many pitches as `pitch_names`.
     kind : {"auto", "image", "piano_roll", "bar"}, default="auto"
         How to draw a row. "auto" takes a piano roll where there are `pitch_names`; an
         image where there is an `image_shape`, or features without names are a square of
@@ -658,11 +658,11 @@ class ReconstructionDisplay:
                 f"{np.shape(X_corrupted)} and X.shape={np.shape(X)}."
             )
         first = np.arange(min(n_rows, np.shape(X)[0]))
-        rows, corrupted = (_flat(_pick(table, first)) for table in (X, X_corrupted))
+        rows, corrupted = (_pick(table, first) for table in (X, X_corrupted))
         display = cls(
-            np.asarray(rows),
+            np.asarray(_flat(rows)),
             _reconstruct(estimator, rows if corrupted is None else corrupted),
-            None if corrupted is None else np.asarray(corrupted),
+            None if corrupted is None else np.asarray(_flat(corrupted)),
             image_shape=_row_shape(image_shape, X, estimator),
             kind=kind,
             feature_names=_get_feature_names(X) if feature_names is None else feature_names,
@@ -875,7 +875,7 @@ def _flat(X):
     """Rows of any shape as flat ones; a data frame stays one."""
     if X is None:
         return None
-    X = with_shape(X)
+    X = as_table(X)
     return np.reshape(X, (len(X), -1)) if len(X.shape) > 2 else X
 
 
@@ -885,7 +885,7 @@ def _pick(X, rows):
         return X
     if hasattr(X, "iloc") or hasattr(X, "slice"):
         return _safe_indexing(X, rows)
-    return Stream(X)[rows] if is_stream(X) else np.asarray(X)[rows]
+    return Stream(X)[rows] if is_stream(X) else np.asarray(as_table(X))[rows]
 
 
 def _sample(X, y, max_points, random_state):
@@ -900,17 +900,44 @@ def _sample(X, y, max_points, random_state):
     return np.sort(np.random.default_rng(random_state).choice(n_rows, max_points, replace=False))
 
 
+def _as_rows(row):
+    """A single row, whatever its shape, as rows."""
+    if hasattr(row, "to_frame"):
+        return row.to_frame().T
+    row = np.asarray(row)
+    return row if row.ndim > 1 and len(row) == 1 else row[None]
+
+
+def _taken(estimator, X):
+    """Rows in the shape that the estimator takes: flat, unless its networks know one."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    return X if getattr(estimator, "_input_shape", None) else _flat(X)
+
+
 def _encode(estimator, X):
-    return np.asarray(estimator.transform(_flat(X)))
+    return np.asarray(estimator.transform(_taken(estimator, X)))
 
 
 def _decode(estimator, Z):
+    if not hasattr(estimator, "inverse_transform"):
+        _name_what_cannot_decode(estimator)
     return _flat(np.asarray(estimator.inverse_transform(Z)))
+
+
+def _name_what_cannot_decode(estimator):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    check_is_fitted(estimator)
+    what = f"{type(estimator).__name__} has none."
+    for name, step in getattr(estimator, "steps", []):
+        if step != "passthrough" and not hasattr(step, "inverse_transform"):
+            what = f"step {name!r} of the Pipeline, a {type(step).__name__}, has none."
+            what += " Show pipeline[-1] with rows of pipeline[:-1].transform(X)."
+    raise AttributeError(f"Displays of decoded rows need an inverse_transform; {what}")
 
 
 def _reconstruct(estimator, X):
     if hasattr(estimator, "reconstruct"):
-        return _flat(np.asarray(estimator.reconstruct(_flat(X))))
+        return _flat(np.asarray(estimator.reconstruct(_taken(estimator, X))))
     return _decode(estimator, _encode(estimator, X))
 
 
@@ -976,16 +1003,20 @@ def _pictures(rows, shape, kind="image"):
             "(channels, height, width) or, for a piano roll, (time steps, pitches)."
         )
     shape = shape or (side, side)
-    colored = kind == "image" and len(shape) == 3 and shape[0] in (1, 3)
+    of_image = kind == "image" and len(shape) == 3
+    channels_first, channels_last = (of_image and shape[axis] in (1, 3) for axis in (0, 2))
+    colored = channels_first or channels_last
     if math.prod(shape) != n_features or not (colored or len(shape) == 2):
         raise ValueError(
-            "image_shape must be (height, width), (1 or 3 channels, height, width) or, for a "
-            "piano roll, (time steps, pitches), with n_features entries in all, however: "
-            f"image_shape={shape}, n_features={n_features} and kind={kind!r}."
+            "image_shape must be (height, width), (channels, height, width) or (height, width, "
+            "channels) with 1 or 3 channels, or, for a piano roll, (time steps, pitches), with "
+            f"n_features entries in all; got image_shape={shape}, n_features={n_features} and "
+            f"kind={kind!r}."
         )
     pictures = rows.reshape(-1, *shape)
     if colored:
-        return np.moveaxis(pictures, 1, -1) if shape[0] == 3 else pictures[:, 0]
+        pictures = np.moveaxis(pictures, 1, -1) if channels_first else pictures
+        return pictures if pictures.shape[-1] == 3 else pictures[..., 0]
     return pictures.swapaxes(1, 2) if kind == "piano_roll" else pictures
 
 

@@ -248,7 +248,7 @@ class GaussianHead(nn.Module):
         super().__init__()
         self.start_log_std = 0.5 * math.log(start.noise_variance)
         self.floor = floor
-        log_ratio = torch.zeros(len(start.mean))
+        log_ratio = torch.zeros(len(start.mean), dtype=torch.float32)
         if floor is None:
             self.register_buffer("log_ratio", log_ratio, persistent=False)
         else:

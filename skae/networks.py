@@ -8,7 +8,6 @@ flat rows: the encoder is (batch, d + q) -> (batch, n_codes), the decoder
 the classical start untouched; ``output`` is the layer that sees to it.
 """
 
-import copy
 import functools
 import itertools
 import math
@@ -18,7 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from ._own import own_networks
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
@@ -373,80 +373,21 @@ def recurrent_networks(
     return encoder, decoder
 
 
-class Own(nn.Module):
-    """A user's module, which sees rows in their own shape, times a gate that begins at 0.
+class Nothing(nn.Module):
+    """What there is to learn where there are no codes: zeros, whatever it reads.
 
-    The module is called with a batch of rows in their shape, or of codes, (batch, k), and
-    with conditions, (batch, q), where there are any; it answers codes, or rows of any
-    shape with as many numbers.
+    Shape: (..., n_in) -> (..., n_out).
     """
 
-    def __init__(self, module, shape, n_out, gated):
+    def __init__(self, n_out):
         super().__init__()
-        self.module = module
-        self.shape = shape
-        self.output = _Gate(n_out, 0.0 if gated else 1.0)
+        self.n_out = n_out
+        unused = torch.zeros(1, dtype=torch.float32)  # an optimiser wants a parameter
+        self.output = nn.ParameterList([unused])
 
-    def forward(self, x):
-        """What the module makes of flat rows or codes."""
-        n_in, rows = math.prod(self.shape), x.flatten(0, -2)
-        inputs = [rows[:, :n_in].unflatten(1, self.shape)]
-        if rows.shape[1] > n_in:
-            inputs.append(rows[:, n_in:])
-        return self.output(self.module(*inputs).flatten(1)).unflatten(0, x.shape[:-1])
-
-
-class _Gate(nn.Module):
-    def __init__(self, size, value):
-        super().__init__()
-        self.gate = nn.Parameter(torch.full((size,), value))
-
-    def forward(self, x):
-        return self.gate * x
-
-
-class _DrawnFrom(TorchDispatchMode):
-    """Where it is entered, what torch would draw from its global generator is from this one.
-
-    It sees the operations of its own thread alone, and leaves those on other devices be.
-    """
-
-    def __init__(self, generator):
-        super().__init__()
-        self.generator = generator
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        device = args[0].device if args and isinstance(args[0], torch.Tensor) else None
-        device = torch.device(kwargs.get("device") or device or "cpu")
-        draws = torch.Tag.nondeterministic_seeded in func.tags and device.type == "cpu"
-        if draws and kwargs.get("generator") is None:
-            if not _takes_generator(func):  # but another overload may
-                name = func._overloadname.replace("default", "")
-                func = getattr(func.overloadpacket, f"{name}_generator".lstrip("_"), func)
-            if _takes_generator(func):
-                kwargs["generator"] = self.generator
-        return func(*args, **kwargs)
-
-
-def _takes_generator(operation):
-    return any(argument.name == "generator" for argument in operation._schema.arguments)
-
-
-def own_networks(function, sizes, generator, last_zero):
-    """Encoder and decoder from a user's ``function(input_shape, n_codes, latent_dim)``.
-
-    Whatever it draws, its layers' weights above all, comes from `generator`, so that the
-    seed of the estimator decides on it.
-    """
-    with _DrawnFrom(generator):
-        modules = function(sizes.row, sizes.n_codes, sizes.latent_dim)
-    # Copies, as a function may answer the same modules every time.
-    encoder, decoder = copy.deepcopy(modules)
-    return (
-        Own(encoder, sizes.row, sizes.n_codes, last_zero),
-        Own(decoder, (sizes.latent_dim,), math.prod(sizes.row), last_zero),
-    )
+    def forward(self, x, *rest):
+        """Zeros for every row."""
+        return x.new_zeros((*x.shape[:-1], self.n_out))
 
 
 NETWORKS: dict[Any, Callable] = {
@@ -468,6 +409,8 @@ _SEGMENT = 16  # steps that a conductor leads through at most, a bar of sixteent
 
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
     """Encoder and decoder by name, or from a user's callable."""
+    if sizes.latent_dim == 0:
+        return Nothing(sizes.n_codes), Nothing(math.prod(sizes.row))
     if callable(network):
         return own_networks(network, sizes, generator, last_zero)
     return NETWORKS[network](sizes, hidden_layer_sizes, activation, generator, last_zero)

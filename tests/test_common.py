@@ -22,7 +22,7 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from skae._base import _hold_out
+from skae._split import at_random
 
 PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
@@ -145,10 +145,10 @@ def test_rows_that_repeat_are_on_one_side(bent):
     X = np.repeat(rng.standard_normal((100, 10)), 4, axis=0)
     assert AutoencoderTransformer(2, random_state=0).fit(X).best_epoch_ == 0
     bootstrap = bent[rng.integers(400, size=400)]
-    order, n_held_out = _hold_out(bootstrap, 40, np.random.default_rng(0))
-    assert sorted(order) == list(range(400))
-    assert 35 <= n_held_out <= 45
-    held_out, trained = bootstrap[order[:n_held_out]], bootstrap[order[n_held_out:]]
+    split = at_random(bootstrap, 40, np.random.default_rng(0))
+    assert sorted([*split.rows, *split.train]) == list(range(400))
+    assert 35 <= len(split.rows) <= 45
+    held_out, trained = bootstrap[split.rows], bootstrap[split.train]
     assert not (held_out[:, None] == trained[None]).all(axis=2).any()
 
 
@@ -156,10 +156,10 @@ def test_a_row_that_is_most_of_the_table_is_on_both_sides(bent):
     X = bent.copy()
     X[:280] = X[0]
     for seed in range(20):
-        order, n_held_out = _hold_out(X, 60, np.random.default_rng(seed))
-        assert sorted(order) == list(range(400))
-        assert n_held_out == 60
-        assert 25 <= (order[:60] < 280).sum() <= 55  # 70 % of them, about
+        split = at_random(X, 60, np.random.default_rng(seed))
+        assert sorted([*split.rows, *split.train]) == list(range(400))
+        assert len(split.rows) == 60
+        assert 25 <= (split.rows < 280).sum() <= 55  # 70 % of them, about
 
 
 @pytest.mark.parametrize(("cls", "likelihood"), LIKELIHOODS)

@@ -256,7 +256,7 @@ def test_larger_than_memory(two_sheets, init, tmp_path, monkeypatch):
         (None, "requires y to be passed, but the target y is None. Use VAETransformer"),
         (Y[:9], "inconsistent numbers of samples"),
         (np.where(Y == 0, np.nan, X[:, 0]), "NaN"),
-        (np.column_stack([Y, Y]).astype(str), "y must hold numbers"),
+        (np.column_stack([Y, Y]).astype(str), "y must hold real numbers; got strings"),
     ],
 )
 def test_bad_conditions(y, message):

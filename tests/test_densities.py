@@ -99,7 +99,7 @@ def test_densities_of_rows_that_were_left_out(factors):
     table = classical.Table.of(factors)
     rows, others = factors[:90], factors[90:]
     start = classical.probabilistic_pca(table, 3)
-    found = densities.without(table, start, table.standard(rows))
+    found = densities.without(table, start, *2 * [table.standard(rows)])
     of_pca, of_factors = np.add(found, log_volume(table))
     # Over the number of rows, as maximum likelihood has it, not over one less.
     covariance = PCA(3).fit(others).get_covariance() * (509 / 510)
@@ -115,7 +115,7 @@ def test_rows_left_out_may_be_all_that_varies():
     X[0, 3] = 5.0
     table = classical.Table.of(X)
     start = classical.probabilistic_pca(table, 3)
-    found = densities.without(table, start, table.standard(X[:1]))
+    found = densities.without(table, start, *2 * [table.standard(X[:1])])
     assert np.isfinite(found).all()
     assert np.max(found) < -1e3
 

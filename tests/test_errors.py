@@ -43,13 +43,13 @@ def put(value):
     [
         (put(np.nan), r"Input X contains NaN"),
         (put(np.inf), r"Input X contains infinity"),
-        (put("blue"), r"could not convert string to float: 'blue'"),
-        (X.astype(str), r"X must hold numbers, however: it holds strings \(dtype <U\d+\)"),
-        (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), r"could not convert string to float: 'x'"),
+        (put("blue"), r"got text among numbers in column 2 \(such as 'blue'\)"),
+        (X.astype(str), r"X must hold real numbers; got strings \(dtype <U\d+\)"),
+        (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), r"got text in column 'a' \(such as 'x'\)"),
         (put(1j), r"Complex data not supported"),
         (X[0], r"Expected 2D array, got 1D array instead(.|\n)*Reshape your data"),
         (X[None], r"rows of shape \(\d+, \d+\)\. Give input_shape=.*X\.reshape\(len\(X\), -1\)"),
-        (sparse.csr_array(X), r"Sparse data was passed for X, but dense .*\.toarray\(\)"),
+        (sparse.csr_array(X), r"X must be dense; got a sparse csr_array .*X\.toarray\(\)"),
         (X[:0], r"Found array with 0 sample\(s\).* minimum of 2 is required"),
         (X[:1], r"Found array with 1 sample\(s\).* minimum of 2 is required"),
         (X[:, :0], r"Found array with 0 feature\(s\)"),
@@ -64,18 +64,22 @@ def test_bad_rows(cls, bad, message):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"latent_dim": 0}, r"'latent_dim' parameter .* int in the range \[1, inf\) .* Got 0"),
-        ({"latent_dim": -3}, r"'latent_dim' parameter .* Got -3"),
+        (
+            {"latent_dim": -3},
+            r"'latent_dim' parameter .* int in the range \[(0|1), inf\).* Got -3",
+        ),
+        ({"n_components": -1}, r"'n_components' parameter .* Got -1"),
+        ({"n_components": True}, r"n_components must be a number, however: n_components=True"),
         ({"latent_dim": True}, r"latent_dim must be a number, however: latent_dim=True"),
         ({"batch_size": True}, r"batch_size must be a number, however: batch_size=True"),
         ({"latent_dim": 0.0}, r"'latent_dim' parameter .* float in the range \(0.*1.*\)"),
         ({"latent_dim": 1.0}, r"'latent_dim' parameter .* Got 1.0"),
         ({"latent_dim": 1.5}, r"'latent_dim' parameter .* Got 1.5"),
-        ({"latent_dim": None}, r"'latent_dim' parameter .* Got None"),
+        ({"latent_dim": "all"}, r"'latent_dim' parameter .* Got 'all'"),
         (
             {"latent_dim": 5},
-            r"latent_dim must be at most min\(n_samples, n_features\), however: latent_dim=5, "
-            r"n_samples=20, n_features=(4|2)",  # 2 are left at half the resolution
+            r"latent_dim=5 must be between 0 and min\(n_samples, n_features\)=(4|2); "
+            r"X has 20 samples and (4|2) features",  # 2 are left at half the resolution
         ),
         ({"lr": 0.0}, r"'lr' parameter .* \(0.0, inf\). Got 0.0"),
         ({"lr": -1}, r"'lr' parameter .* Got -1"),
@@ -112,7 +116,7 @@ def test_bad_parameters(cls, parameters, message):
 
 @every_estimator
 def test_more_latents_than_rows(cls):
-    message = r"latent_dim=4, n_samples=3, n_features=(4|2)"
+    message = r"latent_dim=4 must be .*=(3|2); X has 3 samples and (4|2) features"
     with pytest.raises(ValueError, match=message):
         cls(4).fit(X[:3])
 
@@ -168,7 +172,7 @@ def test_bad_clean_rows():
         DenoisingAutoencoder().fit(X, X_clean=X[:19])
     with pytest.raises(ValueError, match="Input X_clean contains NaN"):
         DenoisingAutoencoder().fit(X, X_clean=put(np.nan))
-    with pytest.raises(ValueError, match="X_clean must hold numbers, however: it holds strings"):
+    with pytest.raises(ValueError, match="X_clean must hold real numbers; got strings"):
         DenoisingAutoencoder().fit(X, X_clean=X.astype(str))
     frame = pd.DataFrame(X, columns=list("abcd"))
     with pytest.raises(ValueError, match="names must be in the same order"):
@@ -261,12 +265,12 @@ def test_other_features(fitted, verb):
 
 @every_fitted
 def test_codes_of_the_wrong_width(fitted):
-    message = r"Z must have latent_dim_=2 columns, however: Z has 3"
+    message = r"X must hold codes, with latent_dim_=2 columns; got 3"
     with pytest.raises(ValueError, match=message):
         fitted.inverse_transform(np.zeros((5, 3)))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         fitted.inverse_transform(np.zeros(2))
-    with pytest.raises(ValueError, match="Input Z contains NaN"):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
         fitted.inverse_transform(np.full((1, 2), np.nan))
 
 

@@ -11,6 +11,7 @@ import torch
 from _estimators import ESTIMATORS, OF_CODES
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, GradientNormClipping, LRScheduler
+from torch import nn
 
 from skae import (
     AutoencoderTransformer,
@@ -147,7 +148,31 @@ def test_what_cannot_be_replayed_is_not(captured_on_cpu, bent):
     AutoencoderTransformer(2, optimizer=torch.optim.Adagrad, **options).fit(bent)
     AutoencoderTransformer(2, **options).partial_fit(bent)
     DenoisingAutoencoder(2, corruption=lambda X, level, rng: X, **options).fit(bent)
+    AutoencoderTransformer(2, network=drops, **options).fit(bent)
     assert not captured_on_cpu
+
+
+def drops(input_shape, n_codes, latent_dim):
+    encoder = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.1), nn.Linear(8, n_codes))
+    return encoder, nn.Linear(latent_dim, 6)
+
+
+def compares_rows(input_shape, n_codes, latent_dim):
+    encoder = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, n_codes))
+    return encoder, nn.Linear(latent_dim, 6)
+
+
+@pytest.mark.parametrize("batch_size", [3, 113, 339, 1000])  # of 340 rows to train on
+def test_replays_of_networks_that_compare_rows(batch_size, bent, request):
+    options = {"max_epochs": 2, "random_state": 0, "batch_size": batch_size}
+    expected = AutoencoderTransformer(2, network=compares_rows, **options).fit(bent)
+    replays = request.getfixturevalue("captured_on_cpu")
+    model = AutoencoderTransformer(2, network=compares_rows, **options).fit(bent)
+    assert len(replays) == 2 * {3: 112, 113: 2, 339: 0, 1000: 0}[batch_size]
+    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-4)
+    name = "encoder.module.1.running_var"
+    values = (m.net_.module_.state_dict()[name] for m in (model, expected))
+    torch.testing.assert_close(*values, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])

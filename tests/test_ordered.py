@@ -327,10 +327,9 @@ def test_errors(tables, ordered):
     for wrong in (0, 9, 2.0, True):
         with pytest.raises(ValueError, match=f"from 1 to latent_dim_=8, however: n_codes={wrong}"):
             ordered.truncate(wrong)
-    with pytest.raises(ValueError, match="at most latent_dim_=8 columns, however: Z has 9"):
+    with pytest.raises(ValueError, match="with at most latent_dim_=8 columns; got 9"):
         ordered.inverse_transform(np.ones((2, 9)))
     plain = AutoencoderTransformer(2, max_epochs=0).fit(X)
-    assert not hasattr(plain, "explained_variance_ratio_")
     with pytest.raises(ValueError, match="however: ordered=False"):
         plain.truncate(1)
     parameters = {"hidden_layer_sizes": 8, "warm_start": True}

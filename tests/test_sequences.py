@@ -524,31 +524,31 @@ def test_conditions_of_sequences(tunes):
         (
             {},
             lambda X: 0.5 * X,
-            r"sum to 1 in every step of 4 categories, however: X has a step whose sum is 0.5. One",
+            r"the 4 values of a step must sum to 1; got a step whose sum is 0.5. One-hot encode X",
         ),
         (
             {},
             lambda X: X.reshape(len(X), -1),
-            r"sum to 1 in every step of 24 categories, however: X has a step whose sum is 6. One-"
-            r"hot encode X.*input_shape=\(n_steps, n_categories\)",
+            r"the 24 values of a step must sum to 1; got a step whose sum is 6. X seems to hold 6 "
+            r"one-hot encoded columns. If they have 4 categories each, give input_shape=\(6, 4\)",
         ),
         (
             {"network": "recurrent"},
             lambda X: X.reshape(len(X), -1),
-            r"network='recurrent' needs input_shape=\(steps, features\), however: "
-            r"input_shape=None, and X has rows of shape \(24,\)",
+            r"network='recurrent' needs input_shape=\(steps, features\); got "
+            r"input_shape=None and rows of shape \(24,\)",
         ),
         (
             {"network": "hierarchical", "input_shape": (6, 2, 2)},
             lambda X: X.reshape(len(X), -1),
-            r"network='hierarchical' needs input_shape=\(steps, features\), however: "
+            r"network='hierarchical' needs input_shape=\(steps, features\); got "
             r"input_shape=\(6, 2, 2\)",
         ),
         (
             {"input_shape": (5, 4)},
             lambda X: X,
-            r"input_shape=\(5, 4\) needs rows of this shape or of 20 features, however: X has rows "
-            r"of shape \(6, 4\)",
+            r"X must have rows of shape \(5, 4\), as input_shape, or of 20 features; got rows of "
+            r"shape \(6, 4\)",
         ),
     ],
 )
@@ -575,6 +575,6 @@ def test_sums_in_the_precision_of_the_rows(tunes):
 
 def test_bad_rows_to_score(tunes):
     vae = VAETransformer(2, likelihood="categorical", max_epochs=1).fit(tunes)
-    with pytest.raises(ValueError, match=r"X has a step whose sum is 0.9"):
+    with pytest.raises(ValueError, match=r"got a step whose sum is 0.9"):
         vae.score_samples(0.9 * tunes)
     assert np.isfinite(vae.transform(0.9 * tunes)).all()

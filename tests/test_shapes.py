@@ -256,7 +256,7 @@ def test_own_networks_begin_with_the_weights_their_author_gave_them():
     assert (decoder.module.weight == 0.25).all()
 
     plain, _ = own_networks(
-        lambda *_: (nn.Linear(6, 2), None), Sizes((6,), 2, 2), generator(), True
+        lambda *_: (nn.Linear(6, 2), nn.Linear(2, 6)), Sizes((6,), 2, 2), generator(), True
     )
     seeded = mlp(6, 2, (), "relu", generator(), False)[0]
     torch.testing.assert_close(plain.module.weight, seeded.weight, rtol=0, atol=0)
@@ -332,7 +332,7 @@ def test_lists_are_rows_of_a_shape_too(cls, images):
         np.testing.assert_array_equal(one.transform(X.tolist()), codes)
         np.testing.assert_array_equal(one.reconstruct(X.tolist()), one.reconstruct(X))
         assert one.sample(2).shape == (2, 2, 7, 5)
-    with pytest.raises(ValueError, match=r"rows of this shape or of 70 features, however: X has"):
+    with pytest.raises(ValueError, match=r"rows of shape \(2, 7, 5\), .* or of 70 features; got"):
         model.transform(X[:, :, :, :4].tolist())
     with pytest.raises(ValueError, match=r"inhomogeneous"):
         model.fit([X[0].tolist(), X[1, :, :4].tolist()])
@@ -362,25 +362,25 @@ def test_another_input_shape_needs_a_new_network(cls, verb, images):
         (
             {"network": "conv"},
             (9, 70),
-            r"network='conv' needs input_shape=\(channels, height, width\), however: "
-            r"input_shape=None, and X has rows of shape \(70,\)",
+            r"network='conv' needs input_shape=\(channels, height, width\); got "
+            r"input_shape=None and rows of shape \(70,\)",
         ),
         (
             {"network": "conv", "input_shape": (7, 5)},
             (9, 35),
-            r"needs input_shape=\(channels, height, width\), however: input_shape=\(7, 5\)",
+            r"needs input_shape=\(channels, height, width\); got input_shape=\(7, 5\)",
         ),
         (
             {"network": "conv", "input_shape": (1, 7, 5)},
             (9, 36),
-            r"input_shape=\(1, 7, 5\) needs rows of this shape or of 35 features, however: X has "
-            r"rows of shape \(36,\)",
+            r"X must have rows of shape \(1, 7, 5\), .* of 35 features; got rows of "
+            r"shape \(36,\)",
         ),
         (
             {"network": "conv", "input_shape": (3, 7, 5)},
             (9, 7, 5, 3),
-            r"input_shape=\(3, 7, 5\) needs rows of this shape or of 105 features, however: X has "
-            r"rows of shape \(7, 5, 3\)",
+            r"X must have rows of shape \(3, 7, 5\), .* of 105 features; got rows of "
+            r"shape \(7, 5, 3\)",
         ),
         ({"input_shape": (1, 0, 5)}, (9, 5), r"input_shape must be positive ints.*\(1, 0, 5\)"),
         ({"input_shape": (1.5, 2)}, (9, 3), r"input_shape must be positive ints.*\(1.5, 2\)"),
@@ -393,7 +393,7 @@ def test_wrong_shapes(cls, options, shape, message):
 
 def test_wrong_shapes_after_fit(images):
     model = AutoencoderTransformer(2, network="conv", max_epochs=0).fit(images)
-    with pytest.raises(ValueError, match=r"rows of this shape or of 70 features"):
+    with pytest.raises(ValueError, match=r"rows of shape \(2, 7, 5\), .* or of 70 features"):
         model.transform(images[:, :, :, :4])
     with pytest.raises(ValueError, match=r"X has 69 features, but .* expecting 70"):
         model.transform(images.reshape(300, -1)[:, :69])

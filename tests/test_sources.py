@@ -12,6 +12,7 @@ import zarr
 from skae import (
     AutoencoderTransformer,
     DenoisingAutoencoder,
+    SuperResolutionAutoencoder,
     VAETransformer,
     _sources,
 )
@@ -351,3 +352,115 @@ def test_a_share_of_variance_that_a_sketch_does_not_reach(monkeypatch):
     monkeypatch.setattr(_sources, "RESIDENT", 100_000)  # where there is memory it is exact
     assert AutoencoderTransformer(0.9, max_epochs=0).fit(X).latent_dim_ > 80
     assert AutoencoderTransformer(0.1, max_epochs=0).fit(X).latent_dim_ == few.latent_dim_
+
+
+# Sources that give something else than they say
+
+
+class Liar(Slices):
+    """Rows of which some are given as `lie` makes them, in passes after the first `honest`."""
+
+    def __init__(self, X, lie, honest=0):
+        super().__init__(X)
+        self.lie, self.honest, self.passes = lie, honest, 0
+
+    def __getitem__(self, rows):
+        block = super().__getitem__(rows)
+        self.passes += rows.start == 0
+        return self.lie(block) if rows.start >= 200 and self.passes > self.honest else block
+
+
+def fail(block):
+    raise OSError("the disk is gone")
+
+
+LIES = {
+    "fewer": (lambda block: block[:-1], r"got shape \(99, 6\) and dtype float64"),
+    "more": (lambda block: np.concatenate([block, block[:1]]), r"got shape \(101, 6\)"),
+    "none": (lambda block: block[:0], r"got shape \(0, 6\)"),
+    "narrow": (lambda block: block[:, :1], r"got shape \(100, 1\)"),
+    "flat": (lambda block: block.ravel(), r"got shape \(\d+,\)"),
+    "one axis more": (lambda block: block[None], r"got shape \(1, 100, 6\)"),
+    "strings": (lambda block: block.astype(str), r"dtype <U\d+"),
+    "objects": (lambda block: block.astype(object), r"dtype object"),
+    "complex": (lambda block: block + 1j, r"dtype complex128"),
+    "dates": (lambda block: block.astype("i8").astype("M8[s]"), r"dtype datetime64\[s\]"),
+    "scalar": (lambda block: 3.0, r"got 3\.0\."),
+    "nothing": (lambda block: None, r"got None\."),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_blocks_that_are_not_what_was_asked_for(lie, bent):
+    lie, got = LIES[lie]
+    model = AutoencoderTransformer(2, max_epochs=0).fit(bent)
+    vae = VAETransformer(2, max_epochs=0).fit(bent)
+    images = SuperResolutionAutoencoder(2, max_epochs=0).fit(np.hstack([bent, bent]))
+    before = model.transform(bent[:5])
+    for name, function in [
+        ("X", lambda X: AutoencoderTransformer(2, max_epochs=0).fit(X)),
+        ("X", lambda X: AutoencoderTransformer(2).partial_fit(X)),
+        ("X", model.fit),
+        ("X", model.partial_fit),
+        ("X", model.transform),
+        ("X", model.reconstruct),
+        ("X", vae.score_samples),
+        ("X_clean", lambda X: DenoisingAutoencoder(2).fit(bent, X_clean=X)),
+        ("X_low", images.upscale),
+    ]:
+        due = rf"Rows 200 to 300 of {name} must be numbers of shape \(100, 6\), as the shape of "
+        message = due + rf"{name} is \(400, 6\); .*{got}.*Check what"
+        with pytest.raises(ValueError, match=message):
+            function(Liar(bent, lie))
+    np.testing.assert_array_equal(model.transform(bent[:5]), before)
+
+
+def test_blocks_of_images(bent):
+    X = bent.reshape(400, 1, 2, 3)
+    due = r"Rows 200 to 300 of X must be numbers of shape \(100, 1, 2, 3\), .*; got shape "
+    for lie, got in [
+        (lambda block: block[:-1], r"\(99, 1, 2, 3\)"),
+        (lambda block: block[:, :, :1], r"\(100, 1, 1, 3\)"),
+        (lambda block: block.reshape(-1, 1, 3, 2), r"\(100, 1, 3, 2\)"),  # of as many numbers
+    ]:
+        with pytest.raises(ValueError, match=due + got):
+            AutoencoderTransformer(2, network="conv").fit(Liar(X, lie))
+
+
+@pytest.mark.parametrize("lie", ["fewer", "none", "nothing"])
+def test_blocks_that_change_after_the_first_pass(lie, bent):
+    model = AutoencoderTransformer(2, max_epochs=2, random_state=0).fit(bent)
+    before = model.transform(bent[:5])
+    X = Liar(bent, LIES[lie][0], honest=1)
+    with pytest.raises(ValueError, match=r"Rows \d+ to \d+ of X must be numbers of shape"):
+        model.fit(X)
+    assert X.passes == 2
+    np.testing.assert_array_equal(model.transform(bent[:5]), before)
+
+
+@pytest.mark.parametrize("honest", [0, 1])
+def test_a_source_that_fails(honest, bent):
+    with pytest.raises(OSError, match="the disk is gone") as raised:
+        AutoencoderTransformer(2, max_epochs=2, random_state=0).fit(Liar(bent, fail, honest))
+    (note,) = raised.value.__notes__
+    assert note.startswith("This happened while rows ")
+    assert note.endswith(" of X were read.")
+
+
+def test_what_a_source_hides(bent):
+    """Entries that are masked are missing, and float32 does not hold every float64."""
+    masked = Liar(bent, lambda block: np.ma.masked_less(block, -1.9))
+    row, column = np.argwhere(np.where(np.arange(400)[:, None] >= 200, bent, 0.0) < -1.9)[0]
+    message = rf"Input X contains NaN\. It is in row {row}, column {column}\."
+    with pytest.raises(ValueError, match=message):
+        AutoencoderTransformer(2).fit(masked)
+    large = Liar(bent.astype(np.float32), lambda block: 1e300 * block.astype(float))
+    with pytest.raises(ValueError, match=r"contains infinity.* in row 200, column 0"):
+        AutoencoderTransformer(2).fit(large)
+
+
+def test_blocks_of_other_numbers_are_taken(bent):
+    expected = AutoencoderTransformer(2, max_epochs=0).fit(bent).mean_
+    for given in (lambda block: block.tolist(), torch.tensor, np.ma.array):
+        model = AutoencoderTransformer(2, max_epochs=0).fit(Liar(bent, given))
+        np.testing.assert_allclose(model.mean_, expected)

@@ -370,8 +370,7 @@ def test_warm_start_goes_on(images):
         ),
         (
             {"latent_dim": 41},
-            r"latent_dim must be at most min\(n_samples, n_features\), however: latent_dim=41, "
-            r"n_samples=400, n_features=40",
+            r"latent_dim=41 must be between 0 and min\(n_samples, n_features\)=40; X has 400",
         ),
         (
             {"network": "mlp", "input_shape": (20, 7)},
@@ -389,7 +388,7 @@ def test_bad_parameters(parameters, message, images):
 def test_bad_small_images(trained):
     low = np.zeros((3, 2, 5, 4))
     for bad, shape in ((low[:, :, :4], r"\(2, 4, 4\)"), (np.zeros((3, 39)), r"\(39,\)")):
-        message = rf"rows of shape \(2, 5, 4\) or of 40 features, however: its rows .* {shape}"
+        message = rf"rows of shape \(2, 5, 4\) or of 40 features; got rows of shape {shape}"
         with pytest.raises(ValueError, match=message):
             trained.upscale(bad)
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
@@ -397,5 +396,5 @@ def test_bad_small_images(trained):
     low[1, 0, 2, 2] = np.nan
     with pytest.raises(ValueError, match="X_low contains NaN"):
         trained.upscale(low)
-    with pytest.raises(ValueError, match="X_low must hold numbers, however: it holds strings"):
+    with pytest.raises(ValueError, match="X_low must hold real numbers; got strings"):
         trained.upscale(low.astype(str))

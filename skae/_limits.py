@@ -1,0 +1,61 @@
+"""The far ends of floating point: what is refused, as its squares or codes are no numbers."""
+
+import numpy as np
+
+# Least difference between the values of a table. The square of it is the unit of errors, and
+# the noise of a density may be 1e-20 of that.
+_LEAST = 1e-140
+_FARTHEST = 1e15  # a value from the mean, in units of the scale, as training squares it in float32
+_SPARE = 1e3  # standard deviations that a dtype has room for
+
+
+def check_spread(table, name):
+    """Refuse a table whose values differ, but by less than what can be squared."""
+    spread = (table.high - table.low).max()
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(table.mean).max()
+    if rounding < spread < _LEAST:
+        raise ValueError(
+            f"The values of {name} must differ by {_LEAST:.0e} at least; got {spread:.3g} as the "
+            f"largest difference. Divide {name} by its largest absolute value first."
+        )
+
+
+def check_units(units, dtype, name):
+    """Refuse a dtype that does not hold the units of a model, (k,), with all their digits."""
+    info, least, most = np.finfo(dtype), np.min(units), np.max(units)
+    if least < info.tiny or most > info.max / _SPARE:
+        raise ValueError(
+            f"{name} must be of dtype float64 where standard deviations are from {least:.3g} to "
+            f"{most:.3g}; got {np.dtype(dtype)}. Convert it with {name}.astype(np.float64), or "
+            "scale the rows to fit first, for example with StandardScaler."
+        )
+
+
+def check_near(low, high, mean, scale, name):
+    """Refuse values too far from the mean for training; `low` and `high` are (d,)."""
+    with np.errstate(over="ignore"):
+        far = np.maximum(np.abs(low - mean), np.abs(high - mean)) / scale
+    column = far.argmax()
+    if far[column] > _FARTHEST:
+        value = max(low[column], high[column], key=abs)
+        raise ValueError(
+            f"The values of {name} must be within {_FARTHEST:.0e} times the scale that rows are "
+            f"standardised by, {np.broadcast_to(scale, far.shape)[column]:.3g}; got {value:.3g} in "
+            f"column {column}. Scale {name} first, for example with StandardScaler."
+        )
+
+
+def check_finite(out, rows, name):
+    """Refuse rows, (n, d), from which numbers came out, (n, ...), that their dtype cannot hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(out.sum()):  # quick, and nearly always so
+            return
+    bad = np.flatnonzero(~np.isfinite(out).reshape(len(out), -1).all(axis=1))
+    if len(bad):
+        row = rows[bad[0] : bad[0] + 1][0]
+        column = np.abs(row).argmax()
+        raise ValueError(
+            f"The values of {name} must be nearer to those that fit has seen; got "
+            f"{row[column]:.3g} in column {column}, from which no finite {out.dtype} can be "
+            f"computed. Leave such rows out{', or use float64' if out.dtype == 'float32' else ''}."
+        )
