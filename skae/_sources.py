@@ -71,7 +71,7 @@ class Stream:
             )
         block = self._as_floats(values)
         self._forget()
-        check_all_finite(block, self.name, _get_feature_names(self.X))
+        check_all_finite(block, self.name, _get_feature_names(self.X), low)
         return block
 
     def _read(self, low, high):

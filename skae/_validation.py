@@ -209,10 +209,11 @@ def _type_of(value):
     return _PANDAS_TYPES.get(type(value).__name__)
 
 
-def check_all_finite(X, name="X", names=None):
+def check_all_finite(X, name="X", names=None, first_row=0):
     """Refuse NaN and infinity among floats, by the columns they are in.
 
-    `names` are those of the columns, as far as there are any.
+    `names` are those of the columns, as far as there are any, and `first_row` is the number
+    of the first of these rows in their table.
     """
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
@@ -226,10 +227,14 @@ def check_all_finite(X, name="X", names=None):
         if not bad.any():
             bad, what = np.isinf(X), f"infinity or a value too large for {X.dtype!r}"
             advice = "Replace such values, for example by NaN and then with SimpleImputer."
-        numbers = np.flatnonzero(bad.reshape(len(X), -1).any(axis=0)).tolist()
+        bad = bad.reshape(len(X), -1)
+        numbers = np.flatnonzero(bad.any(axis=0)).tolist()
+        where = f", first in row {first_row + bad.any(axis=1).argmax()}"
         names = [] if names is None else list(names)
         labels = [names[number] if number < len(names) else number for number in numbers]
-        raise ValueError(f"Input {name} contains {what}{_in_columns(labels)}. {advice}") from None
+        raise ValueError(
+            f"Input {name} contains {what}{_in_columns(labels)}{where}. {advice}"
+        ) from None
 
 
 def native(X):

@@ -94,7 +94,7 @@ def test_masked_entries_are_not_read_as_what_lies_beneath(cls, bent):
     np.testing.assert_array_equal(model.transform(whole), model.transform(bent))
     with pytest.raises(ValueError, match="masked"):
         model.transform(masked)
-    with pytest.raises(ValueError, match="Z must be complete"):
+    with pytest.raises(ValueError, match="X must be complete"):
         model.inverse_transform(np.ma.masked_array(np.zeros((3, 2)), np.eye(3, 2)))
 
 

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from _estimators import ESTIMATORS
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_moons
@@ -20,7 +21,6 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from tests._estimators import ESTIMATORS
 
 BOTH = pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
 EVERY = pytest.mark.parametrize("cls", ESTIMATORS)

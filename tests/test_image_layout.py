@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from _estimators import ESTIMATORS
 from sklearn.decomposition import PCA
+from zarr import array
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SuperResolutionAutoencoder, _sources
 from skae.displays import (
@@ -124,7 +125,7 @@ def test_channels_last_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(_sources, "RESIDENT", 500)
     X = images((8, 8, 3))
     np.save(tmp_path / "X.npy", X)
-    zarr = pytest.importorskip("zarr").array(X, chunks=(4, 8, 8, 3))
+    zarr = array(X, chunks=(4, 8, 8, 3))
     for table in (np.load(tmp_path / "X.npy", mmap_mode="r"), zarr):
         with pytest.raises(ValueError, match=TURN):
             AutoencoderTransformer(2, network="conv").fit(table)

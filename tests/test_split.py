@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from _estimators import ESTIMATORS
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedKFold, TimeSeriesSplit
@@ -12,7 +13,6 @@ import skae
 from skae import AutoencoderTransformer, ConditionalVAE, DenoisingAutoencoder, VAETransformer
 from skae._judge import is_clear
 from skae._split import in_groups, near_copies
-from tests._estimators import ESTIMATORS
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 

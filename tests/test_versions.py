@@ -7,13 +7,13 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from _estimators import ESTIMATORS
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning
 
 import skae
 from skae import AutoencoderTransformer
-from tests._estimators import ESTIMATORS
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
