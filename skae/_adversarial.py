@@ -150,12 +150,12 @@ class AdversarialAutoencoder(BaseAutoencoder):
         middle = n / (n + _UNTURNED) * middle @ back
         self._alignment = centre + middle, forth @ turn, unturn @ back
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         family = self._family(table)
         if family is None:
-            start = _classical.pca(table, self.latent_dim)
+            start = _classical.pca(table, latent_dim)
         else:
-            start = _classical.logit_pca(table, self.latent_dim, family)
+            start = _classical.logit_pca(table, latent_dim, family)
         return replace(start, code_scale=np.ones(start.latent_dim))
 
     def _own_spec(self):

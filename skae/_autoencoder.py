@@ -146,11 +146,11 @@ class AutoencoderTransformer(BaseAutoencoder):
             truncated.noise_variance_ = float(left / remaining) if remaining else 0.0
         return truncated
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         family = self._family(table)
         if family is None:
-            return _classical.pca(table, self.latent_dim)
-        return _classical.logit_pca(table, self.latent_dim, family)
+            return _classical.pca(table, latent_dim)
+        return _classical.logit_pca(table, latent_dim, family)
 
     def _own_spec(self):
         return {"ordered": self.ordered}

@@ -129,6 +129,11 @@ class Table:
             products = None if products is None else np.zeros_like(products)
         return cls(X, mean, variance, float(scale), low, high, products, sample)
 
+    @property
+    def n_samples(self):
+        """Number of rows that the moments are of."""
+        return len(self.X)
+
     def rows(self):
         """Blocks of X in float64."""
         for _, block in blocks(self.X):
@@ -235,10 +240,12 @@ def probabilistic_pca(table, latent_dim):
     values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     noise = max(_noise(values, k), _DENSITY_FLOOR)
-    axes, values = axes[:, :k], np.maximum(values[:k], noise)
+    explained, axes = values[:k], axes[:, :k]
+    values = np.maximum(explained, noise)
     weights = np.sqrt(values - noise)
     return replace(
         _linear(table, axes, axes, np.ones(k), noise),
+        explained=explained,
         noise_variance=noise,
         encoder=axes * (weights / values),
         decoder=(axes * weights).T,
@@ -548,7 +555,7 @@ def error_left(start, table, family):
     codes included, and of probabilities it is half the deviance.
     """
     if family is None:
-        return 0.5 * min(table.X.shape)
+        return 0.5 * min(table.n_samples, len(table.mean))
     rows = some_rows(table.sample)
     codes = table.standard(rows) @ start.encoder + start.encoder_bias
     logits = codes @ start.decoder + start.decoder_bias
@@ -587,7 +594,7 @@ def _noise(values, k):
 
 def _independent(table, family):
     """Logits of independent features, and the spread of the score around them."""
-    p = family.smoothed(table.mean, len(table.X))
+    p = family.smoothed(table.mean, table.n_samples)
     return family.logits(p), family.spread(p)
 
 

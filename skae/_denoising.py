@@ -184,7 +184,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _kind_of_chunk(self, X_clean):
         return X_clean is not None, callable(self.corruption)
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _scatter_of_start(self):
+        return None if self.init == "random" else "covariance", None
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         import torch
 
         from .corruptions import paired_moments
@@ -198,7 +201,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             )
             moments, n_pairs = paired_moments(pairs, len(table.mean)), len(inputs.X)
         if self.likelihood == "gaussian":
-            start = linear_denoiser(table, self.latent_dim, moments, n_pairs)
+            start = linear_denoiser(table, latent_dim, moments, n_pairs)
         else:
             rows = some_rows(inputs.sample)
             raw = corruption is not None and corruption.takes_raw_rows
@@ -207,7 +210,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
             start = logit_denoiser(
-                table, self.latent_dim, self._family(table), moments, clean, rows, n_pairs
+                table, latent_dim, self._family(table), moments, clean, rows, n_pairs
             )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 

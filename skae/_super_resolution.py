@@ -205,8 +205,11 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             self._input_shape = (1, 1, X.shape[1])
         return self._low(X, self._input_shape, self.scale_factor), X
 
-    def _classical_start(self, table, inputs, corruption, streams):
-        return _classical.pca(inputs, self.latent_dim)
+    def _scatter_of_start(self):
+        return None, None if self.init == "random" else "axes"
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+        return _classical.pca(inputs, latent_dim)
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """The start is that of the small images, and of bicubic interpolation."""

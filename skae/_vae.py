@@ -321,11 +321,11 @@ class VAETransformer(BaseAutoencoder):
     def _between(self, a, b, shares):
         return great_circle(a, b, shares)
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         family = self._family(table)
         if family is None:
-            return _classical.probabilistic_pca(table, self.latent_dim)
-        return _classical.logit_probabilistic_pca(table, self.latent_dim, family)
+            return _classical.probabilistic_pca(table, latent_dim)
+        return _classical.logit_probabilistic_pca(table, latent_dim, family)
 
     def _make_module(self, spec):
         from ._module import VAEModule
