@@ -124,7 +124,7 @@ class AdversarialModule(AutoencoderModule):
         self.prior_: tuple | None = None
 
     def count_as(self, other, factor):
-        self.weight = other.weight / factor
+        self.weight, self.prior_ = other.weight / factor, other.prior_
 
     def prior(self, z):
         """Draws, and mean and whitening of their features, where the codes are."""

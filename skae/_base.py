@@ -445,11 +445,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             net.go_on_from(previous)
             former = self._former(previous, chunks, job)
         net.module_.corruption = corruption
-        split = job.split._replace(valid=chunks.rows(job.device, start, start, corruption))
-        kept = net.train_chunk(split, former, self.validation_fraction is None)
+        valid = chunks.rows(job.device, start, start, corruption)
+        job = job._replace(split=job.split._replace(valid=valid))
+        kept = net.train_chunk(job.split, former, self.validation_fraction is None)
         net.module_.corruption = None
         if kept == "former":
-            job = job._replace(spec=self._spec)
+            valid = former.rows
+            job = job._replace(spec=self._spec, split=job.split._replace(valid=valid))
 
         self._chunks = chunks
         self._running = job.running or self._moments_of_first(job)
@@ -505,7 +507,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Where the start cannot follow, as not enough is known of rows before, it stays.
         """
-        if self._can_follow(running):
+        if self._can_follow(running, inputs is not table):
             return running.tables(table, inputs)
         start = self._spec["start"]
         stays = replace(table, mean=start.mean, scale=start.scale)
@@ -519,7 +521,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         known = replace(table, sample=rows)
         return known, known if inputs is table else replace(inputs, sample=seen)
 
-    def _can_follow(self, running):
+    def _can_follow(self, running, paired):
         """Whether moments of all chunks are enough to find a start with."""
         return running.knows(*self._scatter_of_start())
 
@@ -568,7 +570,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if not isinstance(table, RunningTable):
                 return self._spec
             # The number of codes was decided by the first chunk.
-            k = self._spec["start"].latent_dim
+            k = self._spec.get("whole_start", self._spec["start"]).latent_dim
             start = self._start(table, inputs, corruption, streams, k)
             return {**self._spec, "start": start, "n_samples": table.n_samples}
         start = self._start(table, inputs, corruption, streams, self.latent_dim)

@@ -21,6 +21,7 @@ class RunningTable(Table):
     """A chunk of rows with the moments of all rows so far."""
 
     n_seen: int
+    chunk: Table
     factor: np.ndarray | None  # (m, d): see `Moments`
 
     @property
@@ -39,6 +40,20 @@ class RunningTable(Table):
         variance = self.variance / np.square(self.scale)
         np.fill_diagonal(product, np.maximum(variance, product.diagonal()))
         return product
+
+    def regressed(self, table, classes):
+        """As of a table, of all rows, whose conditions have any mean by now."""
+        d, n = len(table.mean), self.n_seen
+        scatter, mean = self.products * (n - 1), self.mean[d:]
+        centre = np.zeros_like(mean) if classes else mean
+        products = scatter[d:, d:] + n * np.outer(mean - centre, mean - centre)
+        cross = scatter[d:, :d]
+        effects = np.linalg.pinv(products, hermitian=True) @ cross
+        left = (scatter[:d, :d] - effects.T @ products @ effects) / (n - 1)
+        variance = np.maximum(left.diagonal(), 0.0)
+        moments = {"mean": np.zeros(d), "variance": variance, "products": left}
+        within = replace(self, **moments, scale=float(np.sqrt(variance.mean())))
+        return products, effects / table.scale, centre, within
 
     def principal_axes(self, latent_dim):
         """As of a table, of all rows. Eigenvalues beyond the axes kept are given as their mean."""
@@ -75,16 +90,19 @@ class Moments:
         Parameters
         ----------
         table : Table
-        scatter : {"axes", "covariance"} or None
-            What to keep of the scatter around the mean: as many axes as there are codes; or
-            the covariance, of wide rows some more axes; or nothing.
+        scatter : {"axes", "covariance", "exact"} or None
+            What to keep of the scatter around the mean: as many axes as there are codes; the
+            covariance, and of wide rows some more axes ("covariance") or nothing ("exact"); or
+            nothing.
         latent_dim : int
         """
         moments = cls(len(table.X), table.mean, table.variance, table.low, table.high)
         if scatter is None:
             return moments
-        if scatter == "covariance" and len(table.mean) <= _EXACT_WIDTH:
+        if scatter != "axes" and len(table.mean) <= _EXACT_WIDTH:
             return replace(moments, products=_products(table))
+        if scatter == "exact":
+            return moments
         n_axes = latent_dim + (_BEYOND if scatter == "covariance" else 0)
         return replace(moments, factor=_cut(_scatter(table, n_axes), n_axes), n_axes=n_axes)
 
@@ -149,6 +167,7 @@ class Moments:
             products=products,
             sample=chunk.sample,
             n_seen=self.n_samples,
+            chunk=chunk,
             factor=factor,
         )
 
@@ -198,6 +217,50 @@ class Running:
     def from_arrays(cls, arrays):
         inputs = arrays["inputs"]
         return cls(Moments(**arrays["table"]), None if inputs is None else Moments(**inputs))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Moments of pairs of rows, clean and corrupted, in units of X."""
+
+    n: int
+    clean: np.ndarray  # (d,), mean
+    corrupted: np.ndarray  # (d,), mean
+    cross: np.ndarray  # (d, d), covariance, clean first
+    products: np.ndarray  # (d, d), covariance of corrupted rows
+
+    @classmethod
+    def of(cls, moments, table, inputs):
+        """From moments of a table as denoisers take them: see `linear_denoiser`."""
+        shift, cross, products = moments
+        clean = getattr(table, "chunk", table).mean
+        cross = cross - np.outer((clean - table.mean) / table.scale, shift)
+        corrupted = shift * inputs.scale + inputs.mean
+        scales = table.scale * inputs.scale, inputs.scale**2
+        return cls(len(table.X), clean, corrupted, cross * scales[0], products * scales[1])
+
+    def after(self, new):
+        """These and some more."""
+        n = self.n + new.n
+        old_share, share = self.n / n, new.n / n
+        of_clean, of_corrupted = new.clean - self.clean, new.corrupted - self.corrupted
+
+        def joined(old, new, shift):
+            return old_share * old + share * new + old_share * share * np.outer(shift, of_corrupted)
+
+        return Pairs(
+            n,
+            self.clean + share * of_clean,
+            self.corrupted + share * of_corrupted,
+            joined(self.cross, new.cross, of_clean),
+            joined(self.products, new.products, of_corrupted),
+        )
+
+    def standardised(self, table, inputs):
+        """As denoisers take them, given what standardises rows."""
+        shift = (self.corrupted - inputs.mean) / inputs.scale
+        cross = self.cross / table.scale / inputs.scale
+        return shift, cross, self.products / inputs.scale**2
 
 
 def _products(table):

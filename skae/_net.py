@@ -129,6 +129,8 @@ class AutoencoderNet(NeuralNet):
         self.working_: Any = None  # weights that further chunks go on from
         self.loaded_memory_: Any = None  # of an optimiser, until there is one
         self.n_steps_on_chunks_ = 0
+        # Whether the last chunk has moved the start, and cost what was learned on it.
+        self.start_moved_ = self.gave_up_ = False
         self.is_warm_ = False
         self.module_.beta = self.beta
         self.module_.autocast = self.precision == "bf16"
@@ -210,7 +212,7 @@ class AutoencoderNet(NeuralNet):
         self.n_steps_, self.n_steps_taken_ = None, self.n_steps_on_chunks_
         self.start_moved_, of_former_start = False, None
         losses = {"carried": self.start_losses_} if learned else {}
-        if former is not None and split.valid is not None:
+        if former is not None and split.valid is not None and (learned or self.max_epochs):
             of_former_start, of_former = former.losses(self)
             self.start_moved_ = self._has_moved(of_former_start)
             losses |= {"former": of_former} if learned else {}
@@ -233,8 +235,9 @@ class AutoencoderNet(NeuralNet):
             elif learned and former is not None:
                 choice = "former"
         finally:
+            self.gave_up_ = learned and choice == "start"
             if choice == "former":
-                held_out = former.back_in(self, of_former_start)
+                held_out, self.start_moved_ = former.back_in(self, of_former_start), False
             self._leave(weights[choice], held_out)
         return choice if learned or choice == "latest" else "start"
 

@@ -216,7 +216,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         from ._upscaling import bicubic_error, low_shape
 
         spec = super()._describe(inputs, inputs, corruption, streams, previous)
-        if previous is not None:
+        if spec is vars(self).get("_spec"):
             return spec
         image, noise = spec["input_shape"], 1.0
         if self.init != "random":
@@ -256,7 +256,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
         super()._set_net(net, job)
         self.low_shape_ = low_shape(job.spec["input_shape"], job.spec["scale_factor"])
-        held_out = job.split.valid if self._chunks is None else self._chunks.rows(job.device)
+        held_out = job.split.valid
         if held_out is None or job.spec["init"] == "random":
             net.module_.share.fill_(1.0)
             return

@@ -226,8 +226,12 @@ class VAETransformer(BaseAutoencoder):
         classical = self._classical_densities()
         if not classical:
             return bound
-        x = self._standardise(rows.astype(np.float64))
-        log_densities = [bound, *(_densities.log_evidence(start, x) for start in classical)]
+        rows, scale = rows.astype(np.float64), self._spec["start"].scale
+        log_densities = [bound]
+        for start in classical:  # one of an earlier chunk standardises rows in its own way
+            x = (rows - start.input_mean) / start.input_scale
+            volume = self.n_features_in_ * math.log(scale / start.scale)
+            log_densities.append(_densities.log_evidence(start, x) + volume)
         return _densities.mixed(log_densities, list(self.density_shares_.values()))
 
     def _classical_densities(self):
@@ -360,6 +364,10 @@ class VAETransformer(BaseAutoencoder):
         learned = None if first else vars(self).get("_mixture_of_codes")
         has_shares = not first and _FACTORS in vars(self).get("density_shares_", {})
         goes_on = has_shares and (module.noise_varies or not varied)
+        if self.net_.start_moved_:
+            goes_on = False
+        if self.net_.gave_up_:
+            learned, goes_on = None, False
         if learned is not None and self._is_outlived(learned, some_rows(held_out(), _FEW_ROWS)):
             learned, goes_on = None, False
         self._take_codes(learned)
@@ -379,9 +387,13 @@ class VAETransformer(BaseAutoencoder):
         return None
 
     def _is_outlived(self, mixture, rows):
-        """Whether rows are clearly likelier without the mixture of codes."""
+        """Whether rows are clearly likelier without the mixture of codes.
+
+        Where the start has moved, so have codes: then it is enough that they are likelier.
+        """
         of_prior, of_mixture = self._bounds_of_few(rows, [None, mixture], _FEW_DRAWS).T
-        return self.net_.is_clear(of_prior - of_mixture)
+        gain = of_prior - of_mixture
+        return gain.mean() > 0 if self.net_.start_moved_ else self.net_.is_clear(gain)
 
     def _learn_density(self, job, rows):
         """Learn what codes are distributed like, and then shares, by rows that were held out."""
