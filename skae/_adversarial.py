@@ -139,7 +139,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     def _after_training(self, inputs, rows, rank):
         is_start = self.net_.module_.is_start
         as_before = self.best_epoch_ == 0 and not is_start  # by a fit before this one
-        if "_alignment" not in vars(self) or not (as_before or self._chunks):
+        if "_alignment" not in vars(self) or is_start or not (as_before or self._chunks):
             self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
         if self._spec["prior"] == "normal" and not (as_before or is_start):
             self._align(self._encode(some_rows(inputs, _ALIGNED_BY)).astype(np.float64))
@@ -158,12 +158,12 @@ class AdversarialAutoencoder(BaseAutoencoder):
         middle = n / (n + _UNTURNED) * middle @ back
         self._alignment = centre + middle, forth @ turn, unturn @ back
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         family = self._family(table)
         if family is None:
-            start = _classical.pca(table, self._wanted_codes(table))
+            start = _classical.pca(table, latent_dim)
         else:
-            start = _classical.logit_pca(table, self._wanted_codes(table), family)
+            start = _classical.logit_pca(table, latent_dim, family)
         return replace(start, code_scale=np.ones(start.latent_dim))
 
     def _own_spec(self):
@@ -175,6 +175,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
             self.__dict__.pop("_alignment", None)
             k = spec["start"].latent_dim
             spec["prior_moments"] = _priors.moments(self.prior, k, streams.numpy("prior"))
+        if spec is not vars(self).get("_spec"):
             spec["error_left"] = _classical.error_left(spec["start"], table, self._family(table))
         return spec
 

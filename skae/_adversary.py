@@ -123,6 +123,9 @@ class AdversarialModule(AutoencoderModule):
         self.weight = weight
         self.prior_: tuple | None = None
 
+    def count_as(self, other, factor):
+        self.weight, self.prior_ = other.weight / factor, other.prior_
+
     def prior(self, z):
         """Draws, and mean and whitening of their features, where the codes are."""
         if self.prior_ is None:

@@ -159,11 +159,11 @@ class AutoencoderTransformer(PcaAttributes):
             truncated.noise_variance_ = float(left / remaining) if remaining else 0.0
         return truncated
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         family = self._family(table)
         if family is None:
-            return _classical.pca(table, self._wanted_codes(table))
-        return _classical.logit_pca(table, self._wanted_codes(table), family)
+            return _classical.pca(table, latent_dim)
+        return _classical.logit_pca(table, latent_dim, family)
 
     def _own_spec(self):
         return {"ordered": self.ordered}
@@ -202,14 +202,12 @@ class AutoencoderTransformer(PcaAttributes):
             return super()._make_module(spec)
         import torch
 
-        from ._ordered import GroupedModule, OrderedModule, groups, spans_decades
+        from ._ordered import GroupedModule, OrderedModule, groups
         from .likelihoods import make_head
 
         whole = spec.get("whole_start", spec["start"])
         k, rank = whole.latent_dim, min(spec["n_samples"], len(whole.mean))
-        is_pca = spec["likelihood"] == "gaussian" and spec["init"] != "random"
-        # A network of one's own may be of modules that were made for all codes.
-        if not is_pca or callable(spec["network"]) or not spans_decades(whole):
+        if not spec["in_groups"]:
             encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k)
             return OrderedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
         generator, parts = torch.Generator().manual_seed(spec["seed"]), groups(k)
@@ -223,6 +221,21 @@ class AutoencoderTransformer(PcaAttributes):
         )
         _, decoder = self._make_networks(half, k, latent_dim=2 * k, generator=generator)
         return GroupedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
+
+    def _describe(self, table, inputs, corruption, streams, previous):
+        spec = super()._describe(table, inputs, corruption, streams, previous)
+        if previous is None and self.ordered:
+            from ._ordered import spans_decades
+
+            is_pca = self.likelihood == "gaussian" and self.init != "random"
+            # A network of one's own may be of modules that were made for all codes.
+            alone = is_pca and not callable(self.network)
+            spec["in_groups"] = alone and spans_decades(spec["start"])
+        elif "whole_start" in spec and spec is not self._spec:
+            whole = spec["start"]
+            start = _first_codes(whole, self._spec["start"].latent_dim)
+            spec = {**spec, "start": start, "whole_start": whole}
+        return spec
 
     def _check_n_codes(self, n_codes):
         if not self._spec["ordered"]:

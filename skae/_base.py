@@ -21,6 +21,7 @@ from ._code_density import CodeDensity
 from ._dtypes import float_dtype
 from ._limits import check_finite, check_near, check_spread, check_units
 from ._modes import InOrdinaryModes, ordinary_modes
+from ._moments import Moments, Running, RunningTable
 from ._parameters import LIMIT, check_limits, check_memory, plain
 from ._random import Streams
 from ._sources import Stream, blocks, flattened, is_small, is_stream
@@ -186,6 +187,7 @@ class _Job(NamedTuple):
     validation: Any  # validation rows of the user's own, as the encoder reads them, or None
     device: str
     options: dict
+    running: Running | None  # moments of all chunks up to this; None in `fit` and at first
 
 
 @dataclass(eq=False, repr=False)
@@ -284,18 +286,27 @@ class BaseAutoencoder(
 
     # What a variant says
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         """The :class:`~skae._classical.Start` of this method.
 
         `inputs` is the table that the encoder will see, `table` the one it should answer.
         """
         raise NotImplementedError
 
-    def _start(self, table, inputs, corruption, streams):
+    def _start(self, table, inputs, corruption, streams, latent_dim):
         """Where training begins."""
         if self.init == "random":
-            return no_start(table, self._wanted_codes(table), self._family(table))
-        return self._classical_start(table, inputs, corruption, streams)
+            return no_start(table, latent_dim, self._family(table))
+        return self._classical_start(table, inputs, corruption, streams, latent_dim)
+
+    def _scatter_of_start(self):
+        """What of their scatter a start is made of, for `table` and for `inputs` where it differs.
+
+        See :meth:`~skae._moments.Moments.of`.
+        """
+        if self.init == "random":
+            return None, None
+        return "axes" if self.likelihood == "gaussian" else "covariance", None
 
     def _family(self, table):
         """What the likelihood is to a classical start; None for normal noise."""
@@ -473,6 +484,8 @@ class BaseAutoencoder(
 
         self._chunks = None
         self._set_net(net, job)
+        if previous is None:
+            self._running = self._moments_of_fit(job)
         self.n_samples_ = len(job.table.X)
         self.n_iter_ = len(net.loss_curve_)
         self.best_epoch_ = net.best_epoch_
@@ -489,29 +502,39 @@ class BaseAutoencoder(
     def _partial_fit(self, X, extra):
         """Train for one epoch on a chunk, judged on rows held out of all chunks."""
         previous = vars(self).get("net_")
+        first = previous is None
         before = vars(self).get("_chunks") or Chunks(Streams(self.random_state).seed)
         # Rows held out of chunks of another kind are of no use to those of this.
         before = before.of_kind(self._kind_of_chunk(extra))
         streams = before.streams()
         job = self._prepare(X, extra, previous, streams, before)
-        chunks = before.after(job.split.valid, streams)
+        chunks = before.after(_rows_held_out(job), streams)
         net = self._make_net(job.spec, job.device, **job.options).initialize()
-        if previous is not None:
+        former, start, corruption = None, job.spec["start"], job.corruption
+        if not first:
             net.go_on_from(previous)
-        net.module_.corruption = job.corruption
-        kept = net.train_chunk(job.split._replace(valid=chunks.rows(job.device)))
+            former = self._former(previous, chunks, job)
+        net.module_.corruption = corruption
+        valid = chunks.rows(job.device, start, start, corruption)
+        job = job._replace(split=job.split._replace(valid=valid))
+        kept = net.train_chunk(job.split, former, self.validation_fraction is None)
         net.module_.corruption = None
+        if kept == "former":
+            valid = former.rows
+            job = job._replace(spec=self._spec, split=job.split._replace(valid=valid))
 
-        first = previous is None
         self._chunks = chunks
+        self._running = job.running or self._moments_of_first(job)
         self._set_net(net, job)
+        self.mean_ = self._running.table.mean
+        self._total_variance = _total_variance(self._running.table)
         self.n_samples_ = len(job.table.X) + (0 if first else self.n_samples_)
-        self.n_iter_ = 1 + (0 if first else self.n_iter_)
-        best = {"start": 0, "kept": 0 if first else self.best_epoch_, "latest": self.n_iter_}
-        self.best_epoch_ = net.best_epoch_ = best[kept]
+        self.n_iter_ = len(net.loss_curve_) + (0 if first else self.n_iter_)
+        if kept in ("start", "latest"):
+            self.best_epoch_ = self.n_iter_ if kept == "latest" else 0
+        net.best_epoch_ = self.best_epoch_
         if first:
             self.loss_curve_ = self.validation_curve_ = np.empty(0)
-            self._total_variance = _total_variance(job.table)
         self.loss_curve_ = np.append(self.loss_curve_, net.loss_curve_)
         new = net.validation_curve_[0 if first else 1 :]
         if len(self.validation_curve_) or len(new):  # unknown losses are NaN
@@ -520,15 +543,57 @@ class BaseAutoencoder(
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
         self._look_at_held_out(job, lambda: _held_out(job, chunks.x), False)
-        # Rows of earlier chunks too, as far as they are still known.
-        inputs, table = job.inputs.sample, job.table.sample
-        same = inputs is table
-        if before.x is not None:
-            start = job.spec["start"]
-            table = np.concatenate([table, before.target * start.scale + start.mean])
-            inputs = np.concatenate([inputs, before.x * start.input_scale + start.input_mean])
-            inputs = table if same else inputs
-        self._after_training(inputs, table, min(self.n_samples_, table.shape[1]))
+        n_before = self.n_samples_ - len(job.table.X)
+        inputs, rows = _rows_so_far(job.table, job.inputs, before, n_before)
+        self._after_training(inputs, rows, min(self.n_samples_, rows.shape[1]))
+
+    def _former(self, net, chunks, job):
+        """What was kept before a chunk, to be judged beside a start that is another now."""
+        from ._former import Former, Moved
+
+        if job.spec is self._spec:
+            return None
+        then, now, corruption = self._spec["start"], job.spec["start"], job.corruption
+        # Rows are corrupted as they are now, whatever start they are then read by.
+        read_by = then if corruption is None else now
+        rows = chunks.rows(job.device, read_by, then, corruption)
+        return Former(net, rows, None if corruption is None else Moved(corruption, now, then))
+
+    def _moments_of_first(self, job):
+        """Moments of the rows of a first chunk, with what starts are made of."""
+        k, same = job.spec["start"].latent_dim, job.inputs is job.table
+        of_table, of_inputs = self._scatter_of_start()
+        inputs = None if same else Moments.of(job.inputs, of_inputs, k)
+        return Running(Moments.of(job.table, of_table, k), inputs)
+
+    def _moments_of_fit(self, job):
+        """Moments of the rows of a fit. Of their scatter there are the axes of the start."""
+        inputs = None if job.inputs is job.table else Moments.of(job.inputs)
+        running = Running(Moments.of(job.table), inputs)
+        return running.with_axes_of(job.spec["start"], *self._scatter_of_start())
+
+    def _follow(self, running, table, inputs):
+        """Tables of a chunk by which rows of all chunks are standardised, and its start found.
+
+        Where the start cannot follow, as not enough is known of rows before, it stays.
+        """
+        if self._can_follow(running, inputs is not table):
+            return running.tables(table, inputs)
+        start = self._spec["start"]
+        stays = replace(table, mean=start.mean, scale=start.scale)
+        return stays, stays if inputs is table else inputs
+
+    def _known(self, table, inputs, chunks):
+        """Tables whose samples are of the rows of all chunks."""
+        if not isinstance(table, RunningTable):
+            return table, inputs
+        seen, rows = _rows_so_far(table, inputs, chunks, self.n_samples_)
+        known = replace(table, sample=rows)
+        return known, known if inputs is table else replace(inputs, sample=seen)
+
+    def _can_follow(self, running, paired):
+        """Whether moments of all chunks are enough to find a start with."""
+        return running.knows(*self._scatter_of_start())
 
     def _prepare(self, X, extra, previous, streams, chunks=None, wishes=None):
         """Everything that comes before training, or an error where a rule is broken."""
@@ -557,15 +622,19 @@ class BaseAutoencoder(
             kept = _sample_of(held_out, X, streams)
         table = Table.of(X, kept, _gram_on(device))
         _check_values(X, self.likelihood, self._input_shape, (table.low.min(), table.high.max()))
-        if previous is not None:  # rows go on being standardised as they were
+        running = None
+        if previous is not None and chunks is None:  # rows go on being standardised as they were
             start = self._spec["start"]
             table = replace(table, mean=start.mean, scale=start.scale)
         inputs = table if seen is X else Table.of(seen, kept)
         if previous is None:
             check_spread(table, name)
             check_spread(inputs, "X")
+        elif chunks is not None:
+            running = self._running.after(table, inputs)
+            table, inputs = self._follow(running, table, inputs)
         corruption = self._corruption_of(table, streams) if inputs is table else None
-        spec = self._describe(table, inputs, corruption, streams, previous)
+        spec = self._describe(*self._known(table, inputs, chunks), corruption, streams, previous)
         start = spec["start"]
         check_units(_units(spec), inputs.X.dtype, "X")
         check_near(table.low, table.high, start.mean, start.scale, name)
@@ -573,7 +642,7 @@ class BaseAutoencoder(
         split = self._split(table, inputs, held_out, validation, spec, corruption, device)
         options = self._training_options(spec, streams, len(split.train))
         seen = None if validation is None else validation[0]
-        return _Job(table, inputs, spec, corruption, split, seen, device, options)
+        return _Job(table, inputs, spec, corruption, split, seen, device, options, running)
 
     def _set_net(self, net, job):
         self.net_ = net
@@ -587,8 +656,14 @@ class BaseAutoencoder(
     def _describe(self, table, inputs, corruption, streams, previous):
         """What the module is built from: plain values and the closed-form start."""
         if previous is not None:
-            return self._spec
-        start = self._start(table, inputs, corruption, streams)
+            if not isinstance(table, RunningTable):
+                return self._spec
+            # The number of codes was decided by the first chunk.
+            k = self._spec.get("whole_start", self._spec["start"]).latent_dim
+            start = self._start(table, inputs, corruption, streams, k)
+            return {**self._spec, "start": start, "n_samples": table.n_samples}
+        latent_dim = self._wanted_codes(table)
+        start = self._start(table, inputs, corruption, streams, latent_dim)
         seed = streams.integer("init")
         return {**self._kind(), "start": start, "n_samples": len(table.X), "seed": seed}
 
@@ -1224,6 +1299,7 @@ class BaseAutoencoder(
             starts = {name: asdict(self._spec[name]) for name in _STARTS & self._spec.keys()}
             state["_spec"] = {**self._spec, **starts}
             state["_chunks"] = None if self._chunks is None else vars(self._chunks)
+            state["_running"] = self._running.to_arrays()
             state |= stamp()
         return state
 
@@ -1237,6 +1313,7 @@ class BaseAutoencoder(
             starts = {name: Start(**self._spec[name]) for name in _STARTS & self._spec.keys()}
             self._spec = {**self._spec, **starts}
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
+            self._running = Running.from_arrays(self._running)
             if not _is_available(self.device_):
                 self.device_ = "cpu"
             with ordinary_modes():
@@ -1307,11 +1384,10 @@ def _advice_for_columns(n_columns, n_entries):
 def _held_out(job, of_chunks):
     """Rows that were held out, as the encoder sees them; some of the table where none were.
 
-    `of_chunks` are those of all chunks, standardised, or None.
+    `of_chunks` are those of all chunks, or None.
     """
     if of_chunks is not None:
-        start = job.spec["start"]
-        return of_chunks * start.input_scale + start.input_mean
+        return of_chunks
     if job.validation is not None:
         return job.validation
     if job.split.valid is None:
@@ -1327,6 +1403,32 @@ def _sample_of(held_out, X, streams):
     return np.sort(streams.numpy("split").choice(len(X), n_rows, replace=False))
 
 
+def _rows_held_out(job):
+    """Rows of a chunk that are held out, as the encoder sees them and as it should answer.
+
+    The latter are None where they are the same; None alone where no rows are held out.
+    """
+    if job.split.valid is None:
+        return None
+    index = job.split.valid.index.cpu().numpy()
+    same = job.inputs is job.table
+    return job.inputs.sample[index], None if same else job.table.sample[index]
+
+
+def _rows_so_far(table, inputs, before, n_before):
+    """Rows of this chunk and those before, evenly: as the encoder sees and as it should answer.
+
+    Of this chunk there are as many as are still known, on average, of others.
+    """
+    if before.x is None:
+        return inputs.sample, table.sample
+    n = max(1, round(len(before.x) * len(table.X) / n_before))
+    known = np.concatenate([before.x, some_rows(inputs.sample, n)])
+    if inputs is table:
+        return known, known
+    return known, np.concatenate([before.target, some_rows(table.sample, n)])
+
+
 def _most_to_keep(n_features):
     return max(MIN_HELD_OUT, _KEPT // n_features)
 
@@ -1338,7 +1440,7 @@ def _units(spec):
 
 
 def _total_variance(table):
-    total = table.variance.sum() * (len(table.X) - 1) / len(table.X)
+    total = table.variance.sum() * (table.n_samples - 1) / table.n_samples
     return total if total > 0 else 1.0
 
 

@@ -18,8 +18,8 @@ class Chunks:
     seed: int
     n_chunks: int = 0
     n_held_out: int = 0  # of all chunks, those that are no longer here included
-    x: np.ndarray | None = None  # the sample, as the encoder reads it
-    target: np.ndarray | None = None  # and what the decoder should answer
+    x: np.ndarray | None = None  # the sample, as the encoder sees it but not standardised
+    target: np.ndarray | None = None  # and what the decoder should answer; None if the same
     kind: tuple = ()  # of chunks that the sample is from
 
     def streams(self):
@@ -38,15 +38,12 @@ class Chunks:
         return max(0, MIN_HELD_OUT - self.n_held_out), most
 
     def after(self, held_out, streams):
-        """These and one chunk more, of which the :class:`~skae._batches.Rows` are held out."""
+        """These and one chunk more, with the rows `x` and `target` held out of it, or None."""
         if held_out is None:
             return replace(self, n_chunks=self.n_chunks + 1)
-        x, target = (
-            table.index_select(0, held_out.index).cpu().numpy()
-            for table in (held_out.x, held_out.target)
-        )
+        x, target = held_out
         seen = self.n_held_out + len(x)
-        if self.x is not None and self.target is not None:
+        if self.x is not None:
             _, most = self.to_hold_out(x.shape[1])
             new = min(len(x), round(most * len(x) / seen))
             new = max(new, min(len(x), most - len(self.x)))
@@ -54,16 +51,31 @@ class Chunks:
             old = rng.permutation(len(self.x))[: most - new]
             fresh = rng.permutation(len(x))[:new]
             x = np.concatenate([self.x[old], x[fresh]])
-            target = np.concatenate([self.target[old], target[fresh]])
+            if target is not None:
+                target = np.concatenate([self.target[old], target[fresh]])
         return replace(self, n_chunks=self.n_chunks + 1, n_held_out=seen, x=x, target=target)
 
-    def rows(self, device):
-        """The sample as held-out rows on a device, or None where there is none."""
+    def rows(self, device, read_by, answered_by, corruption=None):
+        """The sample as held-out rows on a device, or None where there is none.
+
+        Parameters
+        ----------
+        device : str
+        read_by, answered_by : Start
+            What rows are standardised by, as the encoder sees them and as it should answer.
+        corruption : callable or None
+            Whether that takes rows as they are.
+        """
         if self.x is None:
             return None
         import torch
 
-        from ._batches import Rows, as_tensor
+        from ._batches import Reader, Rows
 
-        x, target = (as_tensor(rows, device) for rows in (self.x, self.target))
+        raw = corruption is not None and corruption.takes_raw_rows
+        x = Reader(self.x) if raw else Reader(self.x, read_by.input_mean, read_by.input_scale)
+        x = target = x.tensor(device=device)
+        if raw or self.target is not None or read_by is not answered_by:
+            rows = self.x if self.target is None else self.target
+            target = Reader(rows, answered_by.mean, answered_by.scale).tensor(device=device)
         return Rows(x, target, torch.arange(len(x), device=device))

@@ -131,6 +131,11 @@ class Table:
             products = None if products is None else np.zeros_like(products)
         return cls(X, mean, variance, float(scale), low, high, products, sample)
 
+    @property
+    def n_samples(self):
+        """Number of rows that the moments are of."""
+        return len(self.X)
+
     def rows(self):
         """Blocks of X in float64."""
         for _, block in blocks(self.X):
@@ -154,6 +159,32 @@ class Table:
         for rows in self.standardised():
             product += rows.T @ rows
         return product / (len(self.X) - 1)
+
+    def regressed(self, table, classes):
+        """What conditions behind the rows of `table` say of these rows.
+
+        `classes` says whether they are classes; numbers have mean 0.
+
+        Returns
+        -------
+        products : ndarray of shape (q, q)
+            Of conditions with each other, summed over rows.
+        effects : ndarray of shape (q, d)
+            What a condition adds to standardised rows, beyond that of the `centre`.
+        centre : ndarray of shape (q,)
+        within : Table
+            Of what is left of rows. It has no sample.
+        """
+        d = len(table.mean)
+        q = len(self.mean) - d
+        products, cross, centre = np.zeros((q, q)), np.zeros((q, d)), np.zeros(q)
+        for _, rows in blocks(self.X):
+            conditions = rows[:, d:].astype(np.float64)
+            products += conditions.T @ conditions
+            cross += conditions.T @ table.standard(rows[:, :d])
+        effects = np.linalg.pinv(products, hermitian=True) @ cross
+        rows = mapped(lambda rows: left_by(rows, table, effects, centre), d, self.X)
+        return products, effects, centre, Table.of(rows, kept=np.empty(0, dtype=int))
 
     def principal_axes(self, latent_dim):
         """Eigenvalues of the covariance, falling, and eigenvectors as columns.
@@ -245,11 +276,12 @@ def probabilistic_pca(table, latent_dim):
     values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     noise = max(_noise(values, k), _DENSITY_FLOOR)
-    axes, values = axes[:, :k], np.maximum(values[:k], noise)
+    explained, axes = values[:k], axes[:, :k]
+    values = np.maximum(explained, noise)
     weights = np.sqrt(values - noise)
     return replace(
         _linear(table, axes, axes, np.ones(k), noise),
-        explained=values,
+        explained=explained,
         noise_variance=noise,
         encoder=axes * (weights / values),
         decoder=(axes * weights).T,
@@ -397,40 +429,34 @@ def conditional_pca(table, inputs, latent_dim, family, classes):
         Whether conditions are classes, which have frequencies of their own in logit space;
         what numbers do there is left to the network.
     """
-    d = len(table.mean)
-    q = len(inputs.mean) - d
-    products, cross = np.zeros((q, q)), np.zeros((q, d))
-    for _, rows in blocks(inputs.X):
-        conditions = rows[:, d:].astype(np.float64)
-        products += conditions.T @ conditions
-        cross += conditions.T @ table.standard(rows[:, :d])
-    effects = np.linalg.pinv(products, hermitian=True) @ cross  # (q, d), on standardised rows
-
-    def residual(rows):
-        return rows[:, :d] - table.mean - rows[:, d:] @ (effects * table.scale)
-
-    within = Table.of(mapped(residual, d, inputs.X), kept=np.empty(0, dtype=int))
-    within = replace(within, sample=residual(some_rows(inputs.sample)))
+    products, effects, centre, within = inputs.regressed(table, classes)
+    within = replace(within, sample=left_by(some_rows(inputs.sample), table, effects, centre))
     if family is None:
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
-        return with_conditions(start, table, effects, effects)
+        return with_conditions(start, table, effects, effects, centre)
     on_logits = np.zeros_like(effects)
     if classes:
         sizes = products.diagonal()[:, None]
         # Towards the frequencies of all rows, where a class has few.
-        overall = family.smoothed(table.mean, len(table.X))
+        overall = family.smoothed(table.mean, table.n_samples)
         p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
         on_logits = family.logits(p) - _independent(table, family)[0]
-    logits = some_rows(inputs.sample)[:, d:] @ on_logits
+    logits = some_rows(inputs.sample)[:, len(table.mean) :] @ on_logits
     start = logit_probabilistic_pca(table, latent_dim, family, within, logits)
-    return with_conditions(start, table, effects, on_logits)
+    return with_conditions(start, table, effects, on_logits, centre)
 
 
-def with_conditions(start, table, seen, answered):
+def left_by(rows, table, effects, centre):
+    """What is left of rows when the effects of the conditions behind them are taken off."""
+    d = len(table.mean)
+    return rows[:, :d] - table.mean - (rows[:, d:] - centre) @ (effects * table.scale)
+
+
+def with_conditions(start, table, seen, answered, centre):
     """A start whose rows and codes are followed by conditions.
 
     `seen` (q, d) is what they add to a standardised row, which the encoder takes off, and
-    `answered` (q, d) what they add to what is decoded.
+    `answered` (q, d) what they add to what is decoded, beyond their `centre` (q,).
     """
     q = len(seen)
     return replace(
@@ -440,6 +466,8 @@ def with_conditions(start, table, seen, answered):
         input_mean=np.append(table.mean, np.zeros(q)),
         input_scale=np.append(np.full(len(table.mean), table.scale), np.ones(q)),
         encoder=np.vstack([start.encoder, -seen @ start.encoder]),
+        encoder_bias=start.encoder_bias + centre @ seen @ start.encoder,
+        decoder_bias=start.decoder_bias - centre @ answered,
         decoder=np.vstack([start.decoder, answered]),
         code_scale=np.ones(1),
     )
@@ -559,7 +587,7 @@ def error_left(start, table, family):
     codes included, and of probabilities it is half the deviance.
     """
     if family is None:
-        return 0.5 * min(table.X.shape)
+        return 0.5 * min(table.n_samples, len(table.mean))
     rows = some_rows(table.sample)
     codes = table.standard(rows) @ start.encoder + start.encoder_bias
     logits = codes @ start.decoder + start.decoder_bias
@@ -598,7 +626,7 @@ def _noise(values, k):
 
 def _independent(table, family):
     """Logits of independent features, and the spread of the score around them."""
-    p = family.smoothed(table.mean, len(table.X))
+    p = family.smoothed(table.mean, table.n_samples)
     return family.logits(p), family.spread(p)
 
 

@@ -536,13 +536,16 @@ class ConditionalVAE(VAETransformer):
             kind = "class" if hasattr(self, "classes_") else "number"
         return {"condition": kind}
 
-    def _start(self, table, inputs, corruption, streams):
+    def _scatter_of_start(self):
+        return None, None if self.init == "random" else "exact"
+
+    def _start(self, table, inputs, corruption, streams, latent_dim):
         if self.init == "random":
-            start = no_start(table, self._wanted_codes(table), self._family(table))
+            start = no_start(table, latent_dim, self._family(table))
             nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
-            return with_conditions(start, table, nothing, nothing)
+            return with_conditions(start, table, nothing, nothing, np.zeros(len(nothing)))
         family, classes = self._family(table), hasattr(self, "classes_")
-        return conditional_pca(table, inputs, self._wanted_codes(table), family, classes)
+        return conditional_pca(table, inputs, latent_dim, family, classes)
 
     def _make_module(self, spec):
         from ._module import ConditionalVAEModule

@@ -12,8 +12,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from ._base import BaseAutoencoder
-from ._classical import linear_denoiser, logit_denoiser, some_rows
+from ._classical import _EXACT_WIDTH, linear_denoiser, logit_denoiser, some_rows
 from ._dtypes import float_dtype
+from ._moments import Pairs, RunningTable
 from ._parameters import plain
 from ._scored_copies import SCORE_COPIES, corrupted_copies, function_copies
 from ._sources import Stream, blocks, is_stream, mapped
@@ -296,21 +297,32 @@ class DenoisingAutoencoder(BaseAutoencoder):
     def _kind_of_chunk(self, X_clean):
         return X_clean is not None, callable(self.corruption)
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _scatter_of_start(self):
+        return None if self.init == "random" else "covariance", None
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         import torch
 
         from .corruptions import paired_moments
 
+        n_pairs = None
         if corruption is not None:
-            moments, n_pairs = corruption.moments(table), None
+            moments = corruption.moments(table)
         else:
             pairs = (
                 (table.standard(table.X[first : first + len(rows)]), inputs.standard(rows))
                 for first, rows in blocks(inputs.X)
             )
-            moments, n_pairs = paired_moments(pairs, len(table.mean)), len(inputs.X)
+            moments = paired_moments(pairs, len(table.mean))
+        if corruption is None or corruption.takes_raw_rows:
+            pairs = Pairs.of(moments, table, inputs)
+            if isinstance(table, RunningTable):
+                pairs = Pairs(**self._pairs).after(pairs)
+                moments = pairs.standardised(table, inputs)
+            self._pairs = vars(pairs) if len(table.mean) <= _EXACT_WIDTH else None
+            n_pairs = pairs.n if corruption is None else None
         if self.likelihood == "gaussian":
-            start = linear_denoiser(table, self._wanted_codes(table), moments, n_pairs)
+            start = linear_denoiser(table, latent_dim, moments, n_pairs)
         else:
             rows = some_rows(inputs.sample)
             raw = corruption is not None and corruption.takes_raw_rows
@@ -319,9 +331,19 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
             start = logit_denoiser(
-                table, self._wanted_codes(table), self._family(table), moments, clean, rows, n_pairs
+                table, latent_dim, self._family(table), moments, clean, rows, n_pairs
             )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
+
+    def _can_follow(self, running, paired):
+        knows = super()._can_follow(running, paired)
+        needs_pairs = (paired or callable(self.corruption)) and self.init != "random"
+        return knows and (not needs_pairs or vars(self).get("_pairs") is not None)
+
+    def _after_training(self, inputs, rows, rank):
+        super()._after_training(inputs, rows, rank)
+        if self._chunks is None:  # what only chunks go on with
+            self._pairs = None
 
     def _corruption_of(self, table, streams):
         from .corruptions import BUILT_IN, Custom

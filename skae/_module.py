@@ -170,6 +170,12 @@ class AutoencoderModule(nn.Module):
     def drop_idle(self):
         """Do without parts that have learned nothing and never will."""
 
+    def count_as(self, other, factor):
+        """Let losses be made up as those of a module on another start.
+
+        `factor` is a unit of this module's losses in units of the other's.
+        """
+
     @property
     def stochastic(self):
         """Whether ``forward`` draws noise."""

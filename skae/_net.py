@@ -23,6 +23,8 @@ from .networks import largest_product, with_zero_output
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+_MOVED = 0.005  # nats per feature from which on a start is no longer the same ...
+_FEW_HELD_OUT = 10  # ... and fewer rows than this do not say so
 _TOLERANCE = 0.01  # share of a loss by which one of several may be worse
 _VALIDATION_BATCH = 1024
 _VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
@@ -129,6 +131,8 @@ class AutoencoderNet(NeuralNet):
         self.working_: Any = None  # weights that further chunks go on from
         self.loaded_memory_: Any = None  # of an optimiser, until there is one
         self.n_steps_on_chunks_ = 0
+        # Whether the last chunk has moved the start, and cost what was learned on it.
+        self.start_moved_ = self.gave_up_ = False
         self.is_warm_ = False
         self.module_.beta = self.beta
         self.module_.autocast = self.precision == "bf16"
@@ -182,46 +186,105 @@ class AutoencoderNet(NeuralNet):
             self._leave(self.best_, X.valid)
         return self
 
-    def train_chunk(self, split):
+    def train_chunk(self, split, former=None, always_latest=False):
         """One pass over a chunk of rows; then the weights that held-out rows like best.
 
-        Training goes on from where the last chunk ended, whichever weights were kept
-        then. The latest replace those kept so far if they beat the start as in `_judge`,
-        and the start does if it clearly beats those.
+        Training goes on from where the last chunk ended, whichever weights were kept then;
+        where the start has moved, from what held-out rows like best.
+
+        Parameters
+        ----------
+        split : Split
+        former : Former or None
+            What was kept so far, on the start of that time; None where the start is the same.
+        always_latest : bool
+            Whether to keep the latest weights where no rows are held out, good or bad.
 
         Returns
         -------
-        choice : {"start", "kept", "latest"}
+        choice : {"start", "carried", "former", "latest"}
+            The start, with nothing learned; what was kept so far, on this start or as it was;
+            or the latest weights.
         """
-        kept = [value.clone() for value in self._weights()]
+        carried = [value.clone() for value in self._weights()]
+        start = self._start_weights()
+        learned = not all(map(torch.equal, self._learnable(carried), self._learnable(start)))
         self.is_warm_ = True
         self._prepare(split)
         self.n_steps_, self.n_steps_taken_ = None, self.n_steps_on_chunks_
-        _copy(kept if self.working_ is None else self.working_, self._weights())
-        choices, chosen = {"start": self._start_weights(), "kept": kept}, kept
+        self.start_moved_, of_former_start = False, None
+        losses = {"carried": self.start_losses_} if learned else {}
+        if former is not None and split.valid is not None and (learned or self.max_epochs):
+            of_former_start, of_former = former.losses(self)
+            self.start_moved_ = self._has_moved(of_former_start)
+            losses |= {"former": of_former} if learned else {}
+        weights = {"start": start, "carried": carried, "former": carried}
+        _copy(self._begin(start, carried, split.valid), self._weights())
+        choice, held_out = "carried", split.valid
         try:
             with self._threads():
-                self._epochs(split, 1)
+                self._epochs(split, min(1, self.max_epochs))
             if self.stopping_:  # the loss was not finite
                 self.optimizer_.state.clear()
-            else:
-                self.working_ = choices["latest"] = [value.clone() for value in self._weights()]
+            elif self.max_epochs:
+                self.working_ = weights["latest"] = [value.clone() for value in self._weights()]
                 self.n_steps_on_chunks_ = self.n_steps_taken_
-            choice = list(choices)[-1]
-            if split.valid is not None:
-                choice, self.best_losses_ = self._choose()
-            chosen = choices[choice]
+                losses["latest"] = self.latest_losses_
+            if held_out is not None:
+                choice, self.best_losses_ = self._choose(losses)
+            elif always_latest and "latest" in weights:
+                choice = "latest"
+            elif learned and former is not None:
+                choice = "former"
         finally:
-            self._leave(chosen, split.valid)
-        return choice
+            self.gave_up_ = learned and choice == "start"
+            if choice == "former":
+                held_out, self.start_moved_ = former.back_in(self, of_former_start), False
+            self._leave(weights[choice], held_out)
+        return choice if learned or choice == "latest" else "start"
 
-    def _choose(self):
-        """Between the start, what was kept until now and the latest weights, and its losses."""
-        start, kept, latest = self.of_start_, self.start_losses_, self.latest_losses_
-        if not self.stopping_ and self.beats(latest, start) and latest.mean() < kept.mean():
-            return "latest", latest
-        # What was kept has been accepted: it only falls to what is clearly better.
-        return ("start", start) if self.is_clear(kept - start) else ("kept", kept)
+    def _has_moved(self, of_former_start):
+        """Whether held-out rows say that this start is another and better one than the former."""
+        gain = (of_former_start - self.of_start_).mean()
+        n_features = self.module_.linear_decoder.bias.numel()
+        return len(of_former_start) >= _FEW_HELD_OUT and not gain <= _MOVED * n_features
+
+    def _begin(self, start, carried, held_out):
+        """The weights that training goes on from."""
+        working = carried if self.working_ is None else self.working_
+        if not self.start_moved_:
+            return working
+        _copy(working, self._weights())
+        of_working = self._beside_start(self._held_out_losses(self.get_iterator(held_out)))
+        means = of_working.mean(), self.start_losses_.mean(), self.of_start_.mean()
+        best = int(np.argmin(np.nan_to_num(means, nan=math.inf)))
+        if best > 0:
+            self.optimizer_.state.clear()
+        return (working, carried, start)[best]
+
+    def _choose(self, losses):
+        """Between the start and others by their held-out losses; its name, and its losses.
+
+        What was learned now has to beat the start as in `_judge`. What was kept so far has done
+        so, and only falls to what is clearly better, unless the start has moved since.
+        """
+        start = self.of_start_
+        accepted = {
+            name: of
+            for name, of in losses.items()
+            if self.beats(of, start)
+            or (name != "latest" and not self.start_moved_ and np.isfinite(of).all())
+        }
+        best = min(accepted, key=lambda name: accepted[name].mean(), default="start")
+        if best == "start" or self.is_clear(accepted[best] - start):
+            return "start", start
+        return best, accepted[best]
+
+    def _learnable(self, weights):
+        """Of weights, as `_weights` has them, the parameters."""
+        names = {name for name, _ in self.module_.named_parameters()}
+        pairs = zip(self.module_.state_dict(), weights, strict=True)
+        return [value for name, value in pairs if name in names]
 
     def begin_from(self, module):
         """Let epoch 0 be what another module has learned."""
@@ -442,9 +505,13 @@ class AutoencoderNet(NeuralNet):
         No row can then lose more than minus the logarithm of that share, and one row that the
         start alone has room for does not outvote the others.
         """
+        return self._beside(self.of_start_, losses)
+
+    def _beside(self, of_start, losses):
+        """As `_beside_start`, given the losses of a start."""
         if not self.start_share:
             return losses
-        of_start = math.log(self.start_share) - self.of_start_
+        of_start = math.log(self.start_share) - of_start
         with np.errstate(invalid="ignore"):  # what is not a number stays none
             return -np.logaddexp(math.log1p(-self.start_share) - losses, of_start)
 
@@ -535,16 +602,18 @@ class AutoencoderNet(NeuralNet):
         elif self.n_steps_ is not None:  # chunks are judged by `train_chunk`
             self._judge(losses)
 
-    def _held_out_losses(self, iterator, **options):
+    def _held_out_losses(self, iterator, module=None, **options):
         """Loss of every held-out row, with the same noise every time, (n_valid,).
 
-        `options` are the module's own. Modules with several losses of a row, none of which
-        may be worse than the start's, answer (n_valid, n_losses).
+        It is of the net's own module unless another is given; `options` are the module's.
+        Modules with several losses of a row, none of which may be worse than the start's,
+        answer (n_valid, n_losses).
         """
         self._set_training(False)
+        module = module or self.module_
         generator = self.streams.torch("validation", self.device)
         with torch.no_grad():
-            batches = torch.cat([self.module_(*batch, generator, **options) for batch in iterator])
+            batches = torch.cat([module(*batch, generator, **options) for batch in iterator])
         # Rows that noise makes uncertain come several times over: see get_iterator.
         losses = batches.cpu().double().numpy()
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)

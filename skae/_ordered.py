@@ -71,6 +71,9 @@ class OrderedModule(AutoencoderModule):
         for name, value in (("weight", error[-1] / error), ("unit", unit)):
             self.register_buffer(name, torch.tensor(value), persistent=False)
 
+    def count_as(self, other, factor):
+        self.judged, self.weight = other.judged, other.weight
+
     def encode(self, x):
         return super().encode(x)[:, : self.n_used]
 

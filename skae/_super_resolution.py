@@ -235,15 +235,18 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     def _pair_validation(self, X, extra, extra_validation):
         return self._low(X, self._input_shape, int(self.scale_factor)), X
 
-    def _classical_start(self, table, inputs, corruption, streams):
-        return _classical.pca(inputs, self._wanted_codes(inputs))
+    def _scatter_of_start(self):
+        return None, None if self.init == "random" else "axes"
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+        return _classical.pca(inputs, latent_dim)
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """The start is that of the small images, and of bicubic interpolation."""
         from ._upscaling import bicubic_error, low_shape
 
         spec = super()._describe(inputs, inputs, corruption, streams, previous)
-        if previous is not None:
+        if spec is vars(self).get("_spec"):
             return spec
         # Pixels are mixed, so that rounding of the largest is an error of the others.
         check_near(table.mean, table.mean, 0.0, table.scale, "X")
@@ -285,7 +288,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
         super()._set_net(net, job)
         self.low_shape_ = low_shape(job.spec["input_shape"], job.spec["scale_factor"])
-        held_out = job.split.valid if self._chunks is None else self._chunks.rows(job.device)
+        held_out = job.split.valid
         if held_out is None or job.spec["init"] == "random":
             net.module_.share.fill_(1.0)
             return

@@ -249,8 +249,12 @@ class VAETransformer(PcaAttributes):
         classical = self._classical_densities()
         if not classical:
             return bound
-        x = self._standardise(rows.astype(np.float64))
-        log_densities = [bound, *(_densities.log_evidence(start, x) for start in classical)]
+        rows, scale = rows.astype(np.float64), self._spec["start"].scale
+        log_densities = [bound]
+        for start in classical:  # one of an earlier chunk standardises rows in its own way
+            x = (rows - start.input_mean) / start.input_scale
+            volume = self.n_features_in_ * math.log(scale / start.scale)
+            log_densities.append(_densities.log_evidence(start, x) + volume)
         return _densities.mixed(log_densities, list(self.density_shares_.values()))
 
     def _classical_densities(self):
@@ -347,11 +351,11 @@ class VAETransformer(PcaAttributes):
     def _between(self, a, b, shares):
         return great_circle(a, b, shares)
 
-    def _classical_start(self, table, inputs, corruption, streams):
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
         family = self._family(table)
         if family is None:
-            return _classical.probabilistic_pca(table, self._wanted_codes(table))
-        return _classical.logit_probabilistic_pca(table, self._wanted_codes(table), family)
+            return _classical.probabilistic_pca(table, latent_dim)
+        return _classical.logit_probabilistic_pca(table, latent_dim, family)
 
     def _make_module(self, spec):
         from ._module import VAEModule
@@ -390,6 +394,10 @@ class VAETransformer(PcaAttributes):
         learned = None if first else vars(self).get("_mixture_of_codes")
         has_shares = not first and _FACTORS in vars(self).get("density_shares_", {})
         goes_on = has_shares and (module.noise_varies or not varied)
+        if self.net_.start_moved_:
+            goes_on = False
+        if self.net_.gave_up_:
+            learned, goes_on = None, False
         if learned is not None and self._is_outlived(learned, some_rows(held_out(), _FEW_ROWS)):
             learned, goes_on = None, False
         self._take_codes(learned)
@@ -409,9 +417,13 @@ class VAETransformer(PcaAttributes):
         return None
 
     def _is_outlived(self, mixture, rows):
-        """Whether rows are clearly likelier without the mixture of codes."""
+        """Whether rows are clearly likelier without the mixture of codes.
+
+        Where the start has moved, so have codes: then it is enough that they are likelier.
+        """
         of_prior, of_mixture = self._bounds_of_few(rows, [None, mixture], _FEW_DRAWS).T
-        return is_clear(of_prior - of_mixture, self._rounding())
+        gain = of_prior - of_mixture
+        return gain.mean() > 0 if self.net_.start_moved_ else is_clear(gain, self._rounding())
 
     def _rounding(self):
         """The least gain of a density of codes: what rows are decoded to is the same with it."""
