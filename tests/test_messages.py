@@ -161,7 +161,7 @@ def test_columns_that_should_not_be_there_come_first():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_columns_with_values_that_are_not_finite(cls, dtype):
     frame = FRAME.astype(dtype)
-    with pytest.raises(ValueError, match=r"X contains NaN in columns 'a', 'c'\. .*SimpleImputer"):
+    with pytest.raises(ValueError, match=r"NaN in columns 'a', 'c', first in row 0\. .*SimpleImputer"):
         fit(frame.assign(a=np.nan, c=np.nan), cls)
     message = rf"X contains infinity or a value too large for dtype\('{np.dtype(dtype)}'\) in colu"
     with pytest.raises(ValueError, match=message + "mn 'c'"):
@@ -170,7 +170,7 @@ def test_columns_with_values_that_are_not_finite(cls, dtype):
     rows[3, 1] = np.nan
     model = fit(rows[4:], cls)
     for method in (model.fit, model.partial_fit, model.transform, model.score):
-        with pytest.raises(ValueError, match=r"X contains NaN in column 1\."):
+        with pytest.raises(ValueError, match=r"X contains NaN in column 1, first in row \d+\."):
             method(rows)
     named = fit(frame, cls)
     with pytest.raises(ValueError, match="X contains NaN in column 'b'"):
@@ -180,7 +180,7 @@ def test_columns_with_values_that_are_not_finite(cls, dtype):
 def test_missing_values_of_a_table_read_by_blocks(monkeypatch):
     monkeypatch.setattr(_sources, "RESIDENT", 10)
     frame = FRAME.astype({"a": np.float32})
-    with pytest.raises(ValueError, match=r"Input X contains NaN in column 'c'\."):
+    with pytest.raises(ValueError, match=r"Input X contains NaN in column 'c', first in row \d+\."):
         fit(frame.assign(c=np.nan))
 
 
