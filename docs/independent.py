@@ -51,8 +51,8 @@ class IndependentAutoencoder(BaseAutoencoder):
 
     fun: str = "logcosh"
 
-    def _classical_start(self, table, inputs, corruption, streams):
-        start = _classical.pca(table, self.latent_dim)
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+        start = _classical.pca(table, latent_dim)
         codes = table.standard(_classical.some_rows(table.sample)) @ start.encoder
         seed = streams.integer("rotation")
         ica = FastICA(fun=self.fun, whiten=False, max_iter=1000, random_state=seed).fit(codes)

@@ -71,7 +71,11 @@ class PcaAttributes(BaseAutoencoder):
         """
         self._order = self._whitening = None
         self._describe_components(inputs, rows)
-        if self.whiten:
+        if not self.whiten:
+            return
+        if "components_" in vars(self) and _is_pca(self):
+            self._whitening = _whitening_of_start(self._spec["start"])
+        else:
             codes = self._encode(inputs)[:, : self.latent_dim_]
             self._whitening = _whitening(self._shown(codes).astype(np.float64))
 
@@ -97,9 +101,12 @@ class PcaAttributes(BaseAutoencoder):
 
 def components_and_shares(model, inputs, rows):
     """`components_` and `explained_variance_ratio_` in the order of the model's own codes."""
-    if model.net_.module_.is_start and model._spec["likelihood"] == "gaussian":
-        return _of_start(model)
-    return _of_decoder(model, inputs, rows)
+    return _of_start(model) if _is_pca(model) else _of_decoder(model, inputs, rows)
+
+
+def _is_pca(model):
+    """Whether encoder and decoder are those of PCA, as nothing was learned."""
+    return model.net_.module_.is_start and model._spec["likelihood"] == "gaussian"
 
 
 def _of_start(model):
@@ -168,9 +175,7 @@ def _whitening(codes):
     uncorrelated codes, as PCA's, are only scaled.
     """
     n, k = codes.shape
-    centre, spread = codes.mean(axis=0), codes.std(axis=0, ddof=1)
-    # A code of no variance is left as it is: there is nothing to scale.
-    spread[spread <= 1e-10 * spread.max(initial=1e-300)] = 1.0
+    centre, spread = codes.mean(axis=0), _divisors(codes.std(axis=0, ddof=1))
     standard = (codes - centre) / spread
     correlation = standard.T @ standard / (n - 1)
     correlation.flat[:: k + 1] = 1.0
@@ -178,6 +183,18 @@ def _whitening(codes):
         correlation.flat[:: k + 1] += _DETERMINED
     back = np.linalg.cholesky(correlation).T * spread
     return centre, np.linalg.inv(back), back
+
+
+def _whitening_of_start(start):
+    """As `_whitening`, of the codes that PCA gives to all rows that its moments are of."""
+    effect = np.abs((start.encoder * _unit_rows(start.decoder).T).sum(axis=0))
+    spread = _divisors(effect * np.sqrt(start.explained) * start.code_scale)
+    return np.zeros(len(spread)), np.diag(1.0 / spread), np.diag(spread)
+
+
+def _divisors(spread):
+    """Standard deviations of codes, and 1 for a code of no variance, which stays as it is."""
+    return np.where(spread > 1e-10 * spread.max(initial=1e-300), spread, 1.0)
 
 
 def _unit_rows(vectors):

@@ -139,8 +139,8 @@ _SHARED_ATTRIBUTES = """\
         Number of codes.
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the training rows.
-    n_samples_ : int
-        Number of rows given to `fit`.
+    n_samples_, n_samples_seen_ : int
+        Number of rows given to `fit`, or of all chunks together.
     n_iter_ : int
         Number of epochs run.
     best_epoch_ : int
@@ -486,7 +486,7 @@ class BaseAutoencoder(
         self._set_net(net, job)
         if previous is None:
             self._running = self._moments_of_fit(job)
-        self.n_samples_ = len(job.table.X)
+        self.n_samples_ = self.n_samples_seen_ = len(job.table.X)
         self.n_iter_ = len(net.loss_curve_)
         self.best_epoch_ = net.best_epoch_
         self.loss_curve_ = np.array(net.loss_curve_)
@@ -510,7 +510,8 @@ class BaseAutoencoder(
         job = self._prepare(X, extra, previous, streams, before)
         chunks = before.after(_rows_held_out(job), streams)
         net = self._make_net(job.spec, job.device, **job.options).initialize()
-        former, start, corruption = None, job.spec["start"], job.corruption
+        former: Any = None
+        start, corruption = job.spec["start"], job.corruption
         if not first:
             net.go_on_from(previous)
             former = self._former(previous, chunks, job)
@@ -529,6 +530,7 @@ class BaseAutoencoder(
         self.mean_ = self._running.table.mean
         self._total_variance = _total_variance(self._running.table)
         self.n_samples_ = len(job.table.X) + (0 if first else self.n_samples_)
+        self.n_samples_seen_ = self.n_samples_
         self.n_iter_ = len(net.loss_curve_) + (0 if first else self.n_iter_)
         if kept in ("start", "latest"):
             self.best_epoch_ = self.n_iter_ if kept == "latest" else 0
@@ -634,7 +636,8 @@ class BaseAutoencoder(
             running = self._running.after(table, inputs)
             table, inputs = self._follow(running, table, inputs)
         corruption = self._corruption_of(table, streams) if inputs is table else None
-        spec = self._describe(*self._known(table, inputs, chunks), corruption, streams, previous)
+        known, seen_so_far = self._known(table, inputs, chunks)
+        spec = self._describe(known, seen_so_far, corruption, streams, previous)
         start = spec["start"]
         check_units(_units(spec), inputs.X.dtype, "X")
         check_near(table.low, table.high, start.mean, start.scale, name)

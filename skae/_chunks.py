@@ -1,6 +1,7 @@
 """What `partial_fit` remembers from one chunk of rows to the next."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class Chunks:
     n_chunks: int = 0
     n_held_out: int = 0  # of all chunks, those that are no longer here included
     x: np.ndarray | None = None  # the sample, as the encoder sees it but not standardised
-    target: np.ndarray | None = None  # and what the decoder should answer; None if the same
+    target: Any = None  # and what the decoder should answer; None if the same
     kind: tuple = ()  # of chunks that the sample is from
 
     def streams(self):

@@ -10,6 +10,7 @@ their meaning::
 
 import numbers
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -61,7 +62,7 @@ class Table:
     scale: float  # root of the mean variance, 1.0 where nothing varies
     low: np.ndarray  # (d,), the smallest value of each feature
     high: np.ndarray  # (d,), and the largest
-    products: np.ndarray | None  # (d, d), unbiased covariance in units of X; see `of`
+    products: Any  # (d, d), unbiased covariance in units of X, or None; see `of`
     sample: np.ndarray  # rows of X, all of them unless it is large
 
     @classmethod

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_array
@@ -319,7 +319,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             if isinstance(table, RunningTable):
                 pairs = Pairs(**self._pairs).after(pairs)
                 moments = pairs.standardised(table, inputs)
-            self._pairs = vars(pairs) if len(table.mean) <= _EXACT_WIDTH else None
+            self._pairs: Any = vars(pairs) if len(table.mean) <= _EXACT_WIDTH else None
             n_pairs = pairs.n if corruption is None else None
         if self.likelihood == "gaussian":
             start = linear_denoiser(table, latent_dim, moments, n_pairs)

@@ -7,6 +7,7 @@ off anew after every chunk, as scikit-learn's IncrementalPCA does (Ross et al. 2
 """
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class Moments:
     variance: np.ndarray  # (d,), unbiased
     low: np.ndarray  # (d,)
     high: np.ndarray  # (d,)
-    products: np.ndarray | None = None  # (d, d), unbiased covariance
+    products: Any = None  # (d, d), unbiased covariance
     # (m, d), leading axes, each as long as its singular value: the products of these rows
     # are those of all rows around their mean, but for what was cut off.
     factor: np.ndarray | None = None
@@ -177,7 +178,7 @@ class Running:
     """Moments of all rows so far, as the decoder should answer and as the encoder sees them."""
 
     table: Moments
-    inputs: Moments | None  # None where these are the same rows
+    inputs: Any  # of Moments; None where these are the same rows
 
     def after(self, table, inputs):
         """These and a chunk more; `inputs` is `table` where they are the same rows."""
@@ -283,7 +284,7 @@ def _scatter(table, n_axes):
     for _, block in blocks(table.X):
         rows = np.vstack([rows, block - table.mean])
         if len(rows) > d:
-            rows = np.linalg.qr(rows, mode="r")
+            rows = np.asarray(np.linalg.qr(rows, mode="r"))
     return rows
 
 

@@ -161,7 +161,9 @@ def test_columns_that_should_not_be_there_come_first():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_columns_with_values_that_are_not_finite(cls, dtype):
     frame = FRAME.astype(dtype)
-    with pytest.raises(ValueError, match=r"NaN in columns 'a', 'c', first in row 0\. .*SimpleImputer"):
+    with pytest.raises(
+        ValueError, match=r"NaN in columns 'a', 'c', first in row 0\. .*SimpleImputer"
+    ):
         fit(frame.assign(a=np.nan, c=np.nan), cls)
     message = rf"X contains infinity or a value too large for dtype\('{np.dtype(dtype)}'\) in colu"
     with pytest.raises(ValueError, match=message + "mn 'c'"):
