@@ -96,7 +96,9 @@ class PcaAttributes(BaseAutoencoder):
         self.components_ = components.astype(self._dtype)
         self.explained_variance_ratio_ = ratios
         self.explained_variance_ = ratios * self._total_variance * unbiased
-        self.singular_values_ = np.sqrt(self.explained_variance_ * (self.n_samples_ - 1))
+        # What a code of an ordered model adds on held-out rows may be less than nothing.
+        squares = np.maximum(self.explained_variance_, 0.0) * (self.n_samples_ - 1)
+        self.singular_values_ = np.sqrt(squares)
 
 
 def components_and_shares(model, inputs, rows):

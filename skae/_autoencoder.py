@@ -104,8 +104,8 @@ class AutoencoderTransformer(PcaAttributes):
         "whiten": ["boolean"],
     }
 
-    ordered: bool = False
     whiten: bool = False
+    ordered: bool = False
 
     def truncate(self, n_codes):
         """The fitted model of the first codes alone.

@@ -558,7 +558,8 @@ class BaseAutoencoder(
         then, now, corruption = self._spec["start"], job.spec["start"], job.corruption
         # Rows are corrupted as they are now, whatever start they are then read by.
         read_by = then if corruption is None else now
-        rows = chunks.rows(job.device, read_by, then, corruption)
+        with np.errstate(over="ignore"):  # rows may be far from the former start
+            rows = chunks.rows(job.device, read_by, then, corruption)
         return Former(net, rows, None if corruption is None else Moved(corruption, now, then))
 
     def _moments_of_first(self, job):
@@ -758,20 +759,19 @@ class BaseAutoencoder(
         from ._net import AutoencoderNet
 
         training = {name: plain(value) for name, value in training.items()}
-        return AutoencoderNet(functools.partial(self._make_module, spec), device=device, **training)
+        # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
+        resolution = len(spec["start"].mean) * (1e-5 + 1e-13 / spec["start"].noise_variance)
+        units = self._loss_units(spec)
+        module = functools.partial(self._make_module, spec)
+        return AutoencoderNet(module, device=device, units=units, resolution=resolution, **training)
 
     def _training_options(self, spec, streams, n_train):
         """What the net is told about training."""
-        start = spec["start"]
-        # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
-        resolution = 1e-5 + 1e-13 / start.noise_variance
         return {
             "streams": streams,
-            "units": self._loss_units(spec),
-            "resolution": len(start.mean) * resolution,
             "lr": self.lr,
             "precision": self.precision,
-            "max_epochs": 0 if self._is_complete(start) else self.max_epochs,
+            "max_epochs": 0 if self._is_complete(spec["start"]) else self.max_epochs,
             "batch_size": _auto_batch_size(n_train)
             if self.batch_size == "auto"
             else self.batch_size,

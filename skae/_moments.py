@@ -62,6 +62,7 @@ class RunningTable(Table):
             return super().principal_axes(latent_dim)
         rank = min(self.n_seen, len(self.mean))
         _, singular, axes = np.linalg.svd(self.factor / self.scale, full_matrices=False)
+        axes[:, self.low == self.high] = 0.0  # but for rounding they are
         values = singular**2 / (self.n_seen - 1)
         left = (self.variance / np.square(self.scale)).sum() - values.sum()
         rest = max(rank - len(values), 0)

@@ -215,8 +215,9 @@ class AutoencoderNet(NeuralNet):
         self.start_moved_, of_former_start = False, None
         losses = {"carried": self.start_losses_} if learned else {}
         if former is not None and split.valid is not None and (learned or self.max_epochs):
-            of_former_start, of_former = former.losses(self)
-            self.start_moved_ = self._has_moved(of_former_start)
+            with np.errstate(over="ignore", invalid="ignore"):  # where the former is far off
+                of_former_start, of_former = former.losses(self)
+                self.start_moved_ = self._has_moved(of_former_start)
             losses |= {"former": of_former} if learned else {}
         weights = {"start": start, "carried": carried, "former": carried}
         _copy(self._begin(start, carried, split.valid), self._weights())
@@ -245,9 +246,11 @@ class AutoencoderNet(NeuralNet):
 
     def _has_moved(self, of_former_start):
         """Whether held-out rows say that this start is another and better one than the former."""
-        gain = (of_former_start - self.of_start_).mean()
+        gain = of_former_start - self.of_start_
+        if len(gain) < _FEW_HELD_OUT or not np.isfinite(gain).all():
+            return len(gain) >= _FEW_HELD_OUT
         n_features = self.module_.linear_decoder.bias.numel()
-        return len(of_former_start) >= _FEW_HELD_OUT and not gain <= _MOVED * n_features
+        return gain.mean() > _MOVED * n_features and self.is_clear(gain)
 
     def _begin(self, start, carried, held_out):
         """The weights that training goes on from."""
@@ -648,7 +651,8 @@ class AutoencoderNet(NeuralNet):
 
     def is_clear(self, improvement):
         """Whether held-out rows gain, beyond their own noise and beyond rounding."""
-        return is_clear(improvement, self.resolution, self.groups_)
+        with np.errstate(invalid="ignore"):  # what is not finite is not clear
+            return is_clear(improvement, self.resolution, self.groups_)
 
     def _keep(self):
         # A copy first, so that an interrupt never finds it half made.

@@ -168,7 +168,7 @@ def _odd_columns(X):
     elif _kind(X) in tuple("OUST") and isinstance(X, np.ndarray) and X.ndim == 2:
         yield from enumerate(X.T)
     elif _kind(X) in tuple("OUSTMmc"):
-        yield None, np.asarray(X if X.dtype.kind in "OUST" else X[:1])
+        yield None, np.asarray(X if _kind(X) in tuple("OUST") else X[:1])
 
 
 def _fault(values):
@@ -192,7 +192,10 @@ def _fault(values):
 
 def _kind(X):
     """The kind of an array's numpy dtype; nothing of what has none."""
-    return getattr(getattr(X, "dtype", None), "kind", "")
+    dtype = getattr(X, "dtype", None)
+    if dtype is not None and not hasattr(dtype, "kind"):  # of a tensor
+        dtype = np.asarray(X[:0]).dtype
+    return getattr(dtype, "kind", "")
 
 
 def _type_of(value):

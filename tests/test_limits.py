@@ -124,18 +124,31 @@ def test_what_does_not_vary_is_no_matter_of_size(value):
 
 
 @every_estimator
-@pytest.mark.parametrize("goes_on", ["partial_fit", "warm start"])
-def test_further_rows_that_are_too_far(cls, goes_on):
-    model = cls(2, warm_start=True, **OPTIONS)
-    model = model.partial_fit(X) if goes_on == "partial_fit" else model.fit(X)
+def test_further_rows_that_are_too_far(cls):
+    model = cls(2, warm_start=True, **OPTIONS).fit(X)
     before = model.transform(X)
     for factor in (1e20, 1e38, 1e100, 1e150):
         message = r"values of X must be within 1e\+15 times the scale .*; got .* in column \d"
         with pytest.raises(ValueError, match=message):
-            (model.partial_fit if goes_on == "partial_fit" else model.fit)(X * factor)
+            model.fit(X * factor)
     np.testing.assert_array_equal(model.transform(X), before)
-    (model.partial_fit if goes_on == "partial_fit" else model.fit)(X * 1e-200)
+    model.fit(X * 1e-200)
     assert np.isfinite(model.transform(X)).all()
+
+
+@every_estimator
+@pytest.mark.parametrize("factor", [1e20, 1e38, 1e100, 1e150, 1e-200])
+def test_a_chunk_of_another_size(cls, factor):
+    """What standardises rows goes with it, and what was learned is given up."""
+    rows = np.concatenate([X, X * factor])
+    model = cls(2, **OPTIONS).partial_fit(X).partial_fit(X * factor)
+    np.testing.assert_allclose(model.mean_, rows.mean(axis=0))
+    assert np.isfinite(model.transform(rows)).all()
+    assert np.isfinite(model.score(rows))
+    if cls.__name__ == "AutoencoderTransformer":
+        pca = PCA(2).fit(rows)
+        explained = pca.explained_variance_ratio_.sum()
+        assert model.score(rows) == pytest.approx(explained, abs=1e-3)
 
 
 @every_estimator

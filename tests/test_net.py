@@ -277,22 +277,20 @@ def test_rounding_is_no_improvement():
     ("kept", "latest", "choice"),
     [
         (ROWS - 0.2, ROWS - 0.3, "latest"),
-        (ROWS - 0.2, ROWS - 0.1, "kept"),
+        (ROWS - 0.2, ROWS - 0.1, "carried"),
         (ROWS - 0.2, ROWS - 0.25 + 0.3 * NOISE, "latest"),  # clear of the start is enough
-        (ROWS - 0.2, ROWS - 0.3 + 9.0 * NOISE, "kept"),
+        (ROWS - 0.2, ROWS - 0.3 + 9.0 * NOISE, "carried"),
         (ROWS + 0.2, ROWS + 0.1, "start"),
         (ROWS + 0.2, ROWS - 0.1, "latest"),
-        (ROWS + 0.01 + NOISE, ROWS + 0.1, "kept"),  # not clearly worse than the start
+        (ROWS + 0.01 + NOISE, ROWS + 0.1, "carried"),  # not clearly worse than the start
     ],
 )
 def test_choice_of_chunks(kept, latest, choice):
     net, _ = scripted([ROWS])
-    net.stopping_, net.of_start_, net.start_losses_, net.latest_losses_ = False, ROWS, kept, latest
-    losses = {"start": ROWS, "kept": kept, "latest": latest}
-    chosen, of_chosen = net._choose()
-    assert (chosen, of_chosen is losses[choice]) == (choice, True)
-    net.stopping_ = True  # the loss of the latest was not finite
-    assert net._choose()[0] != "latest"
+    net.of_start_, net.start_moved_, net.groups_ = ROWS, False, None
+    losses = {"carried": kept, "latest": latest}
+    chosen, of_chosen = net._choose(losses)
+    assert (chosen, of_chosen is {"start": ROWS, **losses}[choice]) == (choice, True)
 
 
 def test_of_chunks_the_start_the_kept_or_the_latest_weights_stay():
@@ -304,9 +302,10 @@ def test_of_chunks_the_start_the_kept_or_the_latest_weights_stay():
         return net.train_chunk(split), round(net.module_.steps.item())
 
     # Training goes on from the latest weights, whichever were kept.
-    assert [chunk() for _ in range(4)] == [("latest", 1), ("kept", 1), ("latest", 3), ("kept", 3)]
+    chosen = [("latest", 1), ("carried", 1), ("latest", 3), ("carried", 3)]
+    assert [chunk() for _ in range(4)] == chosen
     script[3] = unclear + 1e-3  # to rows of further chunks, it may be
-    assert chunk() == ("kept", 3)
+    assert chunk() == ("carried", 3)
     script[3] = ROWS + 0.1
     assert chunk() == ("start", 0)
 
@@ -433,6 +432,14 @@ def test_divergence_keeps_the_best_finite_state(cls, validation_fraction, bent):
     assert np.isfinite(model.score(bent))
 
 
+@pytest.fixture
+def interrupted():
+    """SIGINT raises KeyboardInterrupt, also where the tests are a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupt(Callback):
     """Ctrl-C at the end of an epoch, or in the middle of one."""
 
@@ -449,6 +456,7 @@ class Interrupt(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.usefixtures("interrupted")
 @pytest.mark.parametrize("how", ["raise", "signal"])
 @pytest.mark.parametrize("cls", OF_CODES)  # the other chooses its codes after training
 def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):

@@ -215,12 +215,12 @@ def refuse(net, held_out):
 
 def test_shares_go_with_the_noise_that_they_were_learned_with(vae, fan, monkeypatch):
     model = pickle.loads(pickle.dumps(vae))
-    model.partial_fit(fan[0][:200])
+    model.partial_fit(fan[0][:60])  # few, so that the start stays
     assert model.density_shares_ == vae.density_shares_
     assert len(model.density_shares_) == 3
 
     monkeypatch.setattr(AutoencoderNet, "_judge_noise", refuse)
-    model.partial_fit(fan[0][200:400])
+    model.partial_fit(fan[0][60:120])
     assert not model.noise_varies_
     assert list(model.density_shares_) == ["decoder", "probabilistic_pca"]
     assert model._factors == {}
@@ -232,7 +232,7 @@ def test_a_chunk_keeps_shares_of_noise_that_is_alike(monkeypatch):
     assert not model.noise_varies_
     shares = model.density_shares_
     assert len(shares) == 3
-    assert model.partial_fit(quiet(200, seed=1)).density_shares_ == shares
+    assert model.partial_fit(quiet(300)[::3]).density_shares_ == shares  # the start stays
     assert model.net_.inference_module(np.float64)[0].noise is None  # which nothing needs
 
 
