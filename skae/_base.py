@@ -479,6 +479,7 @@ class BaseAutoencoder(
         except KeyboardInterrupt as error:
             if net.best_epoch_ is None:  # before there was anything to keep
                 raise
+            net.settle(job.split.valid)
             interrupt = error
         net.module_.corruption = None
 
@@ -1317,9 +1318,9 @@ class BaseAutoencoder(
             self._spec = {**self._spec, **starts}
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             self._running = Running.from_arrays(self._running)
-            if not _is_available(self.device_):
-                self.device_ = "cpu"
             with ordinary_modes():
+                if not _is_available(self.device_):
+                    self.device_ = "cpu"
                 self.net_ = self._make_net(self._spec, self.device_).from_arrays(arrays)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ._imports import import_torch
+
 
 @contextlib.contextmanager
 def ordinary_modes():
@@ -16,6 +18,7 @@ def ordinary_modes():
     not raise. All of these belong to the calling thread and are put back. (torch's default
     dtype belongs to the whole process: we name dtypes instead.)
     """
+    import_torch()
     import torch
 
     with contextlib.ExitStack() as modes:

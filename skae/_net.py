@@ -183,8 +183,14 @@ class AutoencoderNet(NeuralNet):
             with self._threads():
                 self._epochs(X, self.max_epochs)
         finally:
-            self._leave(self.best_, X.valid)
+            self.settle(X.valid)
         return self
+
+    def settle(self, held_out):
+        """Leave the module at its best; where an interrupt came in the middle of that, again."""
+        if self.best_ is not None:
+            weights, self.best_epoch_ = self.best_
+            self._leave(weights, held_out)
 
     def train_chunk(self, split, former=None, always_latest=False):
         """One pass over a chunk of rows; then the weights that held-out rows like best.
@@ -342,12 +348,10 @@ class AutoencoderNet(NeuralNet):
         draw_from(self.module_, None)
         if self.progress_ is not None:
             self.progress_.close()
-        try:
-            self._judge_noise(held_out)
-        finally:
-            losses = "of_start_", "start_losses_", "latest_losses_", "best_losses_"
-            for name in ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_", *losses):
-                setattr(self, name, None)
+        self._judge_noise(held_out)
+        losses = "of_start_", "start_losses_", "latest_losses_", "best_losses_"
+        for name in ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_", *losses):
+            setattr(self, name, None)
 
     def _judge_noise(self, held_out):
         """Let a VAE's noise depend on the code where held-out rows are likelier with it.
@@ -467,12 +471,13 @@ class AutoencoderNet(NeuralNet):
         self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
         self.loss_curve_, self.validation_curve_ = [], []
-        self.best_epoch_ = self.lowest_epoch_ = 0
+        self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
         self.best_losses_ = np.empty(0)
         self.noise_varied_ = self.module_.noise_varies
-        self.best_ = [value.clone() for value in self._weights()]
-        self.spare_ = [value.clone() for value in self.best_]
+        start = [value.clone() for value in self._weights()]
+        self.best_ = start, 0  # weights, and their epoch
+        self.spare_ = [value.clone() for value in start]
         if split.valid is not None:
             losses = self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
             if self.is_warm_:
@@ -480,10 +485,11 @@ class AutoencoderNet(NeuralNet):
                     _copy(self._start_weights(), self._weights())
                     self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
                 finally:
-                    _copy(self.best_, self._weights())
+                    _copy(start, self._weights())
                 losses = self._beside_start(losses)
             self.start_losses_ = self.best_losses_ = losses
             self.validation_curve_.append(self._in_units(losses.mean()))
+        self.best_epoch_ = 0  # last: from now on there is something to keep
 
     def _prepare_own_networks(self, rows):
         """Try networks of a user's own, and have them draw from this net's noise."""
@@ -655,10 +661,10 @@ class AutoencoderNet(NeuralNet):
             return is_clear(improvement, self.resolution, self.groups_)
 
     def _keep(self):
-        # A copy first, so that an interrupt never finds it half made.
+        # A copy first, and then one assignment, so that an interrupt never finds it half made.
         _copy(self._weights(), self.spare_)
-        self.best_, self.spare_ = self.spare_, self.best_
-        self.best_epoch_ = len(self.history)
+        (before, _), self.best_ = self.best_, (self.spare_, len(self.history))
+        self.spare_, self.best_epoch_ = before, self.best_[1]
 
     def _weights(self):
         """What training changes, as the state dict has it."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 
 from threadpoolctl import ThreadpoolController
 
@@ -24,6 +25,23 @@ def suitable_threads(work):
     if work >= _WORTH_THREADS:
         return contextlib.nullcontext()
     return _controller().limit(limits=1, user_api="openmp")
+
+
+def spare_forked_children():
+    """Let children that this process forks use one thread each.
+
+    The threads of OpenMP stay behind in the parent, and a child would wait for them forever.
+    """
+    if hasattr(os, "register_at_fork"):
+        controller = _controller()
+        os.register_at_fork(after_in_child=functools.partial(_use_one_thread, controller))
+
+
+def _use_one_thread(controller):
+    import torch
+
+    torch.set_num_threads(1)  # of every thread of the child
+    controller.limit(limits=1, user_api="openmp")  # other libraries' OpenMP, of this thread
 
 
 @contextlib.contextmanager

@@ -1,0 +1,132 @@
+"""Ctrl-C at any moment: while torch is imported, and at any line of what training does."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from skae import AutoencoderTransformer, VAETransformer
+from skae._net import AutoencoderNet
+
+OF_THE_NET = ("_prepare", "_keep", "_judge", "_validate", "settle", "_leave", "_judge_noise")
+
+
+class InterruptedAt:
+    """Raises KeyboardInterrupt at the n-th line that runs in a method of the net."""
+
+    def __init__(self, name, number):
+        self.code = getattr(AutoencoderNet, name).__code__
+        self.left = number
+
+    def __call__(self, frame, event, arg):
+        if frame.f_code is not self.code:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+class Watch(Callback):
+    """Keeps a copy of the weights of every epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.weights = [self._copy(net)]
+
+    def on_epoch_end(self, net, **kwargs):
+        self.weights.append(self._copy(net))
+
+    def _copy(self, net):
+        return [value.clone() for value in net.module_.state_dict().values()]
+
+
+class Spoil(Callback):
+    """Leaves other weights than those of any epoch behind."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == net.max_epochs:
+            for value in net.module_.parameters():
+                value.data.add_(1.0)
+
+
+@pytest.mark.parametrize("name", OF_THE_NET)
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
+def test_a_fit_is_as_before_or_that_of_its_best_epoch(cls, name, bent):
+    X, old = bent, bent[200:260]
+    options = {"max_epochs": 3, "batch_size": 8, "lr": 0.02, "random_state": 0}
+    watch = Watch()
+    whole = cls(2, callbacks=[watch], **options).fit(X)
+    assert whole.best_epoch_ > 0
+    model = cls(2, callbacks=[Spoil()], **options).fit(old)
+    fitted = vars(model).copy()
+    before = model.transform(X)
+    n_taken_over = 0
+    for number in range(1, 200):
+        model.__dict__ = fitted.copy()
+        sys.settrace(InterruptedAt(name, number))
+        try:
+            model.fit(X)
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        if model.n_samples_ == len(old):
+            np.testing.assert_array_equal(model.transform(X), before)
+            continue
+        n_taken_over += 1
+        assert model.n_iter_ + 1 == len(model.validation_curve_)
+        kept = model.net_.module_.state_dict()
+        expected = dict(zip(kept, watch.weights[model.best_epoch_], strict=True))
+        for part, value in kept.items():
+            if not part.startswith("noise."):  # which is judged after the last epoch
+                assert torch.equal(value, expected[part])
+    assert number > 2
+    if name not in ("_prepare", "_judge_noise"):
+        assert n_taken_over > 0
+
+
+AT_IMPORT = """
+import importlib.abc, signal, sys
+import numpy as np
+import skae
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Interrupt(importlib.abc.MetaPathFinder):
+    names = ["torch", "torch.nn", "torch.optim", "skorch", "skae._net"]
+
+    def find_spec(self, name, path, target=None):
+        if name in self.names:
+            self.names.remove(name)
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.meta_path.insert(0, Interrupt())
+assert "torch" not in sys.modules
+model, X = skae.AutoencoderTransformer(2, max_epochs=1), np.random.default_rng(0).random((60, 4))
+try:
+    model.fit(X)
+except KeyboardInterrupt:
+    assert not Interrupt.names, Interrupt.names
+    assert not hasattr(model, "net_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    print(model.fit(X).transform(X).shape)
+"""
+
+
+def test_an_interrupt_waits_until_torch_is_imported():
+    run = subprocess.run(
+        [sys.executable, "-c", AT_IMPORT],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert run.stdout == "(60, 2)\n", run.stderr
