@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
+from ._callbacks import check_callbacks, prints
 from ._chunks import MIN_HELD_OUT, Chunks
 from ._classical import Start, Table, family_of, minka_dimension, no_start, some_rows
 from ._code_density import CodeDensity
@@ -496,8 +497,9 @@ class BaseAutoencoder(
             missing = self.n_iter_ + 1 - len(self.validation_curve_)
             self.validation_curve_ = np.append(self.validation_curve_, [np.nan] * missing)
         self._total_variance = _total_variance(job.table)
-        late = self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
-        self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
+        with net.threads():
+            late = self._look_at_held_out(job, lambda: _held_out(job, None), previous is None)
+            self._after_training(job.inputs.sample, job.table.sample, min(job.table.X.shape))
         return interrupt or late
 
     def _partial_fit(self, X, extra):
@@ -545,10 +547,11 @@ class BaseAutoencoder(
             curve[: len(self.validation_curve_)] = self.validation_curve_
             curve[len(curve) - len(new) :] = new
             self.validation_curve_ = curve
-        self._look_at_held_out(job, lambda: _held_out(job, chunks.x), False)
         n_before = self.n_samples_ - len(job.table.X)
         inputs, rows = _rows_so_far(job.table, job.inputs, before, n_before)
-        self._after_training(inputs, rows, min(self.n_samples_, rows.shape[1]))
+        with net.threads():
+            self._look_at_held_out(job, lambda: _held_out(job, chunks.x), False)
+            self._after_training(inputs, rows, min(self.n_samples_, rows.shape[1]))
 
     def _former(self, net, chunks, job):
         """What was kept before a chunk, to be judged beside a start that is another now."""
@@ -645,6 +648,8 @@ class BaseAutoencoder(
         check_near(table.low, table.high, start.mean, start.scale, name)
         check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
         split = self._split(table, inputs, held_out, validation, spec, corruption, device)
+        of_chunks = chunks is not None and chunks.x is not None
+        check_callbacks(self.callbacks, of_chunks or split.valid is not None)
         options = self._training_options(spec, streams, len(split.train))
         seen = None if validation is None else validation[0]
         return _Job(table, inputs, spec, corruption, split, seen, device, options, running)
@@ -781,7 +786,8 @@ class BaseAutoencoder(
             "early_stopping": self.early_stopping,
             "n_iter_no_change": self.n_iter_no_change,
             "callbacks": self.callbacks,
-            "verbose": self.verbose,
+            "progress": bool(self.verbose),
+            "verbose": int(bool(self.verbose) or prints(self.callbacks)),
         }
 
     def _make_networks(self, spec, n_codes, reads_past=False, latent_dim=None, generator=None):

@@ -14,9 +14,7 @@ def import_torch():
     process: it is held back until the end.
     """
     with _interrupts_held():
-        import torch  # noqa: F401
-
-        from . import _net, _threads
+        from . import _net, _threads  # noqa: F401
 
         _threads.spare_forked_children()
 

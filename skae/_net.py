@@ -75,6 +75,8 @@ class AutoencoderNet(NeuralNet):
         Epochs over which the module's `warmup` rises to 1.
     precision : {"float32", "tf32", "bf16"}
         Of the matrix products of the networks in training.
+    progress : bool
+        Whether to show a progress bar; `verbose` is for callbacks that print.
     **kwargs
         As in skorch.
 
@@ -102,6 +104,7 @@ class AutoencoderNet(NeuralNet):
         beta=1.0,
         beta_warmup=0,
         precision="float32",
+        progress=False,
         lr=0.01,
         device="cpu",
         **kwargs,
@@ -115,6 +118,7 @@ class AutoencoderNet(NeuralNet):
         self.beta = beta
         self.beta_warmup = beta_warmup
         self.precision = precision
+        self.progress = progress
         kwargs.update(optimizer_arguments(optimizer, weight_decay, lr, device))
         kwargs.update(lr=lr, device=device, criterion=torch.nn.Identity, train_split=None)
         super().__init__(module, **kwargs)
@@ -180,7 +184,7 @@ class AutoencoderNet(NeuralNet):
         """
         self._prepare(X)
         try:
-            with self._threads():
+            with self.threads():
                 self._epochs(X, self.max_epochs)
         finally:
             self.settle(X.valid)
@@ -229,7 +233,7 @@ class AutoencoderNet(NeuralNet):
         _copy(self._begin(start, carried, split.valid), self._weights())
         choice, held_out = "carried", split.valid
         try:
-            with self._threads():
+            with self.threads():
                 self._epochs(split, min(1, self.max_epochs))
             if self.stopping_:  # the loss was not finite
                 self.optimizer_.state.clear()
@@ -327,12 +331,13 @@ class AutoencoderNet(NeuralNet):
         }
         return type(self.optimizer_).__name__, memory
 
-    def _threads(self):
+    def threads(self):
+        """A context for training, and for what is done with a table of training rows."""
         return suitable_threads(self.batch_size * largest_product(self.module_))
 
     def _epochs(self, split, epochs):
         """Skorch's loop, which a callback or a hopeless loss may end early."""
-        if self.verbose:
+        if self.progress:
             self.progress_ = tqdm(total=epochs, unit="epoch")
         try:
             self.notify("on_train_begin", X=split, y=None)
@@ -601,7 +606,7 @@ class AutoencoderNet(NeuralNet):
         return mean, sum(sizes)
 
     def _validate(self, iterator):
-        losses = self._held_out_losses(iterator)
+        losses = self._held_out_losses(iterator, notify=self.hooked_)
         is_finite = np.isfinite(losses).all()
         losses = self.latest_losses_ = self._beside_start(losses)
         self._record_batch("valid", losses.mean(), len(losses), new=False)
@@ -611,10 +616,18 @@ class AutoencoderNet(NeuralNet):
         elif self.n_steps_ is not None:  # chunks are judged by `train_chunk`
             self._judge(losses)
 
-    def _held_out_losses(self, iterator, module=None, **options):
+    def _noticed(self, iterator):
+        """The same batches, of held-out rows, with callbacks before and after each."""
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=False)
+            yield batch
+            self.notify("on_batch_end", batch=batch, training=False, loss=None, y_pred=None)
+
+    def _held_out_losses(self, iterator, module=None, notify=False, **options):
         """Loss of every held-out row, with the same noise every time, (n_valid,).
 
-        It is of the net's own module unless another is given; `options` are the module's.
+        It is of the net's own module unless another is given, and callbacks only notice where
+        that is asked for; `options` are the module's.
         Modules with several losses of a row, none of which may be worse than the start's,
         answer (n_valid, n_losses).
         """
@@ -622,7 +635,8 @@ class AutoencoderNet(NeuralNet):
         module = module or self.module_
         generator = self.streams.torch("validation", self.device)
         with torch.no_grad():
-            batches = torch.cat([module(*batch, generator, **options) for batch in iterator])
+            pairs = self._noticed(iterator) if notify else iterator
+            batches = torch.cat([module(*pair, generator, **options) for pair in pairs])
         # Rows that noise makes uncertain come several times over: see get_iterator.
         losses = batches.cpu().double().numpy()
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)

@@ -59,7 +59,10 @@ class Polars:
         return Polars([column[rows] for column in self.values], self.dtypes)
 
     def get_columns(self):
-        return [PolarsColumn(*column) for column in zip(self.values, self.columns, self.dtypes)]
+        return [PolarsColumn(*column) for column in self._parts()]
+
+    def _parts(self):
+        return zip(self.values, self.columns, self.dtypes, strict=True)
 
     def iter_columns(self):
         yield from self.get_columns()
@@ -234,7 +237,9 @@ def test_the_dtype_of_clean_rows_and_of_small_images():
     model = DenoisingAutoencoder(2, max_epochs=0).fit(clean, X_clean=clean)
     assert model.denoise(clean).dtype == np.float32
     for dates in (frame(DATES), arrow(pyarrow.array(DATES))):
-        with pytest.raises(ValueError, match="X_clean must hold real numbers; got dates in column 'odd'"):
+        with pytest.raises(
+            ValueError, match="X_clean must hold real numbers; got dates in column 'odd'"
+        ):
             DenoisingAutoencoder(2).fit(frame(NUMBERS[:, 2]), X_clean=dates)
     model = SuperResolutionAutoencoder(2, max_epochs=0).fit(np.column_stack([NUMBERS, NUMBERS]))
     assert model.upscale(clean).dtype == np.float32

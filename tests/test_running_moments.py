@@ -300,7 +300,7 @@ def test_a_fit_is_no_larger_for_the_chunks_that_may_come():
 def test_a_chunk_without_enough_numbers_for_codes_may_not_be_the_first():
     X = drifting(30, 6)
     model = AutoencoderTransformer(5, max_epochs=0)
-    with pytest.raises(ValueError, match="latent_dim=5 must be between 0 and .*=4"):
+    with pytest.raises(ValueError, match=r"latent_dim=5 must be between 0 and .*=4"):
         model.partial_fit(X[:4])
     model.partial_fit(X[:5]).partial_fit(X[5:7]).partial_fit(X[7:])
     pca = incremental(5, X, 5, 2)
