@@ -1,7 +1,7 @@
 """skorch's callbacks: most work as in skorch, and the others are refused with a reason."""
 
 _REFUSED = {
-    "BatchScoring": "scores predictions of labels in every batch, and an autoencoder has no labels. "
+    "BatchScoring": "scores predictions of labels by batches, and an autoencoder has no labels. "
     "Use EpochScoring with a function of (net, X, y), which may read net.module_ and net.history.",
     "InputShapeSetter": "reads the shape of X. Give a callable as `network` instead, which is "
     "called with it.",
