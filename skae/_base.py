@@ -420,11 +420,14 @@ class BaseAutoencoder(
     def partial_fit(self, X, y=None):
         """Go on training with a further chunk of rows: one pass over it.
 
-        The first chunk gives the closed form, and what rows are standardised by; `fit`
-        forgets all chunks. Of every chunk `validation_fraction` is held out, and at most
-        2,000 such rows of all chunks are kept, to choose between the weights of now,
-        those chosen last and the start. `max_epochs` and `early_stopping` do not matter
-        here, and the learning rate falls with the number of steps.
+        The closed form and what rows are standardised by follow the rows of all chunks;
+        that of PCA is what `sklearn.decomposition.IncrementalPCA` finds. Of every chunk
+        `validation_fraction` is held out, and at most 2,000 such rows of all chunks are
+        kept. They choose between the latest weights, those kept so far and the start.
+        With ``max_epochs=0`` nothing is trained. Otherwise `max_epochs` and
+        `early_stopping` do not matter, and the learning rate falls with the number of
+        steps. After `fit` the table of that counts as the first chunk; `fit` forgets all
+        chunks before it.
 
         Parameters
         ----------
