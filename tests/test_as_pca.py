@@ -350,7 +350,7 @@ class _Interrupts:
         return self
 
 
-@EVERY
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
 def test_an_interrupt_at_any_line_finds_the_old_state_or_the_new_one(cls, bent):
     options = {"max_epochs": 1, "random_state": 0}
     finished = cls(2, **options).fit(bent[:100]).fit(bent).transform(bent)

@@ -130,7 +130,7 @@ def test_nothing_but_the_density_is_changed(trained, ring, monkeypatch):
 
 
 def test_the_density_is_one_and_samples_are_from_it(trained):
-    axis = np.linspace(-2.2, 2.2, 45)
+    axis = np.linspace(-2.2, 2.2, 33)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     density = np.exp(trained.score_samples(grid)) * (axis[1] - axis[0]) ** 3
     assert density.sum() == pytest.approx(1.0, abs=0.03)

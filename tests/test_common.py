@@ -26,16 +26,9 @@ from skae._split import at_random
 
 PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
-    *(cls() for cls in PUBLIC),
-    *(
-        cls(hidden_layer_sizes=(512,), max_epochs=3)
-        for cls in (AutoencoderTransformer, VAETransformer)
-    ),
-    *(cls(hidden_layer_sizes=(), max_epochs=3, init="random") for cls in PUBLIC),
+    *(cls(max_epochs=10) for cls in PUBLIC),
     AutoencoderTransformer(ordered=True, hidden_layer_sizes=16, max_epochs=3),
-    AutoencoderTransformer(activation="tanh", optimizer="sgd", lr=1e-3, max_epochs=3),
-    DenoisingAutoencoder(corruption="swap", max_epochs=3),
-    DenoisingAutoencoder(corruption="salt_and_pepper", max_epochs=3),
+    AutoencoderTransformer(hidden_layer_sizes=(), init="random", optimizer="sgd", max_epochs=3),
     DenoisingAutoencoder(corruption="masking", validation_fraction=None, max_epochs=3),
     VAETransformer(beta=0.5, beta_warmup=2, max_epochs=3),
     AdversarialAutoencoder(prior="uniform", validation_fraction=None, max_epochs=3),
@@ -124,7 +117,7 @@ def test_sample_in_the_dtype_of_the_fit(cls, bent):
     [{}, {"validation_fraction": None}, {"init": "random"}, {"max_epochs": 0}],
 )
 def test_noise_variance_is_what_is_left(cls, parameters, bent):
-    model = cls(2, random_state=0, warm_start=True, **{"max_epochs": 20, **parameters}).fit(bent)
+    model = cls(2, random_state=0, warm_start=True, **{"max_epochs": 5, **parameters}).fit(bent)
     for _ in range(2):
         left = np.square(bent - model.reconstruct(bent)).sum() / (399 * 4)
         assert model.noise_variance_ == pytest.approx(left)
@@ -267,11 +260,10 @@ def test_score_is_the_mean_over_rows(cls, bent):
 
 
 @every_estimator
-@pytest.mark.parametrize("shift", [0.0, 1e6])
-@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e3])
+@pytest.mark.parametrize(("shift", "factor"), [(1e6, 1.0), (0.0, 1e-3), (1e6, 1e3)])
 def test_shift_and_scale_change_nothing(cls, shift, factor, bent):
     def relative_error(X):
-        estimator = cls(2, random_state=0, max_epochs=30).fit(X[:300])
+        estimator = cls(2, random_state=0, max_epochs=15).fit(X[:300])
         rest = X[300:]
         error = np.square(rest - estimator.reconstruct(rest)).sum()
         return error / np.square(rest - rest.mean(axis=0)).sum()

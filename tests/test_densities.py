@@ -196,7 +196,7 @@ def test_vae_is_no_worse_than_factor_analysis_where_features_are_sums(unit):
 def test_draws_are_from_the_density(trained):
     """The mean of another density over this one is 1, whatever the other is."""
     vae, X = trained
-    drawn = vae.sample(20_000, random_state=1)
+    drawn = vae.sample(8_000, random_state=1)
     for factor in (0.6, 0.8):
         other = multivariate_normal(X.mean(axis=0), factor * np.cov(X.T))
         ratio = np.exp(other.logpdf(drawn) - vae.score_samples(drawn))

@@ -54,8 +54,13 @@ class Spoil(Callback):
                 value.data.add_(1.0)
 
 
-@pytest.mark.parametrize("name", OF_THE_NET)
-@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        *((AutoencoderTransformer, name) for name in OF_THE_NET),
+        *((VAETransformer, name) for name in ("_prepare", "_leave", "_judge_noise")),
+    ],
+)
 def test_a_fit_is_as_before_or_that_of_its_best_epoch(cls, name, bent):
     X, old = bent, bent[200:260]
     options = {"max_epochs": 3, "batch_size": 8, "lr": 0.02, "random_state": 0}

@@ -460,7 +460,7 @@ class Interrupt(Callback):
 @pytest.mark.parametrize("how", ["raise", "signal"])
 @pytest.mark.parametrize("cls", OF_CODES)  # the other chooses its codes after training
 def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
-    model = cls(2, random_state=0, callbacks=[Interrupt(6, how)])
+    model = cls(2, random_state=0, max_epochs=12, callbacks=[Interrupt(6, how)])
     with pytest.raises(KeyboardInterrupt):
         model.fit(bent)
     assert 0 < model.best_epoch_ <= model.n_iter_ <= 7
@@ -473,7 +473,7 @@ def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
                 self.weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
 
     keep = Keep()
-    cls(2, random_state=0, callbacks=[keep]).fit(bent)
+    cls(2, random_state=0, max_epochs=12, callbacks=[keep]).fit(bent)
     for name, value in model.net_.module_.state_dict().items():
         assert torch.equal(value, keep.weights[name])
     assert np.isfinite(model.score(bent))

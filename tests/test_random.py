@@ -40,7 +40,7 @@ from _estimators import ESTIMATORS
 from test_random import everything
 X = load_digits().data[:300]
 for cls in ESTIMATORS:
-    model = cls(3, max_epochs=4, random_state=7).fit(X)
+    model = cls(3, max_epochs=2, random_state=7).fit(X)
     print(everything(model, X))
 """
 
@@ -68,7 +68,7 @@ def test_same_bits_in_four_threads(cls, digits):
     results = []
 
     def work():
-        results.append(everything(cls(3, max_epochs=4, random_state=7).fit(X), X))
+        results.append(everything(cls(3, max_epochs=2, random_state=7).fit(X), X))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -84,8 +84,8 @@ def test_same_bits_in_four_threads(cls, digits):
 @every_estimator
 def test_search_is_the_same_serial_with_processes_and_with_threads(cls, digits):
     X, y = digits[0][:300], digits[1][:300]
-    pipe = Pipeline([("ae", cls(max_epochs=3, random_state=0)), ("clf", LogisticRegression())])
-    search = GridSearchCV(pipe, {"ae__latent_dim": [1, 2, 4]}, cv=2)
+    pipe = Pipeline([("ae", cls(max_epochs=2, random_state=0)), ("clf", LogisticRegression())])
+    search = GridSearchCV(pipe, {"ae__latent_dim": [1, 3]}, cv=2)
     found = []
     for backend, n_jobs in (("sequential", 1), ("loky", 2), ("threading", 2)):
         with parallel_backend(backend, n_jobs=n_jobs):

@@ -242,7 +242,7 @@ def test_rows_that_are_constant_at_first():
 
 @every_estimator
 def test_rows_one_by_one(cls):
-    X = scale(datasets.load_iris().data)[::3]
+    X = scale(datasets.load_iris().data)[::6]
     model = cls(2, max_epochs=0, random_state=0).partial_fit(X[:5])
     for row in X[5:]:
         model.partial_fit(row[None])

@@ -134,7 +134,7 @@ def test_beta_warmup_rises_to_beta(bent):
         seen = []
 
         def on_batch_begin(self, net, training, **kwargs):
-            self.seen.append(net.module_.warmup)
+            self.seen += [net.module_.warmup] * training
 
     Watch.seen.clear()
     options = {"max_epochs": 6, "batch_size": 400, "random_state": 0, "callbacks": [Watch]}
