@@ -349,7 +349,7 @@ class BaseAutoencoder(
         return X, X
 
     def _pair_validation(self, X, extra, extra_validation):
-        """What `_pair` answers, of validation rows of the user's own."""
+        """As `_pair`, for the validation rows that were given to `fit`."""
         return X, X
 
     def _kind_of_chunk(self, extra):
@@ -794,7 +794,7 @@ class BaseAutoencoder(
         }
 
     def _make_networks(self, spec, n_codes, reads_past=False, latent_dim=None, generator=None):
-        """An encoder with so many outputs, and the decoder that belongs to it.
+        """An encoder with `n_codes` outputs, and the decoder that belongs to it.
 
         `latent_dim` is how many numbers the decoder reads; None for the start's codes. Their
         weights are drawn from a generator of their own unless there is one.
@@ -817,7 +817,7 @@ class BaseAutoencoder(
     def _validate_rows(self, X, *, at_least=None, reset=False):
         """X as a float array, or a Stream of a table too large to be one.
 
-        `at_least` so many rows are asked for in training; elsewhere `_apply` finds what
+        `at_least` is the number of rows that training needs; elsewhere `_apply` finds what
         is not finite.
         """
         X = as_table(X)
@@ -957,7 +957,7 @@ class BaseAutoencoder(
         check_limits(self)
 
     def _check_layers(self, n_features):
-        """Whether networks that read so many features fit in memory."""
+        """Refuse networks for `n_features` that do not fit in memory."""
         if callable(self.network):
             return
         axis = {"conv": 0, "recurrent": -1, "hierarchical": -1}.get(self.network)

@@ -254,7 +254,7 @@ def choose_latent_dim(latent_dim, eigenvalues):
 
 
 def minka_dimension(table):
-    """The number of components that Minka (2000) finds likeliest, as PCA(n_components="mle")."""
+    """Minka's estimate of the number of components (2000), as in PCA(n_components="mle")."""
     from sklearn.decomposition._pca import _infer_dimension  # which has no public name
 
     values, _ = table.principal_axes(1.0)

@@ -20,7 +20,7 @@ from ._validation import check_numbers
 from ._warn import warn
 
 # More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
-# 1, 2, 3, ... with so many rows each.
+# 1, 2, 3, ... with that number of rows each.
 _MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
 _DRAWS_OF_NUMBER = 8  # of codes for each of them, together as many as for a known condition

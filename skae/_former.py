@@ -68,7 +68,7 @@ class Former(NamedTuple):
 
 
 class Moved:
-    """A corruption of rows that answers them as another start standardises them.
+    """A corruption whose rows are standardised as by another start.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _MOST_NUMBERS = 2**22  # of a table in which near-copies are looked for
 
 
 class Wishes(NamedTuple):
-    """What `fit` was told of the rows to hold out."""
+    """The arguments of `fit` that say which rows to hold out."""
 
     y: Any = None  # for splitters that stratify
     groups: Any = None  # (n_samples,), a label for every row
@@ -48,7 +48,7 @@ class HeldOut:
 
 
 def at_random(X, n_held_out, rng, look_for_copies=True):
-    """Hold out so many rows.
+    """Hold out `n_held_out` rows.
 
     Rows that are the same, as in a bootstrap, are on the same side: a row that was
     trained on says nothing about rows that were not. A row that is there more often than
@@ -151,7 +151,7 @@ def _warn_of_copies(n_groups):
 
 
 def _whole_groups(groups, n_held_out, rng):
-    """Hold out whole groups, numbered from 0, of about so many rows."""
+    """Hold out whole groups, numbered from 0, of about `n_held_out` rows."""
     rank = rng.permutation(groups.max() + 1)[groups]
     order = np.argsort(rank, kind="stable")
     ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
