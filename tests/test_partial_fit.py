@@ -42,7 +42,7 @@ def test_chunks_teach(cls, bent):
     for seed in range(60):
         model.partial_fit(first if seed == 0 else surface(200, seed))
     start = cls(2, max_epochs=0, random_state=0).fit(first)
-    whole = cls(2, max_epochs=40, random_state=0).fit(surface(2000, 60))
+    whole = cls(2, max_epochs=20, random_state=0).fit(surface(2000, 60))
     gain, possible = (m.score(bent) - start.score(bent) for m in (model, whole))
     share = {"VAETransformer": 0.2, "ConditionalVAE": 0.1}.get(cls.__name__, 0.5)
     assert gain > share * possible > 0

@@ -38,7 +38,7 @@ sys.path.insert(0, {folder!r})
 from sklearn.datasets import load_digits
 from _estimators import ESTIMATORS
 from test_random import everything
-X = load_digits().data[:300]
+X = load_digits().data[:150]
 for cls in ESTIMATORS:
     model = cls(3, max_epochs=2, random_state=7).fit(X)
     print(everything(model, X))

@@ -121,7 +121,9 @@ def test_score_does_not_depend_on_beta_or_batches(bent):
 @ignore_collapse
 def test_larger_beta_means_less_kl(bent):
     kl = [
-        VAETransformer(2, beta=beta, random_state=0, validation_fraction=None).fit(bent)
+        VAETransformer(2, beta=beta, random_state=0, max_epochs=40, validation_fraction=None).fit(
+            bent
+        )
         for beta in (0.3, 1.0, 3.0)
     ]
     kl = [vae.kl_per_latent_.sum() for vae in kl]
