@@ -260,7 +260,8 @@ def mean(net, X, y=None):
         (of_skorch.EpochScoring(mean), "EpochScoring, which needs .* Use on_train=True, or"),
     ],
 )
-def test_without_rows_that_are_held_out(callback, message, bent):
+def test_without_rows_that_are_held_out(callback, message, bent, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a checkpoint is written to
     with pytest.raises(ValueError, match=message):
         fit(bent, callback, validation_fraction=None)
     fit(bent, callback, max_epochs=1)
