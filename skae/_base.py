@@ -896,6 +896,12 @@ class BaseAutoencoder(
     def _validate_codes(self, Z):
         Z = as_table(Z)
         check_numbers(Z, "X")
+        names, known = list(getattr(Z, "columns", ())), self.get_feature_names_out().tolist()
+        if names != known and sorted(map(str, names)) == sorted(known):
+            raise ValueError(
+                f"The column names of X must be in the order of transform, {known}; got {names}. "
+                f"Use X[{known}]."
+            )
         no_codes = getattr(Z, "shape", ())[1:] == (0,)
         Z = check_array(
             Z,
@@ -1289,6 +1295,12 @@ class BaseAutoencoder(
             The estimator.
         """
         _refuse_options_of_pca(type(self), params)
+        for name in params:
+            if name.startswith("callbacks__"):
+                raise ValueError(
+                    f"{name} cannot be set, as callbacks is a list; give the callbacks themselves, "
+                    "callbacks=[...]. A search may go over several such lists."
+                )
         for one, other in (("latent_dim", "n_components"), ("n_components", "latent_dim")):
             if one in params and other not in params:
                 params = {**params, other: "auto"}

@@ -258,7 +258,13 @@ def minka_dimension(table):
     from sklearn.decomposition._pca import _infer_dimension  # which has no public name
 
     values, _ = table.principal_axes(1.0)
-    return int(_infer_dimension(values * table.scale**2, len(table.X)))
+    try:
+        return int(_infer_dimension(values * table.scale**2, len(table.X)))
+    except ValueError:  # a logarithm of 0
+        raise ValueError(
+            "n_components='mle' needs principal components of different variances; got some that "
+            "are equal. Give a number of components."
+        ) from None
 
 
 def pca(table, latent_dim):

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.special import logsumexp, softmax
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
@@ -374,6 +375,7 @@ class ConditionalVAE(VAETransformer):
         """Find out what conditions are."""
         if classes is not None and np.size(classes) == 0:
             raise ValueError(f"classes must hold at least one label; got classes={classes}.")
+        self._condition_names = _names(y)
         y, kind = _as_array(y), self.condition
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
@@ -386,7 +388,7 @@ class ConditionalVAE(VAETransformer):
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
         self.__dict__.pop("classes_", None)
         if kind == "class":
-            y = column_or_1d(y, warn=True)
+            y = column_or_1d(y)
             self.classes_ = np.unique(y if classes is None else _as_array(classes, "classes"))
             if self.condition == "auto" and classes is None:
                 _warn_of_numbers(self.classes_, n_samples)
@@ -430,7 +432,19 @@ class ConditionalVAE(VAETransformer):
 
         Indicators of many classes for many rows are made as they are read.
         """
+        names, known = _names(y), self._condition_names
+        if None not in (names, known) and names != known:
+            raise ValueError(
+                f"The column names of y must be those of fit, in the same order, {known}; got "
+                f"{names}. Use y[{known}]."
+            )
         if hasattr(self, "classes_"):
+            if np.ndim(y) == 2:
+                warn(
+                    "y must be a column of labels, of shape (n_samples,); got one of shape "
+                    f"{np.shape(y)}. Use y.ravel().",
+                    DataConversionWarning,
+                )
             numbers = np.arange(len(self.classes_))
             column = self._class_numbers(y, n_samples)[:, None]
             indicators = Mapped(lambda some: some == numbers, len(numbers), column)
@@ -452,7 +466,7 @@ class ConditionalVAE(VAETransformer):
         """The number of the class of every row, (n_samples,), from `y` or one of it."""
         y = _as_array(y)
         y = np.repeat(y, n_samples) if y.ndim == 0 else y
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(y)
         check_consistent_length(y, np.empty(n_samples))
         if (y.dtype.kind in "US") == (self.classes_.dtype.kind in "US"):
             index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
@@ -557,6 +571,12 @@ def _side_by_side(rows, conditions):
     """Rows with conditions, one for each or one for all, in the dtype of the rows."""
     conditions = np.broadcast_to(conditions, (len(rows), conditions.shape[-1]))
     return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)
+
+
+def _names(y):
+    """The names of the columns of a data frame, if these are strings."""
+    names = list(getattr(y, "columns", ()))
+    return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def _as_array(y, name="y"):

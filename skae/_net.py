@@ -1,6 +1,7 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -338,7 +339,8 @@ class AutoencoderNet(NeuralNet):
     def _epochs(self, split, epochs):
         """Skorch's loop, which a callback or a hopeless loss may end early."""
         if self.progress:
-            self.progress_ = tqdm(total=epochs, unit="epoch")
+            no_console = sys.stderr is None
+            self.progress_ = tqdm(total=epochs, unit="epoch", disable=no_console)
         try:
             self.notify("on_train_begin", X=split, y=None)
             self.fit_loop(split, None, epochs=epochs)

@@ -6,6 +6,7 @@ Messages name the rule, what was given, the column where there is one, and the r
 import datetime
 import os
 import reprlib
+import sys
 
 import numpy as np
 from scipy.sparse import issparse
@@ -43,7 +44,9 @@ _REMEDIES = {
 
 def as_table(X, name="X"):
     """X itself where it has a shape, lists of rows as an array; what is no table is refused."""
-    if not hasattr(X, "shape"):
+    X = _plain_tensor(X, name)
+    is_table = hasattr(X, "dtype") or hasattr(X, "columns") or hasattr(X, "iloc")
+    if not is_table and len(getattr(X, "shape", ())) < 2:
         X = _from_rows(X, name)
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X):
@@ -60,6 +63,12 @@ def as_table(X, name="X"):
             f"{name}.{dense}, or OneHotEncoder(sparse_output=False) where an encoder made it. Put "
             "TruncatedSVD in front of the estimator where it is too large for that."
         )
+    if hasattr(X, "iloc") and len(X.shape) == 2 and not X.columns.is_unique:
+        label = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"{name} must have columns of different names; got {label!r} more than once. Rename "
+            f"them, for example {name}.columns = [...]."
+        )
     if len(X.shape) == 1 and _kind(X) == "O":
         rows = list(np.asarray(X))
         if rows and _type_of(rows[0]) == "sequences":
@@ -69,6 +78,20 @@ def as_table(X, name="X"):
                 f"{_shape(rows[0])} in an array of objects. Use np.stack({name})."
             )
     return X
+
+
+def _plain_tensor(X, name):
+    """A tensor of torch in a form that numpy reads; anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(X, torch.Tensor):
+        return X
+    if X.layout != torch.strided:
+        raise TypeError(
+            f"{name} must be dense; got a sparse tensor of shape {tuple(X.shape)}. Use "
+            f"{name}.to_dense()."
+        )
+    X = X.detach()
+    return X.float() if X.dtype == torch.bfloat16 else X
 
 
 def _from_rows(X, name):
@@ -86,6 +109,18 @@ def _from_rows(X, name):
             f"{name} must be an array of rows; got a {type(X).__name__} with the keys {keys}. Give "
             f"the array under one of them, or columns of numbers as pandas.DataFrame({name})."
         )
+    kind = type(X).__name__
+    if hasattr(X, "batch_size"):
+        raise TypeError(
+            f"{name} must be an array of rows; got a {kind}. Put its batches together with "
+            f"np.concatenate(list({name})), for example."
+        )
+    is_dataset = hasattr(X, "__getitem__") and not isinstance(X, (list, tuple))
+    if is_dataset and len(X) and isinstance(X[0], tuple):
+        raise TypeError(
+            f"{name} must be an array of rows; got a {kind}, whose items are tuples. Use "
+            f"np.stack([item[0] for item in {name}])."
+        )
     if isinstance(X, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in X):
         return np.ma.array(X)  # numpy's own forgets what is masked
     try:
@@ -95,8 +130,8 @@ def _from_rows(X, name):
         raise
     if rows.ndim == 0 and rows.dtype == object and X is not None:
         raise TypeError(
-            f"{name} must be an array of rows; got a {type(X).__name__}. Put its rows together "
-            f"with np.stack(list({name})), for example."
+            f"{name} must be an array of rows; got {'an' if kind[0] in 'aeio' else 'a'} {kind}. "
+            f"Put its rows together with np.stack(list({name})), for example."
         )
     return rows
 

@@ -282,7 +282,6 @@ def test_another_default_device_of_torch(cls):
     np.testing.assert_array_equal(drawn, expected.sample(3, random_state=0))
 
 
-# FAULT
 @pytest.mark.parametrize("spread", [(1, 1, 1, 1), (3, 2, 1, 1), (3, 3, 1, 1)])
 def test_a_number_of_components_that_cannot_be_estimated(spread):
     """Minka's estimate ended in "math domain error" where two variances are equal."""
@@ -291,7 +290,6 @@ def test_a_number_of_components_that_cannot_be_estimated(spread):
         AutoencoderTransformer(n_components="mle", max_epochs=0).fit(X)
 
 
-# FAULT
 @pytest.mark.parametrize("verb", ["transform", "score", "reconstruct", "partial_fit"])
 def test_conditions_in_another_order(verb, frame):
     """Columns in another order than in fit gave other results without a word."""
@@ -301,7 +299,6 @@ def test_conditions_in_another_order(verb, frame):
         getattr(model, verb)(X, conditions[["d", "c"]])
 
 
-# FAULT
 @pytest.mark.parametrize("cls", UNSUPERVISED)
 def test_codes_in_another_order(cls, frame):
     """A frame of components with its columns in another order was inverted without a word."""
@@ -311,7 +308,6 @@ def test_codes_in_another_order(cls, frame):
         model.inverse_transform(codes[codes.columns[::-1]])
 
 
-# FAULT
 @pytest.mark.parametrize("kind", ["requires_grad", "bfloat16"])
 def test_tensors_as_networks_give_them(kind):
     """Embeddings straight from a network were refused with texts of torch about numpy."""
@@ -325,7 +321,6 @@ def test_tensors_as_networks_give_them(kind):
     np.testing.assert_allclose(model.inverse_transform(codes), model.reconstruct(rows))
 
 
-# FAULT
 @pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 def test_sparse_tensors(layout):
@@ -335,7 +330,6 @@ def test_sparse_tensors(layout):
         AutoencoderTransformer(2, max_epochs=0).fit(X)
 
 
-# FAULT
 def test_slices_of_a_torch_dataset():
     """A dataset in skorch's SliceDataset, which searches can split, failed in fit."""
     X = SliceDataset(Dataset(FLOWERS.astype(np.float32), SPECIES))
@@ -346,7 +340,6 @@ def test_slices_of_a_torch_dataset():
     assert search.fit(X).best_score_ == pytest.approx(expected, abs=1e-3)
 
 
-# FAULT
 @pytest.mark.parametrize("labels", [False, True])
 @pytest.mark.parametrize("part", [False, True])
 def test_torch_datasets(labels, part):
@@ -359,7 +352,6 @@ def test_torch_datasets(labels, part):
         AutoencoderTransformer(2, max_epochs=0).fit(X)
 
 
-# FAULT
 def test_the_advice_on_a_data_loader_works():
     """Users gave a DataLoader to fit, and were told nothing that helped."""
     X = DataLoader(torch.tensor(FLOWERS), batch_size=64)
@@ -370,7 +362,6 @@ def test_the_advice_on_a_data_loader_works():
     np.testing.assert_array_equal(rows, FLOWERS)
 
 
-# FAULT
 def test_parameters_of_callbacks():
     """Searches over the parameters of a callback failed with texts about lists."""
     model = AutoencoderTransformer(2, max_epochs=2, callbacks=[("stop", EarlyStopping())])
@@ -378,7 +369,6 @@ def test_parameters_of_callbacks():
         model.set_params(callbacks__stop__patience=3)
 
 
-# FAULT
 def test_a_progress_bar_where_there_is_no_console(monkeypatch):
     """Programs without a console have no stderr, and a progress bar ended training."""
     expected = AutoencoderTransformer(2, max_epochs=2, random_state=0).fit(FLOWERS)
@@ -387,7 +377,6 @@ def test_a_progress_bar_where_there_is_no_console(monkeypatch):
     np.testing.assert_array_equal(model.transform(FLOWERS), expected.transform(FLOWERS))
 
 
-# FAULT
 @pytest.mark.parametrize("names", [["a", "a", "b", "c"], [0, 0, 1, 2]])
 def test_columns_of_the_same_name(names):
     """Two columns of one name, as joins leave them, ended in texts of another library."""
@@ -397,7 +386,6 @@ def test_columns_of_the_same_name(names):
         AutoencoderTransformer(2, max_epochs=0).fit(X)
 
 
-# FAULT
 def test_a_column_of_labels_is_warned_of_once():
     """A column of labels gave the same warning several times, at a line of the library's own."""
     model = ConditionalVAE(1, max_epochs=0)
