@@ -73,7 +73,7 @@ class PcaAttributes(BaseAutoencoder):
         self._describe_components(inputs, rows)
         if not self.whiten:
             return
-        if "components_" in vars(self) and _is_pca(self):
+        if "components_" in vars(self) and is_pca(self):
             self._whitening = _whitening_of_start(self._spec["start"])
         else:
             codes = self._encode(inputs)[:, : self.latent_dim_]
@@ -103,10 +103,10 @@ class PcaAttributes(BaseAutoencoder):
 
 def components_and_shares(model, inputs, rows):
     """`components_` and `explained_variance_ratio_` in the order of the model's own codes."""
-    return _of_start(model) if _is_pca(model) else _of_decoder(model, inputs, rows)
+    return _of_start(model) if is_pca(model) else _of_decoder(model, inputs, rows)
 
 
-def _is_pca(model):
+def is_pca(model):
     """Whether encoder and decoder are those of PCA, as nothing was learned."""
     return model.net_.module_.is_start and model._spec["likelihood"] == "gaussian"
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from . import _classical
-from ._as_pca import PcaAttributes, components_and_shares
+from ._as_pca import PcaAttributes, components_and_shares, is_pca
 from ._base import BaseAutoencoder
 from ._classical import _ERROR_FLOOR
 
@@ -174,6 +174,10 @@ class AutoencoderTransformer(PcaAttributes):
 
     def _after_training(self, inputs, rows, rank):
         super()._after_training(inputs, rows, rank)
+        if is_pca(self):  # then of all rows, whatever sample of them is known
+            start = self._spec["start"]
+            exact = start.noise_variance > _ERROR_FLOOR
+            self.noise_variance_ = start.noise_variance * start.scale**2 if exact else 0.0
         self._set_pca_attributes(inputs, rows)
 
     def _describe_components(self, inputs, rows):
@@ -227,9 +231,9 @@ class AutoencoderTransformer(PcaAttributes):
         if previous is None and self.ordered:
             from ._ordered import spans_decades
 
-            is_pca = self.likelihood == "gaussian" and self.init != "random"
+            from_pca = self.likelihood == "gaussian" and self.init != "random"
             # A network of one's own may be of modules that were made for all codes.
-            alone = is_pca and not callable(self.network)
+            alone = from_pca and not callable(self.network)
             spec["in_groups"] = alone and spans_decades(spec["start"])
         elif "whole_start" in spec and spec is not self._spec:
             whole = spec["start"]

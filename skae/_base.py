@@ -173,7 +173,8 @@ _PCA_ATTRIBUTES = """\
         that is reconstructed; codes are put in one after the other, in both orders (for
         codes that interact in pairs, their Shapley values), and negative parts count as 0.
     explained_variance_, singular_values_ : ndarrays of shape (latent_dim_,)
-        The same as a variance, and as the singular values that PCA would have.
+        The same as a variance, and as the singular values that PCA would have. After
+        training this is not the variance of the codes, whose scale is free.
 """
 
 
@@ -426,8 +427,8 @@ class BaseAutoencoder(
         kept. They choose between the latest weights, those kept so far and the start.
         With ``max_epochs=0`` nothing is trained. Otherwise `max_epochs` and
         `early_stopping` do not matter, and the learning rate falls with the number of
-        steps. After `fit` the table of that counts as the first chunk; `fit` forgets all
-        chunks before it.
+        steps. After `fit` the table of that counts as the first chunk (after warm starts,
+        that of the first `fit`); `fit` forgets all chunks before it.
 
         Parameters
         ----------
@@ -650,6 +651,14 @@ class BaseAutoencoder(
         check_units(_units(spec), inputs.X.dtype, "X")
         check_near(table.low, table.high, start.mean, start.scale, name)
         check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
+        if validation is not None:
+            seen, answered = (rows[:] for rows in validation)
+            _check_values(answered, self.likelihood, self._input_shape, name="X_val")
+            for rows, mean, scale in (
+                (answered, start.mean, start.scale),
+                (seen, start.input_mean, start.input_scale),
+            ):
+                check_near(rows.min(axis=0), rows.max(axis=0), mean, scale, "X_val")
         split = self._split(table, inputs, held_out, validation, spec, corruption, device)
         of_chunks = chunks is not None and chunks.x is not None
         check_callbacks(self.callbacks, of_chunks or split.valid is not None)
@@ -723,7 +732,10 @@ class BaseAutoencoder(
                 index = np.delete(np.arange(len(table.X)), held_out.rows)
             train = rows(inputs.X, table.X, as_tensor(index, device))
         else:
-            train = StreamedRows(x, target, held_out.rows, device)
+            left_out = held_out.rows
+            if held_out.train is not None:
+                left_out = np.delete(np.arange(len(table.X)), held_out.train)
+            train = StreamedRows(x, target, left_out, device)
         n = len(held_out.rows)
         if validation is not None:
             seen, answered = validation
@@ -738,9 +750,21 @@ class BaseAutoencoder(
     def _held_out(self, X, streams, chunks, wishes):
         """Which rows of X are held out, as a :class:`~skae._split.HeldOut`."""
         rng = streams.numpy("split")
+        if wishes.X is not None:
+            if hasattr(self.validation_fraction, "split"):
+                raise ValueError(
+                    "X_val takes the place of rows of X that a splitter holds out; got X_val and "
+                    f"validation_fraction={self.validation_fraction!r}. Leave one of them out."
+                )
+            check_consistent_length(X, wishes.groups)
+            return HeldOut(np.empty(0, dtype=np.intp))
+        if wishes.extra is not None:
+            raise ValueError(
+                "y_val and X_val_clean belong to X_val; got X_val=None. Give rows as X_val, too."
+            )
         if hasattr(self.validation_fraction, "split"):
             return by_splitter(self.validation_fraction, len(X), wishes)
-        n_held_out = 0 if wishes.X is not None else self._n_held_out(X, chunks)
+        n_held_out = self._n_held_out(X, chunks)
         if wishes.groups is not None:
             check_consistent_length(X, wishes.groups)
             return in_groups(wishes.groups, n_held_out, rng)
@@ -1356,7 +1380,7 @@ def _refuse_options_of_pca(cls, names):
         raise TypeError(
             f"{cls.__name__} has no parameter {left_over[0]!r}, which chooses how PCA is computed; "
             f"got {', '.join(left_over)}. Leave {'it' if len(left_over) == 1 else 'them'} out: the "
-            "closed form is exact, and X is never overwritten."
+            "size of X decides how, and X is never overwritten."
         )
 
 
@@ -1368,14 +1392,14 @@ def _check_same(name, before, now):
         )
 
 
-def _check_values(X, likelihood, input_shape, ends=None):
+def _check_values(X, likelihood, input_shape, ends=None, name="X"):
     """Whether rows are what a likelihood is of; `ends` are X's lowest and highest value."""
     if likelihood == "gaussian":
         return
     low, high = ends or (X.min(), X.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
-            f"likelihood={likelihood!r} needs values in [0, 1], however: X has values from "
+            f"likelihood={likelihood!r} needs values in [0, 1], however: {name} has values from "
             f"{low:.6g} to {high:.6g}. {_ADVICE[likelihood]}"
         )
     if likelihood == "categorical":

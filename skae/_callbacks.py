@@ -1,5 +1,6 @@
 """skorch's callbacks: most work as in skorch, and the others are refused with a reason."""
 
+_RECORDED = {"train_loss", "valid_loss", "train_loss_best", "valid_loss_best", "dur"}
 _REFUSED = {
     "BatchScoring": "scores predictions of labels by batches, and an autoencoder has no labels. "
     "Use EpochScoring with a function of (net, X, y), which may read net.module_ and net.history.",
@@ -14,6 +15,10 @@ def check_callbacks(callbacks, rows_are_held_out):
     """Refuse what is no callback of skorch, or could not do what it says."""
     from skorch.callbacks import Callback
 
+    classes = [_with_class(entry)[1] for entry in callbacks or ()]
+    only_losses = all(
+        cls.__module__.startswith("skorch.") and "Scoring" not in cls.__name__ for cls in classes
+    )
     for entry in callbacks or ():
         callback, cls = _with_class(entry)
         if not issubclass(cls, Callback):
@@ -24,6 +29,12 @@ def check_callbacks(callbacks, rows_are_held_out):
         fault = _fault(callback, {base.__name__ for base in cls.__mro__}, rows_are_held_out)
         if fault is not None:
             raise ValueError(f"callbacks holds {cls.__name__}, which {fault}")
+        monitor = getattr(callback, "monitor", None)
+        if only_losses and isinstance(monitor, str) and monitor not in _RECORDED:
+            raise ValueError(
+                f"callbacks holds {cls.__name__}, which watches {monitor!r}, and nothing records "
+                "that. The losses are 'train_loss' and 'valid_loss'."
+            )
 
 
 def prints(callbacks):

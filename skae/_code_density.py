@@ -69,7 +69,7 @@ class CodeDensity:
         for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
             constant = math.log(weight) + np.log(factor.diagonal()).sum()
             constant -= 0.5 * len(mean) * math.log(2.0 * math.pi)
-            mean, factor = torch.as_tensor(mean).to(z), torch.as_tensor(factor).to(z)
+            mean, factor = torch.tensor(mean).to(z), torch.tensor(factor).to(z)
             log_density = constant - 0.5 * ((z - mean) @ factor).square().sum(-1)
             total = log_density if total is None else torch.logaddexp(total, log_density)
         return total

@@ -320,6 +320,8 @@ class AutoencoderNet(NeuralNet):
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
+        for group in self.optimizer_.param_groups:  # what schedulers go on from
+            group.setdefault("initial_lr", group["lr"])
         self.history_ = History(other.history)
 
     def _optimizer_memory(self):

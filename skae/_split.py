@@ -13,6 +13,7 @@ from ._sources import blocks
 from ._warn import warn
 
 _LEAST_GROUPS = 10  # to hold out, if that is at most a quarter of them
+_LEAST_COPIED = 25  # groups of near-copies: fewer are rather clusters
 _PROBES = 30  # rows whose neighbours are looked at, for near-copies
 _GAP = 3.0  # by which the nearest other row is farther off than the farthest near-copy
 _WITH_GAP = 0.8  # least share of the probes that has such a gap
@@ -82,7 +83,7 @@ def in_groups(groups, n_held_out, rng):
     n_held_out : int
     rng : numpy.random.Generator
     """
-    groups = np.unique(column_or_1d(groups), return_inverse=True)[1]
+    groups = _numbered(groups)
     n_groups = groups.max() + 1
     if n_groups < 2:
         raise ValueError(
@@ -96,16 +97,37 @@ def in_groups(groups, n_held_out, rng):
     return HeldOut(held_out.rows, held_out.train, groups[held_out.rows])
 
 
+def _numbered(groups):
+    """Groups numbered from 0, from labels of which none is missing."""
+    groups = column_or_1d(groups)
+    missing = np.flatnonzero([value is None or value != value for value in groups.tolist()])
+    if len(missing):
+        raise ValueError(
+            f"groups must have no missing values; got {len(missing)}, the first in row "
+            f"{missing[0]}. Drop these rows, or give them groups of their own."
+        )
+    return np.unique(groups, return_inverse=True)[1]
+
+
 def by_splitter(splitter, n_samples, wishes):
     """Hold out the test rows of the last split of a scikit-learn splitter."""
     arrays = [value for value in (wishes.y, wishes.groups) if value is not None]
     check_consistent_length(np.empty(n_samples), *arrays)
-    for train, test in splitter.split(np.empty((n_samples, 0)), wishes.y, wishes.groups):
-        last = np.asarray(train), np.asarray(test)
+    last = None
+    try:
+        for train, test in splitter.split(np.empty((n_samples, 0)), wishes.y, wishes.groups):
+            last = np.asarray(train), np.asarray(test)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"validation_fraction={splitter!r} cannot split {n_samples} rows: {error}. A splitter "
+            "that reads labels or groups needs fit(X, y) or fit(X, groups=...)."
+        ) from error
+    if last is None:
+        raise ValueError(f"validation_fraction={splitter!r} must make a split; got none.")
     train, rows = last
     groups = None
     if wishes.groups is not None:
-        groups = np.unique(column_or_1d(wishes.groups), return_inverse=True)[1][rows]
+        groups = _numbered(wishes.groups)[rows]
     return HeldOut(rows, train, groups)
 
 
@@ -138,14 +160,15 @@ def near_copies(X):
     )
     radius = np.sqrt(np.median(near) * np.median(far))
     groups = DBSCAN(eps=radius, min_samples=1).fit(rows).labels_
-    return groups if _LEAST_GROUPS <= groups.max() + 1 <= n / 2 else None
+    return groups if _LEAST_COPIED <= groups.max() + 1 <= n / 2 else None
 
 
 def _warn_of_copies(n_groups):
     warn(
         f"X seems to hold {n_groups} groups of near-copies, such as repeated measurements. Whole "
         "groups are held out to choose the epoch. Say which rows belong together with "
-        "fit(X, groups=...).",
+        "fit(X, groups=...), or validation_fraction=ShuffleSplit(1, test_size=0.1) if none do and "
+        "these are clusters.",
         UserWarning,
     )
 

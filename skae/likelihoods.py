@@ -284,7 +284,7 @@ class BernoulliHead(nn.Module):
 
     def __init__(self, start):
         super().__init__()
-        mean = torch.as_tensor(start.mean, dtype=torch.float64)
+        mean = torch.tensor(start.mean, dtype=torch.float64)
         self.register_buffer("mean", mean, persistent=False)
         self.scale = start.scale
 

@@ -273,6 +273,7 @@ def test_without_rows_that_are_held_out(callback, message, bent, tmp_path, monke
         (of_skorch.EpochScoring("r2"), "scoring='r2', of predictions of labels"),
         (of_skorch.EpochScoring(None), "scoring=None"),
         (of_skorch.EarlyStopping("train_loss", load_best=True), "leave load_best out"),
+        (of_skorch.EarlyStopping("valid_acc"), "watches 'valid_acc', .*'train_loss' and 'valid_lo"),
         (1, "must be a list of skorch callbacks.*; got 1"),
         (print, "must be a list of skorch callbacks.*; got <built-in function print>"),
         (int, "must be a list of skorch callbacks"),

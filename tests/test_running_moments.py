@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal
 from sklearn import datasets
 from sklearn.decomposition import PCA, IncrementalPCA
 from sklearn.preprocessing import scale
+from skorch.callbacks import LRScheduler
 
 from skae import (
     AdversarialAutoencoder,
@@ -238,6 +239,28 @@ def test_rows_that_are_constant_at_first():
     model = in_chunks(AutoencoderTransformer(2, random_state=0), X, 20, 30)
     assert error(model, X) == pytest.approx(error(pca, X), rel=1e-6)
     assert (model.reconstruct(X)[:, 2] == 7.0).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_of_chunks_is_that_of_all_rows(seed):
+    X = datasets.load_iris().data
+    model = AutoencoderTransformer(1, max_epochs=0, random_state=seed)
+    model = in_chunks(model, X, *[10] * 14)
+    left = X.var(axis=0, ddof=1).sum() - model.explained_variance_.sum()
+    assert model.noise_variance_ == pytest.approx(left / 3)
+
+
+@pytest.mark.parametrize("policy", ["StepLR", "CosineAnnealingLR", "CyclicLR"])
+def test_schedulers_go_on_from_chunk_to_chunk(policy, bent):
+    options = {
+        "StepLR": {"step_size": 1},
+        "CosineAnnealingLR": {"T_max": 5},
+        "CyclicLR": {"base_lr": 1e-4, "max_lr": 1e-3, "cycle_momentum": False},
+    }[policy]
+    callbacks = [LRScheduler(policy, **options)]
+    model = AutoencoderTransformer(2, max_epochs=2, callbacks=callbacks, random_state=0)
+    for fit in (model.fit, model.partial_fit, model.partial_fit):
+        assert np.isfinite(fit(bent).score(bent))
 
 
 @every_estimator

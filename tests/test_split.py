@@ -4,13 +4,27 @@ import numpy as np
 import pytest
 from _estimators import ESTIMATORS
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_breast_cancer, make_blobs
 from sklearn.decomposition import PCA
-from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    KFold,
+    PredefinedSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, scale
+from skorch.callbacks import Callback
 
 import skae
-from skae import AutoencoderTransformer, ConditionalVAE, DenoisingAutoencoder, VAETransformer
+from skae import (
+    AutoencoderTransformer,
+    ConditionalVAE,
+    DenoisingAutoencoder,
+    VAETransformer,
+    _sources,
+)
 from skae._judge import is_clear
 from skae._split import in_groups, near_copies
 
@@ -152,6 +166,13 @@ def test_groups_and_rows_through_a_pipeline(bent):
     assert len(pipeline["ae"].validation_curve_) == 2
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_groups_without_a_name(missing, bent):
+    groups = np.array([missing, *["a", "b"] * 200][:400], dtype=object)
+    with pytest.raises(ValueError, match=r"groups must have no missing values; got 1, .* row 0"):
+        AutoencoderTransformer(2).fit(bent, groups=groups)
+
+
 def test_errors(bent):
     model = AutoencoderTransformer(2, max_epochs=1)
     with pytest.raises(ValueError, match="at least 2 different values; got 1"):
@@ -185,3 +206,63 @@ def test_ordinary_tables_have_no_near_copies(table):
         rng.standard_normal((12, 4)),
     ):
         assert near_copies(X) is None
+
+
+def test_groups_beside_rows_of_ones_own_change_nothing():
+    X = scale(load_breast_cancer().data)
+    options = {"random_state": 0, "max_epochs": 30}
+    fits = [
+        AutoencoderTransformer(2, **options).fit(X[:469], X_val=X[469:], groups=groups)
+        for groups in (None, np.arange(469) // 5, np.zeros(469))
+    ]
+    assert fits[0].best_epoch_ > 0
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.transform(X), fits[0].transform(X))
+
+
+def test_a_few_tight_clusters_are_no_copies():
+    X, _ = make_blobs(1500, centers=15, n_features=8, cluster_std=0.5, random_state=0)
+    model = AutoencoderTransformer(2, random_state=0, max_epochs=60).fit(X[:1000])
+    assert model.score(X[1000:]) > 0.9
+
+
+def test_a_large_table_trains_on_the_rows_of_a_splitter(bent, monkeypatch):
+    """Rows in the gap before those held out are not trained on."""
+    splitter = TimeSeriesSplit(4, gap=50)
+    sizes = []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, batch, training, **kwargs):
+            sizes.append(training * len(batch[0]))
+
+    options = {"max_epochs": 1, "validation_fraction": splitter, "callbacks": [Watch()]}
+    AutoencoderTransformer(2, **options).fit(bent)
+    in_memory = sum(sizes)
+    sizes.clear()
+    monkeypatch.setattr(_sources, "RESIDENT", 500)
+    AutoencoderTransformer(2, **options).fit(bent)
+    assert sum(sizes) == in_memory == 270
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ({"X_val": 1}, {"validation_fraction": KFold(2)}, r"got X_val and .*KFold\(n_splits=2"),
+        ({"X_val": 1e200}, {}, "values of X_val must be within 1e"),
+        ({"X_val": 7}, {"likelihood": "bernoulli"}, r"in \[0, 1\], however: X_val has values"),
+        ({}, {"validation_fraction": PredefinedSplit([-1] * 400)}, "must make a split; got none"),
+        ({}, {"validation_fraction": StratifiedKFold(5)}, r"cannot split 400 rows: .*fit\(X, y\)"),
+        ({}, {"validation_fraction": KFold(500)}, "cannot split 400 rows: Cannot have number"),
+    ],
+)
+def test_validation_rows_that_cannot_be(arguments, options, message, bent):
+    X = (bent - bent.min(axis=0)) / np.ptp(bent, axis=0)
+    if arguments:
+        arguments = {"X_val": X[:50] * arguments["X_val"] + 1e-3}
+    with pytest.raises(ValueError, match=message):
+        AutoencoderTransformer(2, max_epochs=2, **options).fit(X, **arguments)
+
+
+def test_what_belongs_to_validation_rows_needs_them(bent):
+    with pytest.raises(ValueError, match="X_val_clean belong to X_val; got X_val=None"):
+        DenoisingAutoencoder(2).fit(bent, X_val_clean=bent)
