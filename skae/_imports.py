@@ -27,10 +27,10 @@ def _interrupts_held():
         yield  # signals go to the main thread, and to handlers in C
         return
     came: list = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came and callable(before):
-        before(*came[-1])
+    if came:
+        signal.raise_signal(signal.SIGINT)

@@ -28,6 +28,7 @@ def suitable_threads(work):
     return _controller().limit(limits=1, user_api="openmp")
 
 
+@functools.cache
 def spare_forked_children():
     """Let children that this process forks use one thread each.
 
