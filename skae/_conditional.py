@@ -439,10 +439,11 @@ class ConditionalVAE(VAETransformer):
                 f"{names}. Use y[{known}]."
             )
         if hasattr(self, "classes_"):
-            if np.ndim(y) == 2:
+            shape = np.asarray(y).shape
+            if len(shape) == 2:
                 warn(
                     "y must be a column of labels, of shape (n_samples,); got one of shape "
-                    f"{np.shape(y)}. Use y.ravel().",
+                    f"{shape}. Use y.ravel().",
                     DataConversionWarning,
                 )
             numbers = np.arange(len(self.classes_))
