@@ -33,6 +33,7 @@ from ._validation import (
     check_channels_first,
     check_numbers,
     how_to_turn,
+    is_plain,
     native,
 )
 from ._versions import check_stamp, stamp
@@ -844,17 +845,18 @@ class BaseAutoencoder(
         `at_least` is the number of rows that training needs; elsewhere `_apply` finds what
         is not finite.
         """
-        X = as_table(X)
-        if not reset and hasattr(X, "columns"):  # columns that should not be there come first
-            _check_feature_names(self, X, reset=False)
-        check_numbers(X, "X")
+        if not is_plain(X):
+            X = as_table(X)
+            if not reset and hasattr(X, "columns"):  # columns that should not be there come first
+                _check_feature_names(self, X, reset=False)
+            check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
             return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
         X = validate_data(
             self,
             X,
-            dtype=float_dtype(X),
+            dtype=X.dtype if is_plain(X) else float_dtype(X),
             reset=reset,
             ensure_min_samples=at_least or 1,
             ensure_all_finite=False,
@@ -1175,13 +1177,15 @@ class BaseAutoencoder(
 
     def _encode(self, X):
         """Codes of validated rows in the user's units, in the dtype of X."""
-        check_units(_units(self._spec), X.dtype, "X")
+        if X.dtype != np.float64:  # which holds the units of any model
+            check_units(_units(self._spec), X.dtype, "X")
         code_scale = self._spec["start"].code_scale.astype(X.dtype)
 
         def function(rows):
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 codes = self._apply_encoder("embed", rows) * code_scale
-            check_finite(codes, rows, "X")
+                if not np.isfinite(codes).all():
+                    check_finite(codes, rows, "X")
             return codes
 
         return self._by_blocks(function, X)
@@ -1245,6 +1249,8 @@ class BaseAutoencoder(
         """
         from ._batches import in_blocks
 
+        if len(rows) == 1 and isinstance(rows, np.ndarray):
+            return function(rows)
         return in_blocks(function, rows, copies * self._widest_layer(), at_least)
 
     def _widest_layer(self):

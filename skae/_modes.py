@@ -9,6 +9,8 @@ import numpy as np
 
 from ._imports import import_torch
 
+_DEVICES = "cpu", "cuda", "mps"
+
 
 @contextlib.contextmanager
 def ordinary_modes():
@@ -26,7 +28,7 @@ def ordinary_modes():
             modes.enter_context(torch.inference_mode(False))
         if torch.empty(0).device.type != "cpu":
             modes.enter_context(torch.device("cpu"))
-        for kind in ("cpu", "cuda", "mps"):
+        for kind in _DEVICES:
             if torch.is_autocast_enabled(kind):
                 modes.enter_context(torch.autocast(kind, enabled=False))
         errors = np.geterr()
@@ -35,6 +37,21 @@ def ordinary_modes():
             calm["under"] = "ignore"
             modes.enter_context(np.errstate(**calm))
         yield
+
+
+def _are_ordinary():
+    """Whether there is no mode to leave."""
+    import torch
+
+    errors = np.geterr()
+    return (
+        torch.is_grad_enabled()
+        and not torch.is_inference_mode_enabled()
+        and torch.empty(0).device.type == "cpu"
+        and not any(map(torch.is_autocast_enabled, _DEVICES))
+        and errors["under"] == "ignore"
+        and "raise" not in errors.values()
+    )
 
 
 class InOrdinaryModes:
@@ -53,7 +70,8 @@ class InOrdinaryModes:
 def _in_ordinary_modes(method):
     @functools.wraps(method)
     def called(self, *args, **kwargs):
-        if "net_" not in vars(self):  # nothing is computed, and torch not needed
+        # Of an estimator that is not fitted nothing is computed, and torch not needed.
+        if "net_" not in vars(self) or _are_ordinary():
             return method(self, *args, **kwargs)
         with ordinary_modes():
             return method(self, *args, **kwargs)

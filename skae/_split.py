@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.cluster import DBSCAN
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
@@ -159,6 +158,8 @@ def near_copies(X):
         np.take_along_axis(distances, widest + more, axis=1)[has_gap, 0] for more in (0, 1)
     )
     radius = np.sqrt(np.median(near) * np.median(far))
+    from sklearn.cluster import DBSCAN
+
     groups = DBSCAN(eps=radius, min_samples=1).fit(rows).labels_
     return groups if _LEAST_COPIED <= groups.max() + 1 <= n / 2 else None
 
