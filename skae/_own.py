@@ -1,5 +1,6 @@
 """Networks of a user's own: made from the seed, tried before training, added to a start."""
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -255,6 +256,11 @@ def own_parts(module):
     return [part for part in module.modules() if isinstance(part, Own)]
 
 
+def _half_precision(x):
+    """As networks are trained in with precision="bf16"."""
+    return torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False)
+
+
 def try_own_networks(module, build, batch, generator):
     """Try the user's networks within a module on a few rows, before training.
 
@@ -287,7 +293,7 @@ def try_own_networks(module, build, batch, generator):
     drawn_from = DrawnFrom(generator)
     with drawn_from:
         for part, x in given.items():
-            with torch.autocast(x.device.type, torch.bfloat16, module.autocast, False):
+            with _half_precision(x) if module.autocast else contextlib.nullcontext():
                 _try_training(part, x)
                 least = least if _takes_one_row(part, x) else 2
     draws = drawn_from.has_drawn

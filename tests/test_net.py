@@ -677,10 +677,14 @@ def test_threads_are_left_as_they_were(bent):
             inside.append(torch.get_num_threads())
 
     before = torch.get_num_threads()
-    AutoencoderTransformer(2, max_epochs=1, callbacks=[Watch()]).fit(bent)
-    assert inside == [1]
-    assert torch.get_num_threads() == before
-    AutoencoderTransformer(
-        2, max_epochs=1, hidden_layer_sizes=(4096, 8), batch_size=400, callbacks=[Watch()]
-    ).fit(bent)
-    assert inside[1] == before
+    torch.set_num_threads(2)  # workers have one, of which none can be taken away
+    try:
+        AutoencoderTransformer(2, max_epochs=1, callbacks=[Watch()]).fit(bent)
+        assert inside == [1]
+        assert torch.get_num_threads() == 2
+        AutoencoderTransformer(
+            2, max_epochs=1, hidden_layer_sizes=(8192, 8), batch_size=400, callbacks=[Watch()]
+        ).fit(bent)
+        assert inside[1] == 2
+    finally:
+        torch.set_num_threads(before)
