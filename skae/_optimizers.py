@@ -11,7 +11,7 @@ class LeanAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW(fused=True)` without its bookkeeping; the numbers are the same.
 
     For small networks, sorting parameters by device and counting steps in a tensor for
-    each takes longer than the arithmetic. Here the first one's counter serves all.
+    each takes longer than the arithmetic. Here all that begin together share one counter.
     """
 
     # As in torch, without the wrapper that imports its compiler (88 MB, more than a second).
@@ -32,16 +32,18 @@ class LeanAdamW(torch.optim.AdamW):
         params = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not params:
             return
-        states = [self.state[parameter] or self._begin(parameter) for parameter in params]
-        count = states[0]["step"]
-        count.add_(1)
+        first = torch.zeros((), dtype=torch.float32, device=params[0].device)
+        states = [self.state[parameter] or self._begin(parameter, first) for parameter in params]
+        counts = [state["step"] for state in states]
+        for count in {id(count): count for count in counts}.values():
+            count.add_(1)
         torch._fused_adamw_(
             params,
             [parameter.grad for parameter in params],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
-            [count] * len(params),
+            counts,
             amsgrad=False,
             lr=group["lr"],
             beta1=group["betas"][0],
@@ -51,9 +53,9 @@ class LeanAdamW(torch.optim.AdamW):
             maximize=False,
         )
 
-    def _begin(self, parameter):
+    def _begin(self, parameter, count):
         state = self.state[parameter]
-        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        state["step"] = count
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state

@@ -207,15 +207,16 @@ def test_lean_optimizer_makes_the_steps_of_torch():
     modules = []
     for optimizer in (torch.optim.AdamW, LeanAdamW):
         weights = [torch.nn.Parameter(torch.ones(3, 4)), torch.nn.Parameter(torch.ones(5))]
-        groups = [{"params": weights[:1]}, {"params": weights[1:], "weight_decay": 0.0}]
+        groups = [{"params": weights}]  # of one count, unless one is frozen
         modules.append((weights, optimizer(groups, lr=0.1, weight_decay=0.3, eps=1e-5)))
-    for _ in range(5):
+    for number in range(8):
         gradients = [torch.randn(shape, generator=torch_random) for shape in ((3, 4), (5,))]
+        frozen = {0: 1, 1: 1, 5: 0}.get(number)  # which has no gradient in this step
         for weights, optimizer in modules:
             optimizer.zero_grad()
             assert weights[0].grad is None
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight.grad = gradient.clone()
+            for which, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+                weight.grad = None if which == frozen else gradient.clone()
             optimizer.step()
     for expected, lean in zip(modules[0][0], modules[1][0], strict=True):
         torch.testing.assert_close(lean, expected)
