@@ -215,7 +215,9 @@ class VAEModule(AutoencoderModule):
     def encode(self, x):
         """The posterior of the code."""
         mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
-        log_std = (self.start_log_std + log_std).clamp(*_LOG_STD)
+        log_std = self.start_log_std + log_std
+        if not self.training:  # in training a gradient has to lead back
+            log_std = log_std.clamp(*_LOG_STD)
         return Gaussian(self._shifted(x, mean), log_std)
 
     def forward(self, x, target, generator, varying=False):

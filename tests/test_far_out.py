@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logsumexp
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.preprocessing import scale
@@ -137,3 +138,12 @@ def test_few_draws_for_each_number_are_enough(curve):
     each = [model.score_samples(rows, value) for value in kept]
     expected = logsumexp(each, axis=0) - np.log(32)
     assert model.score(rows) == pytest.approx(expected.mean(), abs=0.15)
+
+
+def test_a_posterior_that_is_too_wide_is_led_back_in_training(flowers):
+    module = VAETransformer(1, max_epochs=0).fit(flowers).net_.module_.train()
+    bias = module.encoder.output.bias  # of the mean and the log standard deviation
+    torch.nn.init.constant_(bias, 20.0)
+    x = torch.tensor(flowers, dtype=torch.float32)
+    module(x, x, torch.Generator().manual_seed(0)).mean().backward()
+    assert bias.grad[-1] > 0.0
