@@ -140,7 +140,8 @@ def test_few_draws_for_each_number_are_enough(curve):
     assert model.score(rows) == pytest.approx(expected.mean(), abs=0.15)
 
 
-def test_a_posterior_that_is_too_wide_is_led_back_in_training(flowers):
+def test_a_posterior_that_is_too_wide_is_led_back_in_training():
+    flowers = scale(load_iris().data)
     module = VAETransformer(1, max_epochs=0).fit(flowers).net_.module_.train()
     bias = module.encoder.output.bias  # of the mean and the log standard deviation
     torch.nn.init.constant_(bias, 20.0)
