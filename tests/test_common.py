@@ -26,7 +26,7 @@ from skae._split import at_random
 
 PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
-    *(cls(max_epochs=10) for cls in PUBLIC),
+    *(cls(max_epochs=2) for cls in PUBLIC),
     AutoencoderTransformer(ordered=True, hidden_layer_sizes=16, max_epochs=3),
     AutoencoderTransformer(hidden_layer_sizes=(), init="random", optimizer="sgd", max_epochs=3),
     DenoisingAutoencoder(corruption="masking", validation_fraction=None, max_epochs=3),

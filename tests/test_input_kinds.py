@@ -13,7 +13,7 @@ pytestmark = [
 
 
 def fit(cls, X, **parameters):
-    model = cls(2, max_epochs=5, random_state=0, **parameters).fit(X)
+    model = cls(2, max_epochs=2, random_state=0, **parameters).fit(X)
     for result in (model.transform(X), model.reconstruct(X), model.score_samples(X)):
         assert np.isfinite(result).all()
     assert np.isfinite(model.sample(3)).all()
@@ -36,7 +36,7 @@ def test_data_frames(cls, bent):
     frame = pd.DataFrame(bent, columns=list("abcdef"), index=np.arange(400) * 3)
     model = fit(cls, frame)
     assert list(model.feature_names_in_) == list("abcdef")
-    codes = cls(2, max_epochs=5, random_state=0).fit_transform(bent)
+    codes = cls(2, max_epochs=2, random_state=0).fit_transform(bent)
     np.testing.assert_allclose(model.transform(frame), codes, rtol=1e-6)
     codes = model.set_output(transform="pandas").transform(frame)
     assert list(codes.columns) == [f"{cls.__name__.lower()}{i}" for i in range(2)]
@@ -54,7 +54,7 @@ def test_read_only_memory_maps(cls, bent, tmp_path):
         X = np.load(tmp_path / "X.npy", mmap_mode="r")
         model = fit(cls, X)
         np.testing.assert_array_equal(
-            model.transform(X), cls(2, max_epochs=5, random_state=0).fit_transform(np.array(X))
+            model.transform(X), cls(2, max_epochs=2, random_state=0).fit_transform(np.array(X))
         )
 
 

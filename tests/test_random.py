@@ -81,7 +81,7 @@ def test_same_bits_in_four_threads(cls, digits):
 
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
-@every_estimator
+@pytest.mark.parametrize("cls", ESTIMATORS[::2])
 def test_search_is_the_same_serial_with_processes_and_with_threads(cls, digits):
     X, y = digits[0][:300], digits[1][:300]
     pipe = Pipeline([("ae", cls(max_epochs=2, random_state=0)), ("clf", LogisticRegression())])

@@ -102,8 +102,8 @@ def test_work_and_width():
 @every_estimator
 def test_starts_as_its_classical_method(cls, images):
     options = {"max_epochs": 0, "random_state": 0}
-    images = images[:100]
-    rows = images.reshape(100, -1)
+    images = images[:50]
+    rows = images.reshape(50, -1)
     flat = cls(3, input_shape=(2, 7, 5), **options).fit(rows)
     conv = cls(3, network="conv", **options).fit(images)
     np.testing.assert_allclose(conv.transform(images), flat.transform(rows), atol=1e-10)
