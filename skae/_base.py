@@ -1405,7 +1405,7 @@ def _check_values(X, likelihood, input_shape, ends=None, name="X"):
     low, high = ends or (X.min(), X.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
-            f"likelihood={likelihood!r} needs values in [0, 1], however: {name} has values from "
+            f"likelihood={likelihood!r} needs values in [0, 1]; got {name} with values from "
             f"{low:.6g} to {high:.6g}. {_ADVICE[likelihood]}"
         )
     if likelihood == "categorical":

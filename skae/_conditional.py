@@ -17,7 +17,7 @@ from ._limits import check_near
 from ._sources import Mapped, is_small, mapped
 from ._split import Wishes
 from ._vae import VAETransformer, _normal_points
-from ._validation import check_numbers
+from ._validation import check_numbers, is_missing
 from ._warn import warn
 
 # More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
@@ -586,7 +586,7 @@ def _as_array(y, name="y"):
     # In a list a missing label beside others would become the text "nan".
     y = np.asarray(y, dtype=None if hasattr(y, "__array__") else object)
     if y.dtype.kind in "OT":
-        missing = np.array([_is_missing(value) for value in y.flat], dtype=bool).reshape(y.shape)
+        missing = np.array([is_missing(value) for value in y.flat], dtype=bool).reshape(y.shape)
     else:
         missing = y != y  # NaN and NaT
     rows = np.flatnonzero((missing | mask).reshape(len(y) if y.ndim else 1, -1).any(axis=1))
@@ -596,11 +596,6 @@ def _as_array(y, name="y"):
             f"first in row {rows[0]}. Drop these rows, or give them a label of their own."
         )
     return np.asarray(y.tolist()) if y.dtype.kind in "OT" else y
-
-
-def _is_missing(value):
-    # pandas.NA is of this type, and equal to nothing without being unequal.
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def _warn_of_numbers(classes, n_samples):

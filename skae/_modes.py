@@ -21,37 +21,30 @@ def ordinary_modes():
     dtype belongs to the whole process: we name dtypes instead.)
     """
     import_torch()
-    import torch
-
-    with contextlib.ExitStack() as modes:
-        if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
-            modes.enter_context(torch.inference_mode(False))
-        if torch.empty(0).device.type != "cpu":
-            modes.enter_context(torch.device("cpu"))
-        for kind in _DEVICES:
-            if torch.is_autocast_enabled(kind):
-                modes.enter_context(torch.autocast(kind, enabled=False))
-        errors = np.geterr()
-        if errors["under"] != "ignore" or "raise" in errors.values():
-            calm: Any = {kind: "warn" if how == "raise" else how for kind, how in errors.items()}
-            calm["under"] = "ignore"
-            modes.enter_context(np.errstate(**calm))
+    with contextlib.ExitStack() as stack:
+        for mode in _away_from_others():
+            stack.enter_context(mode)
         yield
 
 
-def _are_ordinary():
-    """Whether there is no mode to leave."""
+def _away_from_others():
+    """Contexts that leave the modes that the caller is in; none where these are ordinary."""
     import torch
 
+    modes: list[Any] = []
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+        modes.append(torch.inference_mode(False))
+    if torch.empty(0).device.type != "cpu":
+        modes.append(torch.device("cpu"))
+    for kind in _DEVICES:
+        if torch.is_autocast_enabled(kind):
+            modes.append(torch.autocast(kind, enabled=False))
     errors = np.geterr()
-    return (
-        torch.is_grad_enabled()
-        and not torch.is_inference_mode_enabled()
-        and torch.empty(0).device.type == "cpu"
-        and not any(map(torch.is_autocast_enabled, _DEVICES))
-        and errors["under"] == "ignore"
-        and "raise" not in errors.values()
-    )
+    if errors["under"] != "ignore" or "raise" in errors.values():
+        calm: Any = {kind: "warn" if how == "raise" else how for kind, how in errors.items()}
+        calm["under"] = "ignore"
+        modes.append(np.errstate(**calm))
+    return modes
 
 
 class InOrdinaryModes:
@@ -71,7 +64,7 @@ def _in_ordinary_modes(method):
     @functools.wraps(method)
     def called(self, *args, **kwargs):
         # Of an estimator that is not fitted nothing is computed, and torch not needed.
-        if "net_" not in vars(self) or _are_ordinary():
+        if "net_" not in vars(self) or not _away_from_others():
             return method(self, *args, **kwargs)
         with ordinary_modes():
             return method(self, *args, **kwargs)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._threads import half_precision
 from .likelihoods import Gaussian, GaussianHead
 from .networks import Mlp, is_zero, mlp
 
@@ -87,7 +88,7 @@ class AutoencoderModule(nn.Module):
         """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
         if not (self.autocast and self.training):
             return network(x, *rest)
-        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+        with half_precision(x.device):
             return network(x, *rest).float()
 
     def encode(self, x):

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ._threads import half_precision
 from ._warn import warn
 
 _ROWS = 3  # of a trial
@@ -256,11 +257,6 @@ def own_parts(module):
     return [part for part in module.modules() if isinstance(part, Own)]
 
 
-def _half_precision(x):
-    """As networks are trained in with precision="bf16"."""
-    return torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False)
-
-
 def try_own_networks(module, build, batch, generator):
     """Try the user's networks within a module on a few rows, before training.
 
@@ -293,7 +289,7 @@ def try_own_networks(module, build, batch, generator):
     drawn_from = DrawnFrom(generator)
     with drawn_from:
         for part, x in given.items():
-            with _half_precision(x) if module.autocast else contextlib.nullcontext():
+            with half_precision(x.device) if module.autocast else contextlib.nullcontext():
                 _try_training(part, x)
                 least = least if _takes_one_row(part, x) else 2
     draws = drawn_from.has_drawn

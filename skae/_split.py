@@ -9,6 +9,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ._classical import some_rows
 from ._sources import blocks
+from ._validation import is_missing
 from ._warn import warn
 
 _LEAST_GROUPS = 10  # to hold out, if that is at most a quarter of them
@@ -99,7 +100,7 @@ def in_groups(groups, n_held_out, rng):
 def _numbered(groups):
     """Groups numbered from 0, from labels of which none is missing."""
     groups = column_or_1d(groups)
-    missing = np.flatnonzero([value is None or value != value for value in groups.tolist()])
+    missing = np.flatnonzero([is_missing(label) for label in groups.tolist()])
     if len(missing):
         raise ValueError(
             f"groups must have no missing values; got {len(missing)}, the first in row "

@@ -65,6 +65,13 @@ def tensor_floats(wanted, device):
         settings.allow_tf32 = before
 
 
+def half_precision(device):
+    """A context in which networks compute in bfloat16, unlike the linear path."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
 @functools.cache
 def _controller():
     # Looks through the libraries that are loaded, so torch has to be among them.

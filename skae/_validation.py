@@ -252,6 +252,12 @@ def _type_of(value):
     return _PANDAS_TYPES.get(type(value).__name__)
 
 
+def is_missing(label):
+    """Whether a label is None, NaN, NA or NaT."""
+    # pandas.NA is of this type, and equal to nothing without being unequal.
+    return label is None or type(label).__name__ == "NAType" or bool(label != label)
+
+
 def check_all_finite(X, name="X", names=None, first_row=0):
     """Refuse NaN and infinity among floats, by the columns they are in.
 

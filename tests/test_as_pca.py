@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from _estimators import ESTIMATORS
+from _programs import InterruptedAt
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_moons
@@ -334,23 +335,6 @@ def test_a_mixture_of_codes_is_judged_by_its_own_rounding():
     assert vae.score(make_moons(1000, noise=0.05, random_state=1)[0]) > -0.6
 
 
-class _Interrupts:
-    """Raises KeyboardInterrupt at the n-th line that runs in a function of this name."""
-
-    def __init__(self, name, number):
-        self.name = name
-        self.left = number
-
-    def __call__(self, frame, event, arg):
-        if frame.f_code.co_name != self.name:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
-
-
 @pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
 def test_an_interrupt_at_any_line_finds_the_old_state_or_the_new_one(cls, bent):
     options = {"max_epochs": 1, "random_state": 0}
@@ -359,7 +343,7 @@ def test_an_interrupt_at_any_line_finds_the_old_state_or_the_new_one(cls, bent):
     for number in range(1, 30):
         model = cls(2, **options).fit(bent[:100])
         before = model.transform(bent)
-        sys.settrace(_Interrupts("_guarded", number))
+        sys.settrace(InterruptedAt(cls._guarded, number))
         try:
             model.fit(bent)
         except KeyboardInterrupt:

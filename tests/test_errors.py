@@ -133,7 +133,7 @@ def test_a_device_that_is_not_there(cls):
 )
 def test_values_outside_0_1_for_bernoulli(cls):
     low, high = X.min(), X.max()
-    message = f"needs values in [0, 1], however: X has values from {low:.6g} to {high:.6g}"
+    message = f"needs values in [0, 1]; got X with values from {low:.6g} to {high:.6g}"
     with pytest.raises(ValueError, match=re.escape(message)):
         cls(likelihood="bernoulli").fit(X)
 

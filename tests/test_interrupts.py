@@ -1,35 +1,17 @@
 """Ctrl-C at any moment: while torch is imported, and at any line of what training does."""
 
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from _programs import InterruptedAt, output_of
 from skorch.callbacks import Callback
 
 from skae import AutoencoderTransformer, VAETransformer
 from skae._net import AutoencoderNet
 
 OF_THE_NET = ("_prepare", "_keep", "_judge", "_validate", "settle", "_leave", "_judge_noise")
-
-
-class InterruptedAt:
-    """Raises KeyboardInterrupt at the n-th line that runs in a method of the net."""
-
-    def __init__(self, name, number):
-        self.code = getattr(AutoencoderNet, name).__code__
-        self.left = number
-
-    def __call__(self, frame, event, arg):
-        if frame.f_code is not self.code:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return self
 
 
 class Watch(Callback):
@@ -73,7 +55,7 @@ def test_a_fit_is_as_before_or_that_of_its_best_epoch(cls, name, bent):
     n_taken_over = 0
     for number in range(1, 200):
         model.__dict__ = fitted.copy()
-        sys.settrace(InterruptedAt(name, number))
+        sys.settrace(InterruptedAt(getattr(AutoencoderNet, name), number))
         try:
             model.fit(X)
             break
@@ -127,11 +109,4 @@ except KeyboardInterrupt:
 
 
 def test_an_interrupt_waits_until_torch_is_imported():
-    run = subprocess.run(
-        [sys.executable, "-c", AT_IMPORT],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert run.stdout == "(60, 2)\n", run.stderr
+    assert output_of(AT_IMPORT) == "(60, 2)\n"

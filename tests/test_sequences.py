@@ -518,7 +518,7 @@ def test_conditions_of_sequences(tunes):
         (
             {},
             lambda X: 2 * X,
-            r"likelihood='categorical' needs values in \[0, 1\], however: X has values from 0 to "
+            r"likelihood='categorical' needs values in \[0, 1\]; got X with values from 0 to "
             r"2. One-hot encode X",
         ),
         (

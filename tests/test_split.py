@@ -1,6 +1,7 @@
 """Which rows are held out: groups, rows and splitters of one's own, near-copies."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from _estimators import ESTIMATORS
 from numpy.testing import assert_allclose, assert_array_equal
@@ -166,7 +167,7 @@ def test_groups_and_rows_through_a_pipeline(bent):
     assert len(pipeline["ae"].validation_curve_) == 2
 
 
-@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_groups_without_a_name(missing, bent):
     groups = np.array([missing, *["a", "b"] * 200][:400], dtype=object)
     with pytest.raises(ValueError, match=r"groups must have no missing values; got 1, .* row 0"):
@@ -249,7 +250,7 @@ def test_a_large_table_trains_on_the_rows_of_a_splitter(bent, monkeypatch):
     [
         ({"X_val": 1}, {"validation_fraction": KFold(2)}, r"got X_val and .*KFold\(n_splits=2"),
         ({"X_val": 1e200}, {}, "values of X_val must be within 1e"),
-        ({"X_val": 7}, {"likelihood": "bernoulli"}, r"in \[0, 1\], however: X_val has values"),
+        ({"X_val": 7}, {"likelihood": "bernoulli"}, r"in \[0, 1\]; got X_val with values"),
         ({}, {"validation_fraction": PredefinedSplit([-1] * 400)}, "must make a split; got none"),
         ({}, {"validation_fraction": StratifiedKFold(5)}, r"cannot split 400 rows: .*fit\(X, y\)"),
         ({}, {"validation_fraction": KFold(500)}, "cannot split 400 rows: Cannot have number"),

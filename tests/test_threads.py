@@ -1,8 +1,6 @@
 """Threads of OpenMP: none that a forked child waits for, and none on small products."""
 
-import os
-import subprocess
-import sys
+from _programs import output_of
 
 FORKED = """
 import multiprocessing
@@ -35,12 +33,4 @@ if __name__ == "__main__":
 
 
 def test_forked_children_return():
-    run = subprocess.run(
-        [sys.executable, "-c", FORKED],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)},
-        timeout=300,
-    )
-    assert run.stdout == "done 2\n", run.stderr
+    assert output_of(FORKED, OMP_NUM_THREADS="2") == "done 2\n"
