@@ -68,5 +68,5 @@ def show(axes, images, label):
 
 def save(figure, arguments):
     """Write the figure."""
-    figure.savefig(arguments.out, dpi=110)
+    figure.savefig(arguments.out, dpi=110, bbox_inches="tight")  # labels beside rows of images
     print(f"written: {arguments.out.name}")
