@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.decomposition import FastICA
 from sklearn.utils._param_validation import StrOptions
 
-from skae import _classical
-from skae._base import BaseAutoencoder
+from skae.data.table import some_rows
+from skae.estimators._base import BaseAutoencoder
+from skae.starts.pca import pca
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -52,8 +53,8 @@ class IndependentAutoencoder(BaseAutoencoder):
     fun: str = "logcosh"
 
     def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        start = _classical.pca(table, latent_dim)
-        codes = table.standard(_classical.some_rows(table.sample)) @ start.encoder
+        start = pca(table, latent_dim)
+        codes = table.standard(some_rows(table.sample)) @ start.encoder
         seed = streams.integer("rotation")
         ica = FastICA(fun=self.fun, whiten=False, max_iter=1000, random_state=seed).fit(codes)
         rotation = ica.components_.T

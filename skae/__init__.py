@@ -1,12 +1,12 @@
 """Autoencoders that drop in where PCA stands: scikit-learn estimators around PyTorch."""
 
-from ._adversarial import AdversarialAutoencoder
-from ._autoencoder import AutoencoderTransformer
-from ._conditional import ConditionalVAE
-from ._denoising import DenoisingAutoencoder
-from ._super_resolution import SuperResolutionAutoencoder
-from ._vae import VAETransformer
-from ._versions import __version__
+from .estimators.adversarial import AdversarialAutoencoder
+from .estimators.autoencoder import AutoencoderTransformer
+from .estimators.conditional import ConditionalVAE
+from .estimators.denoising import DenoisingAutoencoder
+from .estimators.super_resolution import SuperResolutionAutoencoder
+from .estimators.vae import VAETransformer
+from .state import __version__
 
 __all__ = [
     "AdversarialAutoencoder",

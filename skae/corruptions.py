@@ -10,8 +10,8 @@ row, its covariance with the clean row (d, d; clean first) and its covariance (d
 import numpy as np
 import torch
 
-from ._classical import some_rows
-from ._parameters import as_returned
+from .data.returned import as_returned
+from .data.table import some_rows
 
 _ROWS_TO_SWAP = 64  # training rows whose values a row is scored with, at most ...
 _NUMBERS_TO_SWAP = 2**18  # ... and numbers in them
@@ -25,7 +25,7 @@ class Gaussian:
     level : float
         Standard deviation of the noise, in units of the table's scale (the root of
         the mean variance of its features).
-    table : skae._classical.Table
+    table : skae.data.table.Table
         The table whose rows are corrupted.
     """
 

@@ -10,13 +10,13 @@ from sklearn.datasets import make_swiss_roll
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
-from skae import AdversarialAutoencoder, _priors
-from skae._adversary import AdversarialModule, Discriminator, Features
-from skae.networks import mlp
+from skae import AdversarialAutoencoder, priors
+from skae.nn.adversarial import AdversarialModule, Discriminator, Features
+from skae.nn.mlp import mlp
 
 
 def drawn(prior, n_samples=20_000, latent_dim=2, seed=0):
-    return _priors.draw(prior, n_samples, latent_dim, np.random.default_rng(seed))
+    return priors.draw(prior, n_samples, latent_dim, np.random.default_rng(seed))
 
 
 def two_sample_accuracy(codes, draws, seed=0):
@@ -40,7 +40,7 @@ def test_priors_are_standardised(prior):
     z = drawn(prior, 200_000)
     np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=0.01)
     np.testing.assert_allclose(z.var(axis=0), 1.0, rtol=0.01)
-    mean, spread = _priors.moments(prior, 2, np.random.default_rng(0))
+    mean, spread = priors.moments(prior, 2, np.random.default_rng(0))
     np.testing.assert_array_equal([mean, spread], [[0, 0], [1, 1]])
 
 
@@ -57,7 +57,7 @@ def test_moments_of_the_roll_by_integration():
     def mean(function):
         return integrate.quad(function, a, b)[0] / (b - a)
 
-    means, variances = _priors._moments_of_the_roll()
+    means, variances = priors._moments_of_the_roll()
     for number, turn in enumerate((np.cos, np.sin)):
         first = mean(lambda t, turn=turn: t * turn(t))
         second = mean(lambda t, turn=turn: (t * turn(t)) ** 2)
@@ -67,7 +67,7 @@ def test_moments_of_the_roll_by_integration():
 
 def test_the_roll_is_that_of_scikit_learn():
     roll = make_swiss_roll(4000, noise=0.5, random_state=0)[0][:, [0, 2]]
-    mean, variance = _priors._moments_of_the_roll()
+    mean, variance = priors._moments_of_the_roll()
     accuracy = two_sample_accuracy((roll - mean) / np.sqrt(variance), drawn("swiss_roll"))
     assert accuracy < 0.53
     assert two_sample_accuracy((roll - mean) / np.sqrt(variance), drawn("normal")) > 0.8

@@ -13,7 +13,9 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from skae._classical import Table, choose_latent_dim, pca
+from skae.data.table import Table
+from skae.starts.pca import pca
+from skae.starts.start import choose_latent_dim
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
@@ -137,7 +139,7 @@ def test_a_large_constant_costs_nothing(iris, value):
 
 
 def test_streamed_moments_are_exact(table, monkeypatch):
-    monkeypatch.setattr("skae._sources._BLOCK", 100)
+    monkeypatch.setattr("skae.data.sources._BLOCK", 100)
     moments = Table.of(table)
     np.testing.assert_allclose(moments.mean, table.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(moments.variance, table.var(axis=0, ddof=1))

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from skae import AutoencoderTransformer, ConditionalVAE, VAETransformer
-from skae._code_density import CodeDensity
+from skae.density.codes import CodeDensity
 
 
 @pytest.fixture(scope="module")

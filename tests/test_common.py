@@ -22,7 +22,7 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from skae._split import at_random
+from skae.data.split import at_random
 
 PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
@@ -189,13 +189,13 @@ def test_float32_and_float64_agree(cls, bent):
 
 @every_estimator
 def test_results_depend_on_neither_order_nor_blocks(cls, bent, monkeypatch):
-    from skae import _batches
+    from skae.data import batches
 
     estimator = cls(max_epochs=5, random_state=0).fit(bent)
     codes, scores = estimator.transform(bent), estimator.score_samples(bent)
     order = np.random.default_rng(0).permutation(len(bent))
     np.testing.assert_allclose(estimator.transform(bent[order]), codes[order], rtol=1e-12)
-    monkeypatch.setattr(_batches, "_BLOCK", 50)
+    monkeypatch.setattr(batches, "_BLOCK", 50)
     np.testing.assert_allclose(estimator.transform(bent), codes, rtol=1e-12)
     # Some scores are 1 minus a number near it.
     np.testing.assert_allclose(estimator.score_samples(bent), scores, rtol=1e-12, atol=1e-14)

@@ -55,7 +55,7 @@ MESSAGE = (
 
 @pytest.fixture
 def no_training(monkeypatch):
-    from skae._net import AutoencoderNet
+    from skae.training.net import AutoencoderNet
 
     def trained(*args, **kwargs):
         raise AssertionError("training began")

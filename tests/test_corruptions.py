@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from skae import DenoisingAutoencoder
-from skae._classical import Table
 from skae.corruptions import BUILT_IN, Custom
+from skae.data.table import Table
 
 
 def corrupt(corruption, table, copies, seed=0):

@@ -13,8 +13,11 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import scale
 
 from skae import ConditionalVAE, VAETransformer
-from skae import _classical as classical
-from skae import _densities as densities
+from skae.data.table import Table
+from skae.density.classical import log_evidence, without
+from skae.density.mixture import likeliest_shares, mixed
+from skae.starts.factor_analysis import factor_analysis, has_factors, with_noise
+from skae.starts.probabilistic_pca import probabilistic_pca
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +38,30 @@ def log_volume(table):
 
 
 def test_density_around_a_mean_of_its_own(factors):
-    table = classical.Table.of(factors)
-    start = classical.probabilistic_pca(table, 3)
+    table = Table.of(factors)
+    start = probabilistic_pca(table, 3)
     shift, x = np.linspace(-1.0, 1.0, 12), table.standard(factors)
     moved = replace(start, encoder_bias=-shift @ start.encoder, decoder_bias=shift)
-    expected = densities.log_evidence(start, x)
-    np.testing.assert_allclose(densities.log_evidence(moved, x + shift), expected)
+    expected = log_evidence(start, x)
+    np.testing.assert_allclose(log_evidence(moved, x + shift), expected)
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_density_of_probabilistic_pca(factors, k):
-    table = classical.Table.of(factors)
-    start = classical.probabilistic_pca(table, k)
-    found = densities.log_evidence(start, table.standard(factors)) + log_volume(table)
+    table = Table.of(factors)
+    start = probabilistic_pca(table, k)
+    found = log_evidence(start, table.standard(factors)) + log_volume(table)
     np.testing.assert_allclose(found, PCA(k).fit(factors).score_samples(factors), rtol=1e-10)
 
 
 def test_density_of_factor_analysis(factors):
-    table = classical.Table.of(factors)
-    start = classical.probabilistic_pca(table, 3)
-    found = densities.factor_analysis(table, start)
+    table = Table.of(factors)
+    start = probabilistic_pca(table, 3)
+    found = factor_analysis(table, start)
     reference = exact_factor_analysis(3, factors)
     noise = found.noise_variance * table.scale**2
     np.testing.assert_allclose(noise, reference.noise_variance_, rtol=0.02)
-    log_density = densities.log_evidence(found, table.standard(factors)) + log_volume(table)
+    log_density = log_evidence(found, table.standard(factors)) + log_volume(table)
     np.testing.assert_allclose(log_density, reference.score_samples(factors), atol=0.02)
     assert log_density.mean() == pytest.approx(reference.score(factors), abs=1e-5)
     # It is the density of a normal distribution with this covariance.
@@ -80,26 +83,26 @@ def test_factor_analysis_is_the_likeliest_of_several_maxima(load, k):
         for begin in (equal, alone)
     ]
     assert abs(scores[0] - scores[1]) > 0.004  # EM ends in different places
-    table = classical.Table.of(X)
-    found = densities.factor_analysis(table, classical.probabilistic_pca(table, k))
-    log_density = densities.log_evidence(found, table.standard(X)) + log_volume(table)
+    table = Table.of(X)
+    found = factor_analysis(table, probabilistic_pca(table, k))
+    log_density = log_evidence(found, table.standard(X)) + log_volume(table)
     assert log_density.mean() >= max(scores) - 1e-3
 
 
 def test_least_noise_of_factor_analysis(factors):
     X = np.column_stack([factors, np.full(600, 3.0), factors[:, :2]])
-    table = classical.Table.of(X)
-    start = classical.probabilistic_pca(table, 3)
-    found = densities.factor_analysis(table, start)
+    table = Table.of(X)
+    start = probabilistic_pca(table, 3)
+    found = factor_analysis(table, start)
     assert found.noise_variance.min() == pytest.approx(1e-12)
-    assert np.isfinite(densities.log_evidence(found, table.standard(X))).all()
+    assert np.isfinite(log_evidence(found, table.standard(X))).all()
 
 
 def test_densities_of_rows_that_were_left_out(factors):
-    table = classical.Table.of(factors)
+    table = Table.of(factors)
     rows, others = factors[:90], factors[90:]
-    start = classical.probabilistic_pca(table, 3)
-    found = densities.without(table, start, *2 * [table.standard(rows)])
+    start = probabilistic_pca(table, 3)
+    found = without(table, start, *2 * [table.standard(rows)])
     of_pca, of_factors = np.add(found, log_volume(table))
     # Over the number of rows, as maximum likelihood has it, not over one less.
     covariance = PCA(3).fit(others).get_covariance() * (509 / 510)
@@ -113,21 +116,21 @@ def test_rows_left_out_may_be_all_that_varies():
     X = np.random.default_rng(0).standard_normal((80, 4))
     X[1:, 3] = 0.0
     X[0, 3] = 5.0
-    table = classical.Table.of(X)
-    start = classical.probabilistic_pca(table, 3)
-    found = densities.without(table, start, *2 * [table.standard(X[:1])])
+    table = Table.of(X)
+    start = probabilistic_pca(table, 3)
+    found = without(table, start, *2 * [table.standard(X[:1])])
     assert np.isfinite(found).all()
     assert np.max(found) < -1e3
 
 
 def test_codes_of_less_variance_than_noise():
     X = np.random.default_rng(0).standard_normal((40, 8)) * np.arange(1, 9)
-    table = classical.Table.of(X)
-    found = densities.factor_analysis(table, classical.probabilistic_pca(table, 7))
-    log_density = densities.log_evidence(found, table.standard(X)) + log_volume(table)
+    table = Table.of(X)
+    found = factor_analysis(table, probabilistic_pca(table, 7))
+    log_density = log_evidence(found, table.standard(X)) + log_volume(table)
     assert log_density.mean() >= PCA(7).fit(X).score(X) - 1e-3
     covariance = np.full((3, 3), 0.1) + 0.9 * np.eye(3)
-    found = densities._with_noise(replace(found, mean=np.zeros(3)), covariance, np.full(3, 2.0))
+    found = with_noise(replace(found, mean=np.zeros(3)), covariance, np.full(3, 2.0))
     assert (found.log_variance == 0.0).all()  # nothing is left for codes to explain
     assert (found.decoder == 0.0).all()
 
@@ -138,19 +141,19 @@ def test_likeliest_shares():
     log_densities = norm.logpdf(x, np.array([[0.0], [2.0]]))
 
     def loss(share):  # half a row more in each
-        mixture = densities.mixed(log_densities, [share, 1 - share])
+        mixture = mixed(log_densities, [share, 1 - share])
         return -mixture.sum() - 0.5 * np.log(share * (1 - share))
 
     best = minimize_scalar(loss, bounds=(1e-6, 1 - 1e-6), method="bounded").x
-    shares = densities.likeliest_shares(log_densities)
+    shares = likeliest_shares(log_densities)
     np.testing.assert_allclose(shares, [best, 1 - best], atol=1e-4)
     assert best == pytest.approx(0.3, abs=0.07)
     never = np.vstack([log_densities[:1], np.full((1, 500), -np.inf)])
-    np.testing.assert_allclose(densities.likeliest_shares(never), np.array([500.5, 0.5]) / 501)
+    np.testing.assert_allclose(likeliest_shares(never), np.array([500.5, 0.5]) / 501)
 
 
 def test_mixture_does_not_underflow():
-    found = densities.mixed(np.array([[-5000.0], [-6000.0]]), [0.25, 0.75])
+    found = mixed(np.array([[-5000.0], [-6000.0]]), [0.25, 0.75])
     assert found == pytest.approx(-5000 + np.log(0.25))
 
 
@@ -276,9 +279,9 @@ def test_where_a_density_overflows_the_others_have_all_of_it(bent):
     assert vae.score_samples(far) >= expected - 1e-6 * np.abs(expected)
     assert vae.score_samples(1e160 * far) < -1e100
     log_densities = np.array([[np.nan, -1.0], [-2.0, np.nan]])
-    found = densities.mixed(log_densities, [0.75, 0.25])
+    found = mixed(log_densities, [0.75, 0.25])
     np.testing.assert_allclose(found, [-2 + np.log(0.25), -1 + np.log(0.75)])
-    assert np.isfinite(densities.likeliest_shares(log_densities)).all()
+    assert np.isfinite(likeliest_shares(log_densities)).all()
 
 
 @pytest.mark.parametrize("parameters", [{"max_epochs": 0}, {"max_epochs": 3}])
@@ -346,8 +349,8 @@ def test_a_random_start_has_no_share(bent):
     ids=["narrow", "wide", "wider than long", "one left", "none left"],
 )
 def test_tables_that_have_factor_analysis(shape, k, found):
-    table = classical.Table.of(np.random.default_rng(0).standard_normal(shape))
-    assert densities.has_factors(table, classical.probabilistic_pca(table, k)) == found
+    table = Table.of(np.random.default_rng(0).standard_normal(shape))
+    assert has_factors(table, probabilistic_pca(table, k)) == found
 
 
 def test_no_factor_analysis_where_codes_leave_nothing(iris):

@@ -16,8 +16,8 @@ from skae import (
     AutoencoderTransformer,
     DenoisingAutoencoder,
     SuperResolutionAutoencoder,
-    _sources,
 )
+from skae.data import sources
 
 N = 60
 NUMBERS = np.random.default_rng(0).standard_normal((N, 3))
@@ -29,7 +29,7 @@ PAIRS = N // 2
 def size(request, monkeypatch):
     """Every test is of a small table, and of one that passes for large."""
     if request.param == "read by blocks":
-        monkeypatch.setattr(_sources, "RESIDENT", 10)
+        monkeypatch.setattr(sources, "RESIDENT", 10)
     return request.param
 
 

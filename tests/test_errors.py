@@ -23,7 +23,7 @@ X = np.random.default_rng(0).standard_normal((20, 4))
 @pytest.fixture(autouse=True)
 def no_training(monkeypatch):
     """Fails where an error comes later than it should."""
-    from skae._net import AutoencoderNet
+    from skae.training.net import AutoencoderNet
 
     def trained(*args, **kwargs):
         raise AssertionError("training began")

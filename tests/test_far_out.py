@@ -112,7 +112,7 @@ def curve():
 
 
 def test_numbers_that_are_not_given_cost_as_much_as_given_ones(curve, monkeypatch):
-    from skae._module import ConditionalVAEModule
+    from skae.nn.conditional import ConditionalVAEModule
 
     X, y, model = curve
     decoded, log_evidence = [], ConditionalVAEModule.log_evidence

@@ -9,7 +9,7 @@ from _programs import InterruptedAt, output_of
 from skorch.callbacks import Callback
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae._net import AutoencoderNet
+from skae.training.net import AutoencoderNet
 
 OF_THE_NET = ("_prepare", "_keep", "_judge", "_validate", "settle", "_leave", "_judge_noise")
 
@@ -87,7 +87,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Interrupt(importlib.abc.MetaPathFinder):
-    names = ["torch", "torch.nn", "torch.optim", "skorch", "skae._net"]
+    names = ["torch", "torch.nn", "torch.optim", "skorch", "skae.training.net"]
 
     def find_spec(self, name, path, target=None):
         if name in self.names:

@@ -12,8 +12,8 @@ from skae import (
     DenoisingAutoencoder,
     SuperResolutionAutoencoder,
     VAETransformer,
-    _sources,
 )
+from skae.data import sources
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -78,7 +78,7 @@ def test_tables_that_cannot_be_squared(cls, dtype, exponent, message):
 def test_other_ways_to_moments(shape, monkeypatch):
     rows = X[:10].T if shape == "wide" else X
     if shape == "read by blocks":
-        monkeypatch.setattr(_sources, "RESIDENT", 10)
+        monkeypatch.setattr(sources, "RESIDENT", 10)
     for factor, message in (
         (1e-170, "must differ by 1e-140"),
         (1e170, "must be finite in float64"),

@@ -18,7 +18,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
-from skae import AutoencoderTransformer, VAETransformer, _sources
+from skae import AutoencoderTransformer, VAETransformer
+from skae.data import sources
 from skae.displays import LatentSpaceDisplay, LatentTraversalDisplay, ReconstructionDisplay
 
 matplotlib.use("Agg")
@@ -69,7 +70,7 @@ def test_columns_that_hold_no_numbers(kind, monkeypatch):
     for method in (model.transform, model.score, model.partial_fit):
         with pytest.raises(ValueError, match=message):
             method(frame)
-    monkeypatch.setattr(_sources, "RESIDENT", 10)  # tables that are read by blocks
+    monkeypatch.setattr(sources, "RESIDENT", 10)  # tables that are read by blocks
     with pytest.raises(ValueError, match=message):
         fit(frame)
 
@@ -180,7 +181,7 @@ def test_columns_with_values_that_are_not_finite(cls, dtype):
 
 
 def test_missing_values_of_a_table_read_by_blocks(monkeypatch):
-    monkeypatch.setattr(_sources, "RESIDENT", 10)
+    monkeypatch.setattr(sources, "RESIDENT", 10)
     frame = FRAME.astype({"a": np.float32})
     with pytest.raises(ValueError, match=r"Input X contains NaN in column 'c', first in row \d+\."):
         fit(frame.assign(c=np.nan))

@@ -11,7 +11,7 @@ from _estimators import ESTIMATORS
 from torch import nn
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae._vae import _normal_points
+from skae.density.points import normal_points as _normal_points
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from skae._batches import Rows
+from skae.data.batches import Rows
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -42,8 +42,9 @@ class FakeModule(torch.nn.Module):
 
 def scripted(script, **options):
     """A net on a script of held-out losses, one step an epoch, each adding 1 to `steps`."""
-    from skae._net import AutoencoderNet, Split
-    from skae._random import Streams
+    from skae.data.batches import Split
+    from skae.random import Streams
+    from skae.training.net import AutoencoderNet
 
     n_valid = len(script[0])
     x = torch.zeros(n_valid + 10, 1)
@@ -94,7 +95,7 @@ def test_rounding_is_not_amplified(bent):
 @pytest.fixture
 def captured_on_cpu(monkeypatch):
     """As on CUDA, but for the graph: a replay runs the step."""
-    from skae import _graph, _net, _optimizers
+    from skae.training import graph, net, optimizers
 
     replays = []
 
@@ -103,9 +104,9 @@ def captured_on_cpu(monkeypatch):
             trial()
         return lambda: (replays.append(1), step())
 
-    for module in (_net, _optimizers):
+    for module in (net, optimizers):
         monkeypatch.setattr(module, "is_captured", lambda device: True)
-    monkeypatch.setattr(_graph, "capture", capture)
+    monkeypatch.setattr(graph, "capture", capture)
     return replays
 
 
@@ -188,7 +189,7 @@ def test_bfloat16_trains_nearly_as_well_and_leaves_the_start_exact(cls, bent):
 
 
 def test_tensor_floats_are_for_the_time_of_training(bent):
-    from skae._threads import tensor_floats
+    from skae.training.threads import tensor_floats
 
     before = torch.backends.cuda.matmul.allow_tf32
     with tensor_floats(True, "cuda"):
@@ -201,7 +202,7 @@ def test_tensor_floats_are_for_the_time_of_training(bent):
 
 
 def test_lean_optimizer_makes_the_steps_of_torch():
-    from skae._optimizers import LeanAdamW
+    from skae.training.optimizers import LeanAdamW
 
     torch_random = torch.Generator().manual_seed(0)
     modules = []

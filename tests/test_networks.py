@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from skae.networks import ACTIVATIONS, Sizes, mlp, mlp_networks
+from skae.nn.mlp import ACTIVATIONS, mlp, mlp_networks
+from skae.nn.networks import Sizes
 
 
 def test_start_is_that_of_torch():

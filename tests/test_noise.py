@@ -8,9 +8,9 @@ import torch
 from scipy import stats
 
 from skae import ConditionalVAE, VAETransformer
-from skae import _module as module
-from skae._net import AutoencoderNet
-from skae.networks import with_zero_output
+from skae.nn import vae as module
+from skae.nn.init import with_zero_output
+from skae.training.net import AutoencoderNet
 
 SLOPE = 1.2
 

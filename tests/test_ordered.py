@@ -13,8 +13,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
-from skae._ordered import GroupedModule, OrderedModule, spread_out
-from skae.networks import with_zero_output
+from skae.nn.init import with_zero_output
+from skae.nn.ordered import GroupedModule, OrderedModule, spread_out
 
 
 @pytest.fixture(scope="module")

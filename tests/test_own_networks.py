@@ -501,10 +501,10 @@ def test_the_rate_falls_to_nothing_with_batches_that_have_company(rows):
 
 
 def test_streamed_rows_have_company_too(rows, monkeypatch, tmp_path):
-    from skae import _sources
+    from skae.data import sources
 
     sizes = []
-    monkeypatch.setattr(_sources, "RESIDENT", 100)
+    monkeypatch.setattr(sources, "RESIDENT", 100)
     table = np.memmap(tmp_path / "X", np.float64, "w+", shape=rows[:145].shape)
     table[:] = rows[:145]
     options = {"batch_size": 6, "max_epochs": 1, "random_state": 0, "callbacks": [counting(sizes)]}
@@ -623,7 +623,7 @@ def test_what_is_drawn_in_training_is_decided_by_the_seed(cls, network, rows):
 
 def test_gradients_are_those_of_what_was_drawn():
     """The fused dropout, too, whose gradient torch computes from the mask."""
-    from skae._own import DrawnFrom
+    from skae.nn.own import DrawnFrom
 
     x = torch.ones(500, requires_grad=True)
     with DrawnFrom(torch.Generator().manual_seed(0)):

@@ -120,7 +120,7 @@ def test_many_latents_as_small_integers():
 
 @pytest.fixture
 def no_training(monkeypatch):
-    from skae._net import AutoencoderNet
+    from skae.training.net import AutoencoderNet
 
     def trained(*args, **kwargs):
         raise AssertionError("training began")

@@ -12,9 +12,9 @@ from skae import (
     AutoencoderTransformer,
     DenoisingAutoencoder,
     VAETransformer,
-    _sources,
 )
-from skae._chunks import Chunks
+from skae.data import sources
+from skae.training.chunks import Chunks
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -182,8 +182,8 @@ def test_an_interrupted_chunk_changes_nothing(error, bent):
 def test_the_learning_rate_on_chunks_rises_and_then_falls_as_the_root_of_the_steps(
     bent, monkeypatch
 ):
-    monkeypatch.setattr("skae._net._RISE", 10)
-    monkeypatch.setattr("skae._net._PLATEAU", 40)
+    monkeypatch.setattr("skae.training.net._RISE", 10)
+    monkeypatch.setattr("skae.training.net._PLATEAU", 40)
     rates = []
 
     class Watch(Callback):
@@ -235,7 +235,7 @@ def test_no_rows_held_out_keeps_the_latest(bent):
 
 
 def test_the_held_out_rows_are_a_fair_sample_of_all_chunks(monkeypatch):
-    monkeypatch.setattr("skae._chunks._MOST_ROWS", 100)
+    monkeypatch.setattr("skae.training.chunks._MOST_ROWS", 100)
     chunks, counts = Chunks(seed=0), np.zeros(8)
     for repeat in range(60):
         chunks = Chunks(seed=repeat)
@@ -251,8 +251,8 @@ def test_the_held_out_rows_are_a_fair_sample_of_all_chunks(monkeypatch):
 
 
 def test_large_chunks_are_streamed(bent, monkeypatch):
-    monkeypatch.setattr(_sources, "RESIDENT", 500)
-    monkeypatch.setattr("skae._base._KEPT", 360)
+    monkeypatch.setattr(sources, "RESIDENT", 500)
+    monkeypatch.setattr("skae.estimators._base._KEPT", 360)
     model = AutoencoderTransformer(2, random_state=0).partial_fit(bent).partial_fit(bent)
     assert model.n_samples_ == 800
     assert len(model._chunks.x) == 100

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skae import AdversarialAutoencoder, AutoencoderTransformer, VAETransformer
-from skae._random import Streams
+from skae.random import Streams
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 

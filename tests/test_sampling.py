@@ -8,7 +8,7 @@ import pytest
 from _estimators import ESTIMATORS
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SuperResolutionAutoencoder
-from skae._code_density import CodeDensity
+from skae.density.codes import CodeDensity
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 FROM_A_MIXTURE = [AutoencoderTransformer, DenoisingAutoencoder, SuperResolutionAutoencoder]

@@ -12,9 +12,10 @@ from torch import nn
 
 import skae
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
-from skae._classical import Categoricals
-from skae.likelihoods import Autoregressive, Categorical
-from skae.networks import Sizes, largest_product, recurrent_networks, widest_layer
+from skae.likelihoods.categorical import Autoregressive, Categorical
+from skae.likelihoods.scores import Categoricals
+from skae.nn.networks import Sizes, largest_product, widest_layer
+from skae.nn.recurrent import recurrent_networks
 
 VAES = [cls for cls in OF_CODES if issubclass(cls, VAETransformer)]
 every_estimator = pytest.mark.parametrize("cls", [AutoencoderTransformer, *VAES])
@@ -460,14 +461,14 @@ def test_float32_and_float64_agree(cls, tunes):
 
 @every_estimator
 def test_results_depend_on_neither_order_nor_blocks(cls, tunes, monkeypatch):
-    from skae import _batches
+    from skae.data import batches
 
     options = {"network": "recurrent", "likelihood": "categorical", "random_state": 0}
     model = cls(2, max_epochs=3, hidden_layer_sizes=8, **options).fit(tunes)
     X = tunes[:60]
     before = [model.transform(X), model.reconstruct(X), model.score_samples(X)]
     order = np.random.default_rng(0).permutation(60)
-    monkeypatch.setattr(_batches, "_BLOCK", 5000)
+    monkeypatch.setattr(batches, "_BLOCK", 5000)
     after = [verb(X[order]) for verb in (model.transform, model.reconstruct, model.score_samples)]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_allclose(b, a[order], rtol=1e-9, atol=1e-12)
@@ -554,7 +555,7 @@ def test_conditions_of_sequences(tunes):
 )
 @every_estimator
 def test_bad_rows(cls, options, change, message, tunes, monkeypatch):
-    from skae._net import AutoencoderNet
+    from skae.training.net import AutoencoderNet
 
     def trained(*args, **kwargs):
         raise AssertionError("training began")

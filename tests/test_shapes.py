@@ -11,7 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae.networks import Sizes, conv_networks, largest_product, mlp, own_networks, widest_layer
+from skae.nn.conv import conv_networks
+from skae.nn.mlp import mlp
+from skae.nn.networks import Sizes, largest_product, widest_layer
+from skae.nn.own import own_networks
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 SHAPES = [(1, 8, 8), (3, 7, 5), (2, 1, 9), (1, 1, 1)]
@@ -274,11 +277,11 @@ def test_own_networks_may_be_the_same_objects_every_time(images):
 
 @pytest.mark.parametrize("kind", ["memmap", "zarr", "dask"])
 def test_images_larger_than_memory(kind, images, tmp_path, monkeypatch):
-    from skae import _sources
+    from skae.data import sources
 
     X = np.repeat(images.astype(np.float32), 2, axis=0)
     X += 0.01 * np.random.default_rng(0).standard_normal(X.shape).astype(np.float32)
-    monkeypatch.setattr(_sources, "RESIDENT", 1000)
+    monkeypatch.setattr(sources, "RESIDENT", 1000)
     if kind == "memmap":
         table = np.memmap(tmp_path / "X", np.float32, "w+", shape=X.shape)
         table[:] = X
@@ -297,7 +300,7 @@ def test_a_map_whose_rows_are_not_in_order_is_not_copied(images, tmp_path, monke
     """Every second pixel of a map, and one that is stored column by column."""
     import tracemalloc
 
-    from skae import _sources
+    from skae.data import sources
 
     X = np.repeat(images.astype(np.float32), 20, axis=0)
     maps = []
@@ -308,8 +311,8 @@ def test_a_map_whose_rows_are_not_in_order_is_not_copied(images, tmp_path, monke
         maps.append(table[..., ::step])
     expected = AutoencoderTransformer(2, max_epochs=0).fit(X.reshape(len(X), -1))
     for name, size in (("RESIDENT", 1000), ("_BLOCK", 5000)):
-        monkeypatch.setattr(_sources, name, size)
-    monkeypatch.setattr("skae._base._KEPT", 10_000)
+        monkeypatch.setattr(sources, name, size)
+    monkeypatch.setattr("skae.estimators._base._KEPT", 10_000)
     for table in maps:
         tracemalloc.start()
         model = AutoencoderTransformer(2, network="conv", max_epochs=0).fit(table)

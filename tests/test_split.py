@@ -24,10 +24,10 @@ from skae import (
     ConditionalVAE,
     DenoisingAutoencoder,
     VAETransformer,
-    _sources,
 )
-from skae._judge import is_clear
-from skae._split import in_groups, near_copies
+from skae.data import sources
+from skae.data.split import in_groups, near_copies
+from skae.training.judge import is_clear
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -240,7 +240,7 @@ def test_a_large_table_trains_on_the_rows_of_a_splitter(bent, monkeypatch):
     AutoencoderTransformer(2, **options).fit(bent)
     in_memory = sum(sizes)
     sizes.clear()
-    monkeypatch.setattr(_sources, "RESIDENT", 500)
+    monkeypatch.setattr(sources, "RESIDENT", 500)
     AutoencoderTransformer(2, **options).fit(bent)
     assert sum(sizes) == in_memory == 270
 

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from skae import SuperResolutionAutoencoder
-from skae._batches import Rows
-from skae.networks import ConvUpscaler, is_zero, upscaler
+from skae.data.batches import Rows
+from skae.nn.init import is_zero
+from skae.nn.upscaler import ConvUpscaler, upscaler
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_codes_learn_and_decode_to_large_images(images, trained):
 
 
 def test_codes_that_held_out_images_do_not_like_are_forgotten(images, monkeypatch):
-    from skae._upscaling import SuperResolutionModule
+    from skae.nn.super_resolution import SuperResolutionModule
 
     def no_gain(self, rows):
         return -np.ones(len(rows))
@@ -325,10 +326,10 @@ def test_chunks(images):
 
 
 def test_images_larger_than_memory(images, tmp_path, monkeypatch):
-    from skae import _sources
+    from skae.data import sources
 
     whole = SuperResolutionAutoencoder(2, network="conv", max_epochs=0).fit(images)
-    monkeypatch.setattr(_sources, "RESIDENT", 1000)
+    monkeypatch.setattr(sources, "RESIDENT", 1000)
     X = np.memmap(tmp_path / "X", np.float64, "w+", shape=images.shape)
     X[:] = images
     options = {"network": "conv", "upscaler_layer_sizes": (8,), "random_state": 0}

@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skae import VAETransformer
-from skae._code_density import CodeDensity
-from skae._vae import _normal_points
+from skae.density.codes import CodeDensity
+from skae.density.points import normal_points as _normal_points
 
 GRID = np.linspace(-7, 7, 281)
 

@@ -26,7 +26,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from skae import AdversarialAutoencoder
-from skae._priors import draw
+from skae.priors import draw
 
 CELLS = [(2, "normal"), (8, "normal"), (2, "uniform"), (2, "swiss_roll")]
 _ENOUGH = 2000  # rows from which on one set of draws will do

@@ -33,9 +33,9 @@ from skorch.callbacks import Callback
 from torch.nn import functional as F
 
 from skae import AutoencoderTransformer
-from skae._net import AutoencoderNet
-from skae._random import Streams
-from skae._threads import suitable_threads
+from skae.random import Streams
+from skae.training.net import AutoencoderNet
+from skae.training.threads import suitable_threads
 
 # Rows, columns, hidden layers, latents, batch: what it may cost against the raw loop, and
 # how many times as fast as skorch's defaults it has to be.
@@ -162,13 +162,13 @@ def fitted(X, **options):
             seen.update(split=split, module=copy.deepcopy(self.module_))
             return super().partial_fit(split, **kwargs)
 
-    import skae._net
+    from skae.training import net
 
-    original, skae._net.AutoencoderNet = skae._net.AutoencoderNet, Watched
+    original, net.AutoencoderNet = net.AutoencoderNet, Watched
     try:
         model = AutoencoderTransformer(random_state=0, **options).fit(X)
     finally:
-        skae._net.AutoencoderNet = original
+        net.AutoencoderNet = original
     return model, seen["split"], seen["module"]
 
 

@@ -1,0 +1,237 @@
+"""Arrays of any kind into device batches, for training and for inference."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .sources import blocks, step_of
+
+_BLOCK = 2**22  # numbers held at a time by one array of a batched computation
+_GROUP = 2**21  # numbers of a group of rows that are read and shuffled together
+
+
+def as_tensor(array, device="cpu"):
+    """An array as a tensor on a device; a copy only where torch cannot take it as it is."""
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+    if any(stride < 0 for stride in array.strides):  # of an axis of one, which is in C order
+        array = array.copy()
+    return torch.from_numpy(array).to(device)
+
+
+def standardised(X, mean, scale, dtype):
+    """``(X - mean) / scale``, computed in float64 and rounded once, as `dtype`."""
+    return ((X - mean) / scale).astype(dtype, copy=False)
+
+
+def in_blocks(function, X, width, at_least=1):
+    """Apply `function` to blocks of rows of X and put the answers together.
+
+    Parameters
+    ----------
+    function : callable
+        ndarray of shape (n, ...) -> ndarray of shape (n, ...) or (n,).
+    X : ndarray or Stream of shape (n_rows, n_columns)
+    width : int
+        Numbers that the widest array inside `function` holds per row.
+    at_least : int, default=1
+        Rows of a block, however wide they are.
+    """
+    step = max(at_least, _BLOCK // max(width, X.shape[1]))
+    if len(X) <= step and isinstance(X, np.ndarray):
+        return function(X)
+    size, out = step * X.shape[1], None
+    for first, block in blocks(X, size):
+        part = function(block)
+        if out is None:
+            out = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
+        out[first : first + len(part)] = part
+    return out
+
+
+class Reader:
+    """A table as training reads it: rows standardised (or as they are) in float32.
+
+    Parameters
+    ----------
+    X : ndarray or Stream of shape (n, d)
+    mean : ndarray of shape (d,) or None
+        None leaves rows as they are.
+    scale : float
+    """
+
+    def __init__(self, X, mean=None, scale=1.0):
+        self.X = X
+        self.mean = mean
+        self.scale = scale
+
+    def read(self, block):
+        """A block of rows of X, an ndarray, as it goes into a batch."""
+        if self.mean is None:
+            return block
+        return standardised(block, self.mean, self.scale, np.float32)
+
+    def tensor(self, X=None, device="cpu"):
+        """Rows of a table (all of `X`, by default its own) as one tensor on the device."""
+        X = self.X if X is None else X
+        kept = self.mean is None and X.dtype == np.float64
+        out = torch.empty(X.shape, dtype=torch.float64 if kept else torch.float32, device=device)
+        for first, block in blocks(X):
+            out[first : first + len(block)] = as_tensor(self.read(block))
+        return out
+
+
+class Rows:
+    """Rows on a device, read in shuffled or plain batches.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, d)
+        What the encoder reads.
+    target : Tensor of shape (n, d)
+        What the decoder should answer; may be `x` itself.
+    index : Tensor of shape (n_rows,)
+        The rows that belong to this set.
+    """
+
+    def __init__(self, x, target, index):
+        self.x = x
+        self.target = target
+        self.index = index
+
+    def __len__(self):
+        return len(self.index)
+
+    def batches(self, batch_size, generator=None, times=1, least=1):
+        """An iterable of pairs (x, target), for any number of passes.
+
+        Each pass is shuffled anew with `generator`, or goes through the rows in order,
+        `times` times over. A last batch of fewer than `least` rows joins the one before.
+        """
+        return _Batches(self, batch_size, generator, times, least)
+
+    def shuffled(self, generator):
+        """The numbers of the rows in a new order."""
+        order = torch.randperm(len(self.index), generator=generator)
+        return self.index[order.to(self.index.device)]
+
+    def pass_over(self, batch_size, generator, times):
+        """The batches of one pass."""
+        index = self.index.repeat(times) if generator is None else self.shuffled(generator)
+        for chosen in index.split(batch_size):
+            x = self.x.index_select(0, chosen)
+            same = self.target is self.x
+            yield x, x if same else self.target.index_select(0, chosen)
+
+
+class StreamedRows(Rows):
+    """Rows of a table too large to copy, read group by group.
+
+    A group is made of short runs of rows from all over the table, read one by one and
+    shuffled together, so that a pass over the disk is a pass over its blocks and the
+    order of rows is nearly free.
+
+    Parameters
+    ----------
+    x, target : Reader
+    held_out : ndarray of int
+        Sorted numbers of the rows that are not in this set.
+    device : str
+    """
+
+    def __init__(self, x, target, held_out, device):
+        self.x = x
+        self.target = target
+        self.held_out = held_out
+        self.device = device
+
+    def __len__(self):
+        return len(self.x.X) - len(self.held_out)
+
+    def pass_over(self, batch_size, generator, times):
+        """The batches of one shuffled pass."""
+        left: tuple[torch.Tensor, ...] = ()  # too few for a batch, they wait for the next group
+        for pair in self._groups(batch_size, generator):
+            low = 0
+            if left:
+                low = batch_size - len(left[0])
+                joined = zip(left, pair, strict=True)
+                left = tuple(torch.cat([old, new[:low]]) for old, new in joined)
+                if len(left[0]) < batch_size:
+                    continue
+                yield left
+            whole = low + (len(pair[0]) - low) // batch_size * batch_size
+            for first in range(low, whole, batch_size):
+                yield tuple(rows[first : first + batch_size] for rows in pair)
+            left = tuple(rows[whole:].clone() for rows in pair)
+        if left and len(left[0]):
+            yield left
+
+    def _groups(self, batch_size, generator):
+        n_samples, n_features = self.x.X.shape
+        step = step_of(self.x.X)
+        n_blocks = -(-n_samples // step)
+        order = torch.randperm(n_blocks, generator=generator).numpy() * step
+        rows = max(batch_size, _GROUP // n_features)
+        for some in np.array_split(order, max(1, round(n_samples / rows))):
+            ends = np.minimum(some + step, n_samples)
+            taken = [self._not_held_out(*ends_of) for ends_of in zip(some, ends, strict=True)]
+            places = torch.randperm(sum(map(len, taken)), generator=generator).numpy()
+            x = self._gather(self.x, some, taken, places)
+            same = self.target is self.x
+            yield x, x if same else self._gather(self.target, some, taken, places)
+
+    def _not_held_out(self, low, high):
+        """Numbers of the training rows from `low` to `high`, counted from `low`."""
+        first, last = np.searchsorted(self.held_out, [low, high])
+        return np.delete(np.arange(high - low), self.held_out[first:last] - low)
+
+    def _gather(self, reader, lows, taken, places):
+        """Rows of several blocks as one tensor on the device, each at its place."""
+        dtype = np.float32 if reader.mean is not None else reader.X.dtype
+        out = np.empty((len(places), reader.X.shape[1]), dtype=dtype)
+        done = 0
+        for low, chosen in zip(lows, taken, strict=True):
+            if len(chosen):
+                block = reader.X[low : low + chosen[-1] + 1]
+                out[places[done : done + len(chosen)]] = reader.read(block[chosen])
+                done += len(chosen)
+        return as_tensor(out, self.device)
+
+
+class _Batches:
+    def __init__(self, rows, batch_size, generator, times, least):
+        self.rows = rows
+        self.times = times
+        self.batch_size = batch_size
+        self.generator = generator
+        self.least = least
+
+    def __iter__(self):
+        batches = self.rows.pass_over(self.batch_size, self.generator, self.times)
+        return batches if self.least == 1 else _joined(batches, self.least)
+
+
+def _joined(batches, least):
+    """The same batches, a last one of fewer than `least` rows together with the one before."""
+    last = next(batches)
+    for batch in batches:
+        if len(batch[0]) < least:
+            last = tuple(torch.cat(both) for both in zip(last, batch, strict=True))
+        else:
+            yield last
+            last = batch
+    yield last
+
+
+def n_batches(n_rows, batch_size, least=1):
+    """How many batches a pass has."""
+    return max(1, -(-(n_rows - least + 1) // batch_size))
+
+
+class Split(NamedTuple):
+    """The rows to train on and those held out, None where nothing is."""
+
+    train: Rows
+    valid: Rows | None
+    groups: np.ndarray | None = None  # labels of the rows held out; each is judged as one

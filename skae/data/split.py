@@ -1,0 +1,189 @@
+"""Which rows are held out of training, to choose the epoch by."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import column_or_1d
+
+from ..warn import warn
+from .sources import blocks
+from .table import some_rows
+from .validation import is_missing
+
+_LEAST_GROUPS = 10  # to hold out, if that is at most a quarter of them
+_LEAST_COPIED = 25  # groups of near-copies: fewer are rather clusters
+_PROBES = 30  # rows whose neighbours are looked at, for near-copies
+_GAP = 3.0  # by which the nearest other row is farther off than the farthest near-copy
+_WITH_GAP = 0.8  # least share of the probes that has such a gap
+_MOST_NUMBERS = 2**22  # of a table in which near-copies are looked for
+
+
+class Wishes(NamedTuple):
+    """The arguments of `fit` that say which rows to hold out."""
+
+    y: Any = None  # for splitters that stratify
+    groups: Any = None  # (n_samples,), a label for every row
+    X: Any = None  # rows of the user's own
+    extra: Any = None  # and what the variant has beside these
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Numbers of the rows that are held out, and of those trained on.
+
+    `train` is None where that is all others. `groups` are labels of the rows held out where
+    rows of one group are like each other, so that each group is judged as one; or None.
+    """
+
+    rows: np.ndarray
+    train: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    def in_order(self):
+        """The same, with the rows held out in the order of the table."""
+        order = np.argsort(self.rows)
+        groups = None if self.groups is None else self.groups[order]
+        return HeldOut(self.rows[order], self.train, groups)
+
+
+def at_random(X, n_held_out, rng, look_for_copies=True):
+    """Hold out `n_held_out` rows.
+
+    Rows that are the same, as in a bootstrap, are on the same side: a row that was
+    trained on says nothing about rows that were not. A row that is there more often than
+    rows are to be held out is common rather than drawn again, and is on both.
+    """
+    weights = np.random.default_rng(0).standard_normal(X.shape[1])
+    keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
+    distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
+    if len(distinct) < len(X) / 10:  # few values make few rows
+        return _first(rng.permutation(len(X)), n_held_out)
+    if len(distinct) == len(X):
+        groups = near_copies(X) if n_held_out and look_for_copies else None
+        if groups is not None:
+            _warn_of_copies(groups.max() + 1)
+            return in_groups(groups, n_held_out, rng)
+        return _first(rng.permutation(len(X)), n_held_out)
+    common = np.bincount(group)[group] > max(n_held_out, 1)
+    if common.any():
+        group[common] = len(distinct) + np.arange(common.sum())
+        group = np.unique(group, return_inverse=True)[1]
+    return _whole_groups(group, n_held_out, rng)
+
+
+def in_groups(groups, n_held_out, rng):
+    """Hold out whole groups of rows, of about as many rows and at least a few groups.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        A label for every row.
+    n_held_out : int
+    rng : numpy.random.Generator
+    """
+    groups = _numbered(groups)
+    n_groups = groups.max() + 1
+    if n_groups < 2:
+        raise ValueError(
+            "groups must have at least 2 different values; got 1. Leave groups out, or give "
+            "validation rows of your own with X_val."
+        )
+    if n_held_out:
+        least = min(_LEAST_GROUPS, n_groups // 4)
+        n_held_out = max(n_held_out, least * len(groups) // n_groups)
+    held_out = _whole_groups(groups, n_held_out, rng)
+    return HeldOut(held_out.rows, held_out.train, groups[held_out.rows])
+
+
+def _numbered(groups):
+    """Groups numbered from 0, from labels of which none is missing."""
+    groups = column_or_1d(groups)
+    missing = np.flatnonzero([is_missing(label) for label in groups.tolist()])
+    if len(missing):
+        raise ValueError(
+            f"groups must have no missing values; got {len(missing)}, the first in row "
+            f"{missing[0]}. Drop these rows, or give them groups of their own."
+        )
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def by_splitter(splitter, n_samples, wishes):
+    """Hold out the test rows of the last split of a scikit-learn splitter."""
+    arrays = [value for value in (wishes.y, wishes.groups) if value is not None]
+    check_consistent_length(np.empty(n_samples), *arrays)
+    last = None
+    try:
+        for train, test in splitter.split(np.empty((n_samples, 0)), wishes.y, wishes.groups):
+            last = np.asarray(train), np.asarray(test)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"validation_fraction={splitter!r} cannot split {n_samples} rows: {error}. A splitter "
+            "that reads labels or groups needs fit(X, y) or fit(X, groups=...)."
+        ) from error
+    if last is None:
+        raise ValueError(f"validation_fraction={splitter!r} must make a split; got none.")
+    train, rows = last
+    groups = None
+    if wishes.groups is not None:
+        groups = _numbered(wishes.groups)[rows]
+    return HeldOut(rows, train, groups)
+
+
+def near_copies(X):
+    """Labels of groups of rows that are nearly the same, (n_samples,), or None.
+
+    Most rows then have a gap in the distances of their neighbours: the copies are near,
+    and the next row is several times as far off.
+    """
+    n = len(X)
+    if not isinstance(X, np.ndarray) or X.size > _MOST_NUMBERS or n < 4 * _LEAST_GROUPS:
+        return None
+    with np.errstate(all="ignore"):
+        spread = X.std(axis=0, dtype=np.float64)
+        rows = (X - X.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1.0)
+        if not np.isfinite(rows).all():
+            return None
+        probes = some_rows(rows, _PROBES)
+        # Differences first: products would round copies that are very near to none.
+        distances = np.sqrt([np.square(rows - probe).sum(axis=1) for probe in probes])
+        distances.sort(axis=1)
+        distances = distances[:, 1 : 2 + n // _LEAST_GROUPS]  # each row is nearest to itself
+        gaps = distances[:, 1:] / np.maximum(distances[:, :-1], 1e-12)
+        widest = gaps.argmax(axis=1)[:, None]
+        has_gap = np.take_along_axis(gaps, widest, axis=1)[:, 0] >= _GAP
+    if not has_gap.mean() >= _WITH_GAP:
+        return None
+    near, far = (
+        np.take_along_axis(distances, widest + more, axis=1)[has_gap, 0] for more in (0, 1)
+    )
+    radius = np.sqrt(np.median(near) * np.median(far))
+    from sklearn.cluster import DBSCAN
+
+    groups = DBSCAN(eps=radius, min_samples=1).fit(rows).labels_
+    return groups if _LEAST_COPIED <= groups.max() + 1 <= n / 2 else None
+
+
+def _warn_of_copies(n_groups):
+    warn(
+        f"X seems to hold {n_groups} groups of near-copies, such as repeated measurements. Whole "
+        "groups are held out to choose the epoch. Say which rows belong together with "
+        "fit(X, groups=...), or validation_fraction=ShuffleSplit(1, test_size=0.1) if none do and "
+        "these are clusters.",
+        UserWarning,
+    )
+
+
+def _whole_groups(groups, n_held_out, rng):
+    """Hold out whole groups, numbered from 0, of about `n_held_out` rows."""
+    rank = rng.permutation(groups.max() + 1)[groups]
+    order = np.argsort(rank, kind="stable")
+    ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
+    if n_held_out and len(ends):
+        n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
+    return _first(order, n_held_out)
+
+
+def _first(order, n_held_out):
+    return HeldOut(order[:n_held_out], order[n_held_out:])

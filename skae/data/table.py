@@ -1,0 +1,234 @@
+"""What one pass over a table says about it: moments, ends and principal axes (numpy, float64)."""
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from .sources import Stream, blocks, is_small, mapped
+
+EXACT_WIDTH = 2048  # features up to which a covariance is formed
+_EXACT_LENGTH = 1024  # rows or features, whichever are fewer, up to which there is an SVD
+_SKETCH = 512  # axes beyond those asked for that a sketch of a wide stream has
+_SKETCH_IN_MEMORY = 64  # and where further passes cost little
+SEARCH_ROWS = 5000  # rows that a line search looks at
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one pass over a table of shape (n, d) says about it."""
+
+    X: np.ndarray  # or a Stream
+    mean: np.ndarray  # (d,)
+    variance: np.ndarray  # (d,), unbiased, in units of X squared
+    scale: float  # root of the mean variance, 1.0 where nothing varies
+    low: np.ndarray  # (d,), the smallest value of each feature
+    high: np.ndarray  # (d,), and the largest
+    products: Any  # (d, d), unbiased covariance in units of X, or None; see `of`
+    sample: np.ndarray  # rows of X, all of them unless it is large
+
+    @classmethod
+    def of(cls, X, kept=None, gram=None):
+        """Read the table once.
+
+        Parameters
+        ----------
+        X : ndarray or Stream of shape (n, d)
+        kept : ndarray of int or None
+            Sorted numbers of the rows to keep as the sample; None keeps X itself.
+        gram : callable or None
+            What multiplies rows with themselves, where a device is quicker at it.
+
+        Notes
+        -----
+        Moments of blocks are taken around their own means and put together (Chan, Golub &
+        LeVeque 1983), so a large mean costs no precision. The covariance is there for
+        moderate widths of tables that are not wider than long; for others `principal_axes`
+        reads the rows.
+        """
+        n_samples, n_features = X.shape
+        mean, squares = np.zeros(n_features), np.zeros(n_features)
+        low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
+        narrow = n_features <= min(n_samples, EXACT_WIDTH)
+        products = np.zeros((n_features, n_features)) if narrow else None
+        sample = X if kept is None else np.empty((len(kept), n_features), dtype=X.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first, block in blocks(X):
+                low = np.minimum(low, block.min(axis=0))
+                high = np.maximum(high, block.max(axis=0))
+                if kept is not None:
+                    here = slice(*np.searchsorted(kept, [first, first + len(block)]))
+                    sample[here] = block[kept[here] - first]
+                centre = block.mean(axis=0, dtype=np.float64)
+                rows = block - centre
+                shift = centre - mean
+                mean = mean + shift * (len(block) / (first + len(block)))
+                between = len(block) * first / (first + len(block))
+                if narrow:
+                    products += gram(rows) if gram else rows.T @ rows
+                    if first:
+                        products += between * np.outer(shift, shift)
+                else:
+                    squares += np.square(rows, out=rows).sum(axis=0) + between * shift**2
+            # Features that do not vary: rounding of large values is no variance.
+            same = low == high
+            mean[same] = low[same]
+            if products is not None:
+                products[same] = products[:, same] = 0.0
+                products /= max(n_samples - 1, 1)
+                squares = products.diagonal()
+            else:
+                squares[same] = 0.0
+                squares /= max(n_samples - 1, 1)
+            variance = np.maximum(squares, 0.0)
+            scale = np.sqrt(variance.mean())
+            total = n_samples * variance.sum()
+        if not np.isfinite(total):
+            raise ValueError(
+                "The variance of X must be finite in float64, and so must its sum over all values; "
+                f"got {total}. Divide X by its largest absolute value first: StandardScaler "
+                "overflows there, too."
+            )
+        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
+            variance, scale = np.zeros(n_features), 1.0  # nothing but rounding
+            products = None if products is None else np.zeros_like(products)
+        return cls(X, mean, variance, float(scale), low, high, products, sample)
+
+    @property
+    def n_samples(self):
+        """Number of rows that the moments are of."""
+        return len(self.X)
+
+    def rows(self):
+        """Blocks of X in float64."""
+        for _, block in blocks(self.X):
+            yield block.astype(np.float64, copy=False)
+
+    def standard(self, rows):
+        """``(rows - mean) / scale`` in float64."""
+        return (rows - self.mean) / self.scale
+
+    def standardised(self):
+        """Blocks of X, standardised."""
+        for _, block in blocks(self.X):
+            yield self.standard(block)
+
+    def covariance(self):
+        """Unbiased covariance of the standardised rows, (d, d)."""
+        if self.products is not None:
+            scale = np.broadcast_to(self.scale, self.mean.shape)
+            return self.products / np.outer(scale, scale)
+        product = np.zeros((len(self.mean), len(self.mean)))
+        for rows in self.standardised():
+            product += rows.T @ rows
+        return product / (len(self.X) - 1)
+
+    def regressed(self, table, classes):
+        """What conditions behind the rows of `table` say of these rows.
+
+        `classes` says whether they are classes; numbers have mean 0.
+
+        Returns
+        -------
+        products : ndarray of shape (q, q)
+            Of conditions with each other, summed over rows.
+        effects : ndarray of shape (q, d)
+            What a condition adds to standardised rows, beyond that of the `centre`.
+        centre : ndarray of shape (q,)
+        within : Table
+            Of what is left of rows. It has no sample.
+        """
+        d = len(table.mean)
+        q = len(self.mean) - d
+        products, cross, centre = np.zeros((q, q)), np.zeros((q, d)), np.zeros(q)
+        for _, rows in blocks(self.X):
+            conditions = rows[:, d:].astype(np.float64)
+            products += conditions.T @ conditions
+            cross += conditions.T @ table.standard(rows[:, :d])
+        effects = np.linalg.pinv(products, hermitian=True) @ cross
+        rows = mapped(lambda rows: left_by(rows, table, effects, centre), d, self.X)
+        return products, effects, centre, Table.of(rows, kept=np.empty(0, dtype=int))
+
+    def principal_axes(self, latent_dim):
+        """Eigenvalues of the covariance, falling, and eigenvectors as columns.
+
+        As in scikit-learn's PCA there are min(n, d) eigenvalues, and the sign of an axis
+        makes its largest entry positive. Of a table that is both wide and long, for which
+        scikit-learn turns to random projections too, only the first axes are found, enough
+        for `latent_dim`, and the eigenvalues after them are given as their mean.
+        """
+        n_short = min(self.X.shape)
+        share = not isinstance(latent_dim, numbers.Integral)
+        if self.products is not None:
+            values, axes = eigh(self.covariance())
+        elif is_small(self.X) and (n_short <= _EXACT_LENGTH or share):
+            rows = np.concatenate(list(self.standardised()))
+            _, singular, axes = np.linalg.svd(rows, full_matrices=False)
+            values, axes = singular**2 / (len(rows) - 1), axes.T
+        else:
+            values, axes = self._leading_axes(latent_dim)
+        return np.maximum(values, 0.0), fix_signs(axes)
+
+    def _leading_axes(self, latent_dim):
+        """By Nystrom's approximation of the covariance (Tropp et al. 2017).
+
+        Two passes over a stream; in memory, where a pass is cheap, six of a smaller sketch,
+        each of which looks closer at the leading axes (Halko et al. 2011).
+        """
+        rank = min(self.X.shape)
+        wanted = int(latent_dim) if isinstance(latent_dim, numbers.Integral) else 0
+        in_memory = not isinstance(self.X, Stream)
+        beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
+        width = min(rank, wanted + beyond)
+        basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
+        for _ in range(6 if in_memory else 2):
+            basis = np.linalg.qr(basis)[0]
+            sketch = np.zeros_like(basis)
+            for rows in self.standardised():
+                sketch += rows.T @ (rows @ basis)
+            sketch /= len(self.X) - 1
+            basis, previous = sketch, basis
+        # A little of the identity keeps the Cholesky factor in existence.
+        nudge = 1e-12 * np.linalg.norm(sketch) + 1e-100
+        sketch += nudge * previous
+        core = previous.T @ sketch
+        factor = np.linalg.cholesky((core + core.T) / 2.0)
+        axes, singular, _ = np.linalg.svd(
+            solve_triangular(factor, sketch.T, lower=True).T, full_matrices=False
+        )
+        values = np.where(singular**2 > 10.0 * nudge, singular**2 - nudge, 0.0)
+        total = (self.variance / np.square(self.scale)).sum()
+        if wanted == 0 and values.sum() < latent_dim * total:
+            raise ValueError(
+                f"latent_dim={latent_dim} takes more than {width} codes of this large and wide "
+                "table. Say how many with an int."
+            )
+        left = max(total - values.sum(), 0.0) / max(rank - width, 1)
+        return np.append(values, np.full(rank - width, min(left, values[-1]))), axes
+
+
+def left_by(rows, table, effects, centre):
+    """What is left of rows when the effects of the conditions behind them are taken off."""
+    d = len(table.mean)
+    return rows[:, :d] - table.mean - (rows[:, d:] - centre) @ (effects * table.scale)
+
+
+def some_rows(X, n_rows=SEARCH_ROWS):
+    """At most `n_rows` rows of X, any of them equally likely, the same in every call."""
+    if len(X) <= n_rows:
+        return X
+    return X[np.sort(np.random.default_rng(0).choice(len(X), n_rows, replace=False))]
+
+
+def eigh(symmetric):
+    values, axes = np.linalg.eigh(symmetric)
+    return values[::-1], axes[:, ::-1]
+
+
+def fix_signs(axes):
+    """Make the largest entry of every column positive."""
+    largest = np.abs(axes).argmax(axis=0)
+    signs = np.sign(axes[largest, np.arange(axes.shape[1])])
+    return axes * np.where(signs == 0, 1.0, signs)

@@ -1,0 +1,333 @@
+"""The door that X comes in by: what rows may be, and what to do where they are not.
+
+Messages name the rule, what was given, the column where there is one, and the remedy.
+"""
+
+import datetime
+import os
+import reprlib
+import sys
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
+
+_NAMED = 5  # columns that a message names
+_FEW_CHANNELS = 4  # of a photograph: grey or red, green and blue, each with or without alpha
+_TYPES = {
+    "text": (str, bytes),
+    "dates": (datetime.date, datetime.time, np.datetime64),
+    "durations": (datetime.timedelta, np.timedelta64),
+    "sequences": (np.ndarray, list, tuple),
+}
+_PANDAS_TYPES = {"Period": "dates", "Interval": "intervals", "NAType": "missing values"}
+_REMEDIES = {
+    "text": "One-hot encode nominal text: make_column_transformer((OneHotEncoder("
+    "sparse_output=False), {columns}), remainder='passthrough') in front of the estimator in a "
+    "Pipeline. Do not use OrdinalEncoder for nominal text: it makes up an order.",
+    "text among numbers": "Make such entries NaN, for example with pandas.to_numeric(..., "
+    "errors='coerce'), and fill them in, for example with SimpleImputer.",
+    "dates": "Turn dates into numbers, such as the days since the first of them, or the year, "
+    "the month and the day of the week.",
+    "durations": "Turn durations into numbers, such as seconds.",
+    "intervals": "Turn intervals into numbers, such as their middles; pandas.cut(..., "
+    "labels=False) numbers them.",
+    "sequences": "Give sequences of one length as an array of shape (n_samples, n_steps, "
+    "n_features) with network='recurrent', or compute features of them.",
+    "complex numbers": "Complex data not supported: give real and imaginary parts as features "
+    "of their own.",
+    "missing values": "Convert the columns with astype('Float64') and fill them in, for example "
+    "with SimpleImputer.",
+}
+
+
+def is_plain(X):
+    """Whether X is an array of numbers already, so that there is nothing to find out."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32)
+
+
+def as_table(X, name="X"):
+    """X itself where it has a shape, lists of rows as an array; what is no table is refused."""
+    X = _plain_tensor(X, name)
+    is_table = hasattr(X, "dtype") or hasattr(X, "columns") or hasattr(X, "iloc")
+    if not is_table and len(getattr(X, "shape", ())) < 2:
+        X = _from_rows(X, name)
+    if isinstance(X, np.ma.MaskedArray):
+        if np.ma.is_masked(X):
+            raise ValueError(
+                f"{name} must be complete; got a masked array with {np.ma.count_masked(X)} masked "
+                f"entries. Fill them in, for example {name}.astype(float).filled(np.nan) with "
+                "SimpleImputer."
+            )
+        return X.data
+    if issparse(X) or (len(X.shape) == 2 and hasattr(X, "sparse")):
+        dense = "toarray()" if issparse(X) else "sparse.to_dense()"
+        raise TypeError(
+            f"{name} must be dense; got a sparse {type(X).__name__} of shape {X.shape}. Use "
+            f"{name}.{dense}, or OneHotEncoder(sparse_output=False) where an encoder made it. Put "
+            "TruncatedSVD in front of the estimator where it is too large for that."
+        )
+    if hasattr(X, "iloc") and len(X.shape) == 2 and not X.columns.is_unique:
+        label = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"{name} must have columns of different names; got {label!r} more than once. Rename "
+            f"them, for example {name}.columns = [...]."
+        )
+    if len(X.shape) == 1 and _kind(X) == "O":
+        rows = list(np.asarray(X))
+        if rows and _type_of(rows[0]) == "sequences":
+            _check_one_shape(rows, name)
+            raise ValueError(
+                f"{name} must be one array of numbers; got {len(rows)} arrays of shape "
+                f"{_shape(rows[0])} in an array of objects. Use np.stack({name})."
+            )
+    return X
+
+
+def _plain_tensor(X, name):
+    """A tensor of torch in a form that numpy reads; anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(X, torch.Tensor):
+        return X
+    if X.layout != torch.strided:
+        raise TypeError(
+            f"{name} must be dense; got a sparse tensor of shape {tuple(X.shape)}. Use "
+            f"{name}.to_dense()."
+        )
+    X = X.detach()
+    return X.float() if X.dtype == torch.bfloat16 else X
+
+
+def _from_rows(X, name):
+    """Rows in lists, or in anything else that numpy takes, as an array."""
+    is_file = hasattr(X, "read")
+    if is_file or isinstance(X, (str, bytes, os.PathLike)):
+        what = "an open file" if is_file else f"the path {reprlib.repr(os.fspath(X))}"
+        raise TypeError(
+            f"{name} must be an array of rows; got {what}. Read it first, for example with "
+            "pandas.read_csv, pandas.read_parquet or numpy.load(..., mmap_mode='r')."
+        )
+    if hasattr(X, "keys"):
+        keys = ", ".join(repr(key) for key in list(X.keys())[:_NAMED])
+        raise TypeError(
+            f"{name} must be an array of rows; got a {type(X).__name__} with the keys {keys}. Give "
+            f"the array under one of them, or columns of numbers as pandas.DataFrame({name})."
+        )
+    kind = type(X).__name__
+    if hasattr(X, "batch_size"):
+        raise TypeError(
+            f"{name} must be an array of rows; got a {kind}. Put its batches together with "
+            f"np.concatenate(list({name})), for example."
+        )
+    is_dataset = hasattr(X, "__getitem__") and not isinstance(X, (list, tuple))
+    if is_dataset and len(X) and isinstance(X[0], tuple):
+        raise TypeError(
+            f"{name} must be an array of rows; got a {kind}, whose items are tuples. Use "
+            f"np.stack([item[0] for item in {name}])."
+        )
+    if isinstance(X, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in X):
+        return np.ma.array(X)  # numpy's own forgets what is masked
+    try:
+        rows = np.asarray(X)
+    except ValueError:
+        _check_one_shape(X, name)
+        raise
+    if rows.ndim == 0 and rows.dtype == object and X is not None:
+        raise TypeError(
+            f"{name} must be an array of rows; got {'an' if kind[0] in 'aeio' else 'a'} {kind}. "
+            f"Put its rows together with np.stack(list({name})), for example."
+        )
+    return rows
+
+
+def _check_one_shape(rows, name):
+    """Say which rows keep a list from being an array, if it is their shapes."""
+    shapes = [_shape(row) for row in rows]
+    for number, shape in enumerate(shapes):
+        if shape is None or shape != shapes[0]:
+            what = "parts of different lengths" if shape is None else f"shape {shape}"
+            first = "" if number == 0 else f" and row 0 shape {shapes[0]}"
+            raise ValueError(
+                f"{name} must have rows of one shape; got inhomogeneous ones: row {number} has "
+                f"{what}{first}. Pad sequences to one length, for example with zeros, or cut them."
+            )
+
+
+def _shape(row):
+    try:
+        return np.shape(row)
+    except ValueError:
+        return None
+
+
+def check_numbers(X, name):
+    """Refuse text, dates and other entries that are not numbers, by the name of their column.
+
+    Text that spells a number passes in a column of objects, as in scikit-learn.
+    """
+    dtype = getattr(X, "dtype", None)
+    names = getattr(dtype, "names", None)
+    if names:
+        raise TypeError(
+            f"{name} must be a plain array; got one with the fields {names}. Use "
+            f"numpy.lib.recfunctions.structured_to_unstructured({name})."
+        )
+    faults: dict[str, list] = {}
+    for label, values in _odd_columns(X):
+        fault = _fault(values)
+        if fault is not None:
+            faults.setdefault(fault[0], []).append((label, fault[1]))
+    for what, columns in faults.items():
+        labels = [label for label, _ in columns if label is not None]
+        such_as = f" (such as {reprlib.repr(columns[0][1])})" if "text" in what else ""
+        few = 0 < len(labels) <= _NAMED
+        remedy = _REMEDIES[what].format(columns=labels if few else "columns")
+        raise ValueError(
+            f"{name} must hold real numbers; got {what}{_in_columns(labels)}{such_as}. {remedy}"
+        )
+    if _kind(X) in tuple("UST"):
+        raise ValueError(
+            f"{name} must hold real numbers; got strings (dtype {dtype}). Use {name}.astype(float)."
+        )
+
+
+def _odd_columns(X):
+    """Labels and values of the columns, or of all, that may hold something else than numbers."""
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        labels = X.columns.tolist()
+        for number, dtype in enumerate(X.dtypes):
+            if getattr(dtype, "kind", "O") not in "biuf":
+                yield labels[number], np.asarray(X.iloc[:, number])
+    elif hasattr(X, "column_names") or hasattr(X, "get_columns"):  # of Arrow, or of polars
+        labels = X.column_names if hasattr(X, "column_names") else X.columns
+        columns = X.get_columns() if hasattr(X, "get_columns") else X.columns
+        for label, column in zip(labels, columns, strict=True):
+            if np.asarray(column.slice(0, 0)).dtype.kind not in "biuf":
+                yield label, np.asarray(column)
+    elif _kind(X) in tuple("OUST") and isinstance(X, np.ndarray) and X.ndim == 2:
+        yield from enumerate(X.T)
+    elif _kind(X) in tuple("OUSTMmc"):
+        yield None, np.asarray(X if _kind(X) in tuple("OUST") else X[:1])
+
+
+def _fault(values):
+    """What entries are where they are no numbers, and the first such entry; or None."""
+    kind = values.dtype.kind
+    if kind in "biuf":
+        return None
+    if kind in "Mmc":
+        return {"M": "dates", "m": "durations", "c": "complex numbers"}[kind], None
+    try:
+        values.astype(np.float64)
+        return None
+    except (TypeError, ValueError, OverflowError):
+        odd = [(what, value) for value in values.ravel().tolist() if (what := _type_of(value))]
+    # What is missing is only the trouble where there is no other.
+    what, value = min(odd, key=lambda fault: fault[0] == "missing values", default=(None, None))
+    if what == "text" and 2 * len(odd) < values.size:
+        what = "text among numbers"
+    return what and (what, value)
+
+
+def _kind(X):
+    """The kind of an array's numpy dtype; nothing of what has none."""
+    dtype = getattr(X, "dtype", None)
+    if dtype is not None and not hasattr(dtype, "kind"):  # of a tensor
+        dtype = np.asarray(X[:0]).dtype
+    return getattr(dtype, "kind", "")
+
+
+def _type_of(value):
+    """What an entry is where it is no number; None also for what scikit-learn refuses better."""
+    if isinstance(value, (str, bytes)):
+        try:
+            float(value)
+            return None
+        except ValueError:
+            return "text"
+    for what, types in _TYPES.items():
+        if isinstance(value, types):
+            return what
+    return _PANDAS_TYPES.get(type(value).__name__)
+
+
+def is_missing(label):
+    """Whether a label is None, NaN, NA or NaT."""
+    # pandas.NA is of this type, and equal to nothing without being unequal.
+    return label is None or type(label).__name__ == "NAType" or bool(label != label)
+
+
+def check_all_finite(X, name="X", names=None, first_row=0):
+    """Refuse NaN and infinity among floats, by the columns they are in.
+
+    `names` are those of the columns, as far as there are any, and `first_row` is the number
+    of the first of these rows in their table.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+            assert_all_finite(X)
+    except ValueError:
+        bad, what = np.isnan(X), "NaN"
+        advice = (
+            "Fill in missing values, for example with SimpleImputer in front of the estimator in a "
+            "Pipeline; the documentation of DenoisingAutoencoder shows how it fills them in."
+        )
+        if not bad.any():
+            bad, what = np.isinf(X), f"infinity or a value too large for {X.dtype!r}"
+            advice = "Replace such values, for example by NaN and then with SimpleImputer."
+        bad = bad.reshape(len(X), -1)
+        numbers = np.flatnonzero(bad.any(axis=0)).tolist()
+        where = f", first in row {first_row + bad.any(axis=1).argmax()}"
+        names = [] if names is None else list(names)
+        labels = [names[number] if number < len(names) else number for number in numbers]
+        raise ValueError(
+            f"Input {name} contains {what}{_in_columns(labels)}{where}. {advice}"
+        ) from None
+
+
+def native(X):
+    """Floats in the byte order of this machine, which those of data frames need not have."""
+    return X.astype(X.dtype.newbyteorder("="), copy=False)
+
+
+def _in_columns(labels):
+    if not labels:
+        return ""
+    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+    names = ", ".join(repr(label) for label in labels[:_NAMED])
+    return f" in column{'s' if len(labels) > 1 else ''} {names}{more}"
+
+
+def check_channels_first(shape, input_shape):
+    """Refuse rows whose shape, (channels, height, width), seems to have its channels last.
+
+    After a first axis longer than any photograph's channels this is a last axis that is as
+    short as these, or two first axes of one length. Square feature maps pass.
+    """
+    channels, height, width = shape
+    seems_last = width <= _FEW_CHANNELS or channels == height
+    if channels <= _FEW_CHANNELS or height == width or not seems_last:
+        return
+    line = f"X.reshape(-1, {channels}, {height}, {width}).transpose(0, 3, 1, 2)"
+    if input_shape is None:
+        what, line = f"rows of shape {shape}", "X.transpose(0, 3, 1, 2)"
+    else:
+        what, line = f"input_shape={shape}", f"{line} and input_shape={(width, channels, height)}"
+    swapped = ""
+    if height > _FEW_CHANNELS:
+        swapped = f" If there are {channels} channels, swap height and width: X.swapaxes(2, 3)."
+    raise ValueError(
+        f"Images must be (channels, height, width); got {what}, which seems to be (height, width, "
+        f"channels). Put the channels first: {line}.{swapped}"
+    )
+
+
+def how_to_turn(X, expected, name="X"):
+    """Advice on an array that has not rows of the expected shape, where it is clear what it is."""
+    shape, last = tuple(X.shape), (*expected[1:], expected[0])
+    if len(expected) == 3 and last in (shape, shape[1:]):
+        single = "[None]" if shape == last else ""
+        return f" Put the channels first: {name}{single}.transpose(0, 3, 1, 2)."
+    if shape in (expected, expected[1:] if expected[0] == 1 else expected):
+        return f" A single one is {name}[None]."
+    return ""

@@ -1,0 +1,36 @@
+"""Densities of rows under classical models: probabilistic PCA and factor analysis."""
+
+import numpy as np
+
+from ..data.table import eigh
+from ..starts.factor_analysis import factor_noise, with_noise
+from ..starts.start import ERROR_FLOOR, noise_left
+
+
+def log_evidence(start, x):
+    """Log-density of standardised rows, in nats, under a start with normal noise, (n,).
+
+    The posterior of their codes is exact, so at its mean ``p(x | z) p(z) / p(z | x)`` says it.
+    Behind rows (n, d) there may be conditions, which `start` takes in.
+    """
+    d = len(start.mean)
+    noise = np.broadcast_to(start.noise_variance, d)
+    z = x @ start.encoder + start.encoder_bias
+    left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
+    with np.errstate(over="ignore"):  # so far out no density is left
+        squares = np.square(left) @ (1.0 / noise) + np.square(z).sum(axis=1)
+    return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() - start.log_variance.sum())
+
+
+def without(table, start, rows, x):
+    """Log-densities of standardised rows x, fitted to a table but for some of its `rows`.
+
+    Under probabilistic PCA and factor analysis of as many codes as `start` has, (2, m).
+    """
+    n_left, k = len(table.X) - len(rows), start.latent_dim
+    mean = -rows.sum(axis=0) / n_left
+    products = (len(table.X) - 1) * table.covariance() - rows.T @ rows
+    covariance = products / n_left - np.outer(mean, mean)
+    equal = max(noise_left(eigh(covariance)[0], k), ERROR_FLOOR)
+    noises = np.full(len(mean), equal), factor_noise(covariance, k, equal)
+    return [log_evidence(with_noise(start, covariance, of), x - mean) for of in noises]

@@ -1,0 +1,211 @@
+"""PCA's attributes of an autoencoder: what code that was written for PCA reads of it.
+
+At the classical start these are PCA's numbers, in closed form. After training they describe
+the decoder: a component is the average effect of a code on each feature, and the variance
+that is reconstructed is divided among the codes.
+"""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.table import some_rows
+from ..starts.start import ERROR_FLOOR
+from ._base import BaseAutoencoder
+
+_NAMES = "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"
+_MOST_ROWS = 2000  # that components and shares of the variance are averaged over
+_NUMBERS = 2**27  # of the widest layer, in all decodings of these rows together
+_SCORED_ROWS = 10_000  # that the reconstructed share of the variance is measured on
+_STEP = 1e-4  # of a central difference, in standard deviations of a code
+_DETERMINED = 1e-9  # share of a code's variance below which others determine it
+
+
+class PcaAttributes(BaseAutoencoder):
+    """Base of the estimators whose codes are the scores of PCA at the start."""
+
+    def get_covariance(self):
+        """Compute the covariance of the features under the model.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n_features_in_, n_features_in_)
+            While nothing was learned, that of probabilistic PCA, as in PCA. After training
+            that of the density of `score_samples`; of an autoencoder that of its
+            reconstructions, with `noise_variance_` in the directions that they leave.
+
+        Raises
+        ------
+        ValueError
+            If the likelihood is not "gaussian".
+        """
+        check_is_fitted(self, "net_")
+        if self._spec["likelihood"] != "gaussian":
+            raise ValueError(
+                "get_covariance needs likelihood='gaussian'; got likelihood="
+                f"{self._spec['likelihood']!r}. Use np.cov(model.sample(10_000).T)."
+            )
+        if not self._has_density_of_start():
+            return self._trained_covariance()
+        components = self.components_.astype(np.float64)
+        noise = np.mean(self.noise_variance_)
+        excess = np.maximum(self.explained_variance_ - noise, 0.0)
+        return (components.T * excess) @ components + noise * np.eye(components.shape[1])
+
+    def get_precision(self):
+        """Compute the inverse of `get_covariance`.
+
+        Returns
+        -------
+        precision : ndarray of shape (n_features_in_, n_features_in_)
+
+        Raises
+        ------
+        ValueError
+            If the likelihood is not "gaussian".
+        """
+        return np.linalg.inv(self.get_covariance())
+
+    def _set_pca_attributes(self, inputs, rows):
+        """Set PCA's attributes, and how `transform` orders and whitens codes.
+
+        From training rows, as the encoder reads them and as the decoder should return them.
+        """
+        self._order = self._whitening = None
+        self._describe_components(inputs, rows)
+        if not self.whiten:
+            return
+        if "components_" in vars(self) and is_pca(self):
+            self._whitening = _whitening_of_start(self._spec["start"])
+        else:
+            codes = self._encode(inputs)[:, : self.latent_dim_]
+            self._whitening = _whitening(self._shown(codes).astype(np.float64))
+
+    def _describe_components(self, inputs, rows):
+        """Set what PCA would say of its components."""
+        if self.net_.module_.reads_past:  # then no row is a smooth function of its code
+            for name in _NAMES:
+                self.__dict__.pop(name, None)
+            return
+        components, ratios = components_and_shares(self, inputs, rows)
+        order = np.argsort(-ratios, kind="stable")
+        if (order != np.arange(len(order))).any():
+            self._order = order
+        self._take_components(components[order], ratios[order])
+
+    def _take_components(self, components, ratios):
+        unbiased = self.n_samples_ / (self.n_samples_ - 1)
+        self.components_ = components.astype(self._dtype)
+        self.explained_variance_ratio_ = ratios
+        self.explained_variance_ = ratios * self._total_variance * unbiased
+        # What a code of an ordered model adds on held-out rows may be less than nothing.
+        squares = np.maximum(self.explained_variance_, 0.0) * (self.n_samples_ - 1)
+        self.singular_values_ = np.sqrt(squares)
+
+
+def components_and_shares(model, inputs, rows):
+    """`components_` and `explained_variance_ratio_` in the order of the model's own codes."""
+    return _of_start(model) if is_pca(model) else _of_decoder(model, inputs, rows)
+
+
+def is_pca(model):
+    """Whether encoder and decoder are those of PCA, as nothing was learned."""
+    return model.net_.module_.is_start and model._spec["likelihood"] == "gaussian"
+
+
+def _of_start(model):
+    """Components and shares of the variance of PCA."""
+    start = model._spec["start"]
+    total, noise = start.explained.sum(), start.noise_variance
+    if noise > ERROR_FLOOR:
+        total += noise * (min(model.n_samples_, model.n_features_in_) - start.latent_dim)
+    return _unit_rows(start.decoder), start.explained / (total if total > 0 else 1.0)
+
+
+def _of_decoder(model, inputs, rows):
+    """Components and shares of the variance, of a decoder that need not be linear.
+
+    Codes are put in one after the other, from the first and from the last, the others being
+    at their mean. Each step changes the squared error, and the changes add up to what all
+    codes explain. For PCA they are the explained variances.
+    """
+    k, decode = model.latent_dim_, model._decode
+    number = max(50, _NUMBERS // (4 * max(k, 1) * model._widest_layer()))
+    chosen = some_rows(np.arange(len(rows)), min(number, _MOST_ROWS))
+    codes, x = model._encode(inputs[chosen]).astype(np.float64), rows[chosen]
+    spread = codes.std(axis=0)
+    steps = np.diag(_STEP * np.where(spread > 0, spread, 1.0))
+
+    def effect(step):
+        return (decode(codes + step) - decode(codes - step)).mean(axis=0) / (2.0 * step.sum())
+
+    components = np.array([effect(step) for step in steps]).reshape(k, rows.shape[1])
+    weight = 2.0 * x - model.mean_ - decode(codes)
+    gains = np.zeros(k)
+    for order in (range(k), reversed(range(k))):
+        current = np.tile(codes.mean(axis=0), (len(codes), 1))
+        before = decode(current)
+        for j in order:
+            current[:, j] = codes[:, j]
+            after = decode(current)
+            gains[j] += (weight * (after - before)).sum()
+            before = after
+    gains = np.maximum(gains, 0.0)
+    share = _reconstructed_share(model, inputs, rows)
+    return components / _units(model)[:, None], share * gains / (gains.sum() or 1.0)
+
+
+def _units(model):
+    """Lengths of the components of the start, in the units of X; 1 where it has none."""
+    start = model._spec["start"]
+    if model._spec["likelihood"] != "gaussian":
+        return np.ones(start.latent_dim)
+    length = np.linalg.norm(start.decoder, axis=1) * start.scale / start.code_scale
+    return np.where(length > 0, length, 1.0)
+
+
+def _reconstructed_share(model, inputs, rows):
+    """The share of the variance of training rows that is reconstructed, 0 at least."""
+    chosen = some_rows(np.arange(len(rows)), _SCORED_ROWS)
+    left = model._squared_errors(inputs[chosen], rows[chosen]).sum()
+    total = np.square(rows[chosen] - model.mean_, dtype=np.float64).sum()
+    return max(1.0 - left / total, 0.0) if total > 0 else 0.0
+
+
+def _whitening(codes):
+    """What gives codes mean 0 and covariance I: a centre, and matrices there and back.
+
+    The first j of them then depend on the first j codes alone, by a Cholesky factor, and
+    uncorrelated codes, as PCA's, are only scaled.
+    """
+    n, k = codes.shape
+    centre, spread = codes.mean(axis=0), _divisors(codes.std(axis=0, ddof=1))
+    standard = (codes - centre) / spread
+    correlation = standard.T @ standard / (n - 1)
+    correlation.flat[:: k + 1] = 1.0
+    if np.linalg.eigvalsh(correlation).min(initial=1.0) < _DETERMINED:
+        correlation.flat[:: k + 1] += _DETERMINED
+    back = np.linalg.cholesky(correlation).T * spread
+    return centre, np.linalg.inv(back), back
+
+
+def _whitening_of_start(start):
+    """As `_whitening`, of the codes that PCA gives to all rows that its moments are of."""
+    effect = np.abs((start.encoder * _unit_rows(start.decoder).T).sum(axis=0))
+    spread = _divisors(effect * np.sqrt(start.explained) * start.code_scale)
+    return np.zeros(len(spread)), np.diag(1.0 / spread), np.diag(spread)
+
+
+def _divisors(spread):
+    """Standard deviations of codes, and 1 for a code of no variance, which stays as it is."""
+    return np.where(spread > 1e-10 * spread.max(initial=1e-300), spread, 1.0)
+
+
+def _unit_rows(vectors):
+    """Rows of length 1; where one is zero, any direction that the others leave."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    known = length[:, 0] > 0
+    unit = vectors / np.where(length > 0, length, 1.0)
+    if not known.all():
+        basis = np.linalg.qr(np.vstack([unit[known], np.eye(vectors.shape[1])]).T)[0].T
+        unit[~known] = basis[known.sum() : len(vectors)]
+    return unit

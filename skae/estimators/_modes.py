@@ -1,0 +1,72 @@
+"""Modes of torch and numpy that a caller may be in, left while we compute."""
+
+import contextlib
+import functools
+import inspect
+from typing import Any
+
+import numpy as np
+
+from ..training.imports import import_torch
+
+_DEVICES = "cpu", "cuda", "mps"
+
+
+@contextlib.contextmanager
+def ordinary_modes():
+    """A context in which torch and numpy compute as they do by default.
+
+    Gradients are on, inference mode, autocasting and a default device are off, and numpy does
+    not raise. All of these belong to the calling thread and are put back. (torch's default
+    dtype belongs to the whole process: we name dtypes instead.)
+    """
+    import_torch()
+    with contextlib.ExitStack() as stack:
+        for mode in _away_from_others():
+            stack.enter_context(mode)
+        yield
+
+
+def _away_from_others():
+    """Contexts that leave the modes that the caller is in; none where these are ordinary."""
+    import torch
+
+    modes: list[Any] = []
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+        modes.append(torch.inference_mode(False))
+    if torch.empty(0).device.type != "cpu":
+        modes.append(torch.device("cpu"))
+    for kind in _DEVICES:
+        if torch.is_autocast_enabled(kind):
+            modes.append(torch.autocast(kind, enabled=False))
+    errors = np.geterr()
+    if errors["under"] != "ignore" or "raise" in errors.values():
+        calm: Any = {kind: "warn" if how == "raise" else how for kind, how in errors.items()}
+        calm["under"] = "ignore"
+        modes.append(np.errstate(**calm))
+    return modes
+
+
+class InOrdinaryModes:
+    """Mixin of estimators, whose methods are called in :func:`ordinary_modes` once fitted.
+
+    Training enters them itself.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_") and "fit" not in name:
+                setattr(cls, name, _in_ordinary_modes(method))
+
+
+def _in_ordinary_modes(method):
+    @functools.wraps(method)
+    def called(self, *args, **kwargs):
+        # Of an estimator that is not fitted nothing is computed, and torch not needed.
+        if "net_" not in vars(self) or not _away_from_others():
+            return method(self, *args, **kwargs)
+        with ordinary_modes():
+            return method(self, *args, **kwargs)
+
+    return called

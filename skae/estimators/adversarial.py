@@ -1,0 +1,191 @@
+"""The adversarial autoencoder, which starts as whitened PCA."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .. import priors
+from ..data.table import some_rows
+from ..random import Streams
+from ..starts.pca import pca
+from ..starts.scores import error_left, logit_pca
+from ._base import BaseAutoencoder
+
+_ALIGNED_BY = 10_000  # rows whose codes say how they are to be turned
+_UNTURNED = 100  # rows that weigh against it
+_SIZES = [  # a prior is of one code at least
+    Interval(Integral, 1, None, closed="left"),
+    *BaseAutoencoder._parameter_constraints["latent_dim"][1:],
+]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AdversarialAutoencoder(BaseAutoencoder):
+    r"""Adversarial autoencoder that starts as whitened PCA.
+
+    A discriminator learns to tell codes from draws of a prior, and the encoder learns to
+    be taken for the prior while the decoder reconstructs [1]_: the codes of all rows
+    together are then distributed like the prior, so that draws from it decode to new
+    rows. Before training the codes are the scores of PCA, each with variance 1.
+
+    Parameters
+    ----------
+    {shared_parameters}
+    prior : {"normal", "uniform", "swiss_roll"} or callable, default="normal"
+        The distribution of the codes. "normal" is standard normal; "uniform" is on
+        :math:`[-\sqrt 3, \sqrt 3]` for every latent; "swiss_roll", for two latents, is
+        `sklearn.datasets.make_swiss_roll` from its side, standardised. A callable is
+        called as ``prior(n_samples, latent_dim, rng)`` with a `numpy.random.Generator`,
+        and returns an array of shape (n_samples, latent_dim); codes are on its scale.
+    adversarial_weight : float, default=1.0
+        Weight of the divergence of the codes from the prior: with 1 a nat of it weighs
+        as much as the error that the start leaves.
+
+    Attributes
+    ----------
+    noise_variance_ : float
+        Mean squared error that the codes leave per remaining dimension, as in PCA
+        (present with ``likelihood="gaussian"``).
+    {shared_attributes}
+
+    See Also
+    --------
+    VAETransformer : With a density; its prior holds for noisy codes, not for these.
+    AutoencoderTransformer : Where only reconstruction matters.
+
+    Notes
+    -----
+    To the error of a row `loss_curve_` adds what the discriminator can tell, an estimate
+    of the Jensen-Shannon divergence. `validation_curve_` adds an estimate of it from the
+    held-out codes alone, by a kernel two-sample test [2]_, which can be below 0; it weighs
+    ten times as much there, and less where fewer than 1,000 rows are held out, as these
+    show it less well. An epoch that reconstructs them worse than the start is held back by
+    ten times what it lacks.
+
+    With a normal prior the codes that training ends with are shifted, scaled and turned to
+    mean 0 and covariance I, but for what few rows can say of these. The decoder undoes it,
+    so reconstructions are as they were.
+
+    References
+    ----------
+    .. [1] Makhzani, A. et al. (2016). Adversarial autoencoders. ICLR workshop.
+    .. [2] Harchaoui, Z., Bach, F. & Moulines, E. (2007). Testing for homogeneity with
+       kernel Fisher discriminant analysis. NeurIPS.
+    .. [3] Mescheder, L., Geiger, A. & Nowozin, S. (2018). Which training methods for GANs
+       do actually converge? ICML. Their penalty of the gradient keeps training stable.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AdversarialAutoencoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> model = AdversarialAutoencoder(2, max_epochs=10, random_state=0).fit(X)
+    >>> model.transform(X).std(axis=0).round()  # as the prior
+    array([1., 1.])
+    >>> model.sample(3).shape
+    (3, 64)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "latent_dim": _SIZES,
+        "n_components": _SIZES,
+        "prior": [StrOptions(set(priors.BUILT_IN)), callable],
+        "adversarial_weight": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    prior: str | Callable = "normal"
+    adversarial_weight: float = 1.0
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """Draw new rows: codes from the prior, decoded.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        return super().sample(n_samples, random_state=random_state)
+
+    def _draw_codes(self, n_samples, rng):
+        drawn = priors.draw(self._spec["prior"], n_samples, self.latent_dim_, rng)
+        return drawn.astype(self._dtype)
+
+    def _between(self, a, b, shares):
+        if self._spec["prior"] == "normal":
+            return priors.great_circle(a, b, shares)
+        return super()._between(a, b, shares)
+
+    def _encode(self, X):
+        mean, spread = (value.astype(X.dtype) for value in self._spec["prior_moments"])
+        centre, forth, _ = (value.astype(X.dtype) for value in self._alignment)
+        return (super()._encode(X) - centre) @ forth * spread + mean
+
+    def _decode(self, Z):
+        mean, spread = (value.astype(Z.dtype) for value in self._spec["prior_moments"])
+        centre, _, back = (value.astype(Z.dtype) for value in self._alignment)
+        return super()._decode((Z - mean) / spread @ back + centre)
+
+    def _after_training(self, inputs, rows, rank):
+        is_start = self.net_.module_.is_start
+        as_before = self.best_epoch_ == 0 and not is_start  # by a fit before this one
+        if "_alignment" not in vars(self) or is_start or not (as_before or self._chunks):
+            self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
+        if self._spec["prior"] == "normal" and not (as_before or is_start):
+            self._align(self._encode(some_rows(inputs, _ALIGNED_BY)).astype(np.float64))
+        super()._after_training(inputs, rows, rank)
+
+    def _align(self, codes):
+        """Give codes mean 0 and covariance I, as at the start; the decoder takes it back.
+
+        Few codes turn them less: it is as if some more had been seen that need no turn.
+        """
+        middle, n = codes.mean(axis=0), len(codes)
+        products = (codes - middle).T @ (codes - middle) + _UNTURNED * np.eye(len(middle))
+        values, axes = np.linalg.eigh(products / (n - 1 + _UNTURNED))
+        turn, unturn = (axes * values**power @ axes.T for power in (-0.5, 0.5))
+        centre, forth, back = self._alignment
+        middle = n / (n + _UNTURNED) * middle @ back
+        self._alignment = centre + middle, forth @ turn, unturn @ back
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+        family = self._family(table)
+        start = pca(table, latent_dim) if family is None else logit_pca(table, latent_dim, family)
+        return replace(start, code_scale=np.ones(start.latent_dim))
+
+    def _own_spec(self):
+        return {"prior": self.prior, "adversarial_weight": self.adversarial_weight}
+
+    def _describe(self, table, inputs, corruption, streams, previous):
+        spec = super()._describe(table, inputs, corruption, streams, previous)
+        if previous is None:
+            self.__dict__.pop("_alignment", None)
+            k = spec["start"].latent_dim
+            spec["prior_moments"] = priors.moments(self.prior, k, streams.numpy("prior"))
+        if spec is not vars(self).get("_spec"):
+            spec["error_left"] = error_left(spec["start"], table, self._family(table))
+        return spec
+
+    def _make_module(self, spec):
+        from ..likelihoods.heads import make_head
+        from ..nn.adversarial import AdversarialModule
+
+        start, streams = spec["start"], Streams(seed=spec["seed"])
+        encoder, decoder = self._make_networks(spec, start.latent_dim)
+        mean, spread = spec["prior_moments"]
+        pool = functools.partial(priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
+        weight = spec["error_left"] * spec["adversarial_weight"]
+        generator = streams.torch("discriminator")
+        return AdversarialModule(start, encoder, decoder, make_head(spec), pool, generator, weight)

@@ -1,0 +1,298 @@
+"""The deterministic autoencoder, which starts as PCA."""
+
+import copy
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..starts.pca import pca
+from ..starts.scores import logit_pca
+from ..starts.start import ERROR_FLOOR
+from ._as_pca import PcaAttributes, components_and_shares, is_pca
+from ._base import BaseAutoencoder
+
+_ORDERED_SIZES = (512, 256)  # one network serves all sizes
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AutoencoderTransformer(PcaAttributes):
+    r"""Autoencoder that starts as PCA and is only ever changed for the better.
+
+    Encoder and decoder are those of PCA plus neural networks [1]_ whose outputs are zero at
+    first, :math:`z = A(x - \mu) + f(x)` and :math:`\hat x = \mu + B z + g(z)`. Training
+    minimises the squared error of the reconstruction, and an epoch is kept only where
+    rows held out from it are reconstructed better, beyond chance, than by PCA.
+
+    Parameters
+    ----------
+    {shared_parameters}
+    whiten : bool, default=False
+        Whether `transform` returns uncorrelated codes of variance 1, as in PCA. Nothing
+        else is affected: `inverse_transform` takes such codes.
+    ordered : bool, default=False
+        Whether the first j codes are to be the best summary of j numbers, for every j, as
+        the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
+        `truncate`. Training is by nested dropout [2]_, and an epoch is only kept where no
+        size is worse than PCA of that size on held-out rows, by more than 1 % (of up to eight
+        sizes, from 1 to `latent_dim`, at which PCA leaves more than 1e-9 of the variance;
+        others reconstruct as PCA does). `latent_dim` as a float is then the share of variance
+        that the codes of a `fit` reconstruct on held-out rows, with at most as many as PCA
+        needs. Losses are means over sizes, each in units of PCA's error at that size times
+        PCA's error with all codes. For an MLP "auto" stands for `hidden_layer_sizes` of
+        (512, 256), and a callable `network` is asked for a decoder of twice as many numbers:
+        codes, and a 1 for each that is missing. Where PCA's error with all codes is less than
+        a hundredth of that with one there is an encoder network for each of the groups of
+        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes`; the decoder,
+        which has their networks beside its own, has no layer wider than half the widest
+        (unless `network` is a callable).
+
+    Attributes
+    ----------
+    {pca_attributes}
+        With ``ordered=True`` ratios are what each further code adds on held-out rows (on
+        rows of the table where none were held out), in nearly falling order.
+    noise_variance_ : float
+        Mean squared error that the codes leave per remaining dimension, as in PCA
+        (present with ``likelihood="gaussian"``).
+    {shared_attributes}
+
+    See Also
+    --------
+    VAETransformer : With a density: likelihoods, and new rows from a prior.
+    DenoisingAutoencoder : For rows with noise or missing entries.
+    sklearn.decomposition.PCA : What it starts as.
+
+    Notes
+    -----
+    With ``likelihood="bernoulli"`` or ``"categorical"`` the start is PCA of the
+    standardised score around independent features or steps, in logit space, no worse than
+    these.
+
+    References
+    ----------
+    .. [1] Hinton, G. E. & Salakhutdinov, R. R. (2006). Reducing the dimensionality of data
+       with neural networks. Science 313, 504-507.
+    .. [2] Rippel, O., Gelbart, M. & Adams, R. (2014). Learning ordered representations with
+       nested dropout. ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoencoderTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> autoencoder = AutoencoderTransformer(2, max_epochs=20, random_state=0).fit(X)
+    >>> autoencoder.transform(X).shape
+    (1797, 2)
+    >>> start = AutoencoderTransformer(2, max_epochs=0).fit(X)  # PCA itself
+    >>> bool(autoencoder.score(X) > start.score(X))
+    True
+
+    Fit once, and read every size:
+
+    >>> ordered = AutoencoderTransformer(8, ordered=True, max_epochs=20, random_state=0).fit(X)
+    >>> ordered.explained_variance_ratio_.shape
+    (8,)
+    >>> ordered.truncate(3).transform(X).shape
+    (1797, 3)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "ordered": ["boolean"],
+        "whiten": ["boolean"],
+    }
+
+    whiten: bool = False
+    ordered: bool = False
+
+    def truncate(self, n_codes):
+        """The fitted model of the first codes alone.
+
+        Parameters
+        ----------
+        n_codes : int
+            At most `latent_dim_`.
+
+        Returns
+        -------
+        truncated : AutoencoderTransformer
+            A fitted copy with ``latent_dim=n_codes``, which shares nothing with this one.
+            Its `transform` answers the first columns of this one's, and its
+            `noise_variance_` is by `explained_variance_ratio_`.
+
+        Raises
+        ------
+        ValueError
+            If the codes are not ordered, or are not as many.
+        """
+        check_is_fitted(self, "net_")
+        if not self._spec["ordered"]:
+            raise ValueError(
+                "truncate needs codes that were fitted in order, however: ordered=False. Use "
+                "AutoencoderTransformer(ordered=True)."
+            )
+        whole = isinstance(n_codes, Integral) and not isinstance(n_codes, bool)
+        if not whole or not 1 <= n_codes <= self.latent_dim_:
+            raise ValueError(
+                f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}, however: "
+                f"n_codes={n_codes!r}."
+            )
+        truncated = copy.deepcopy(self)
+        truncated.set_params(latent_dim=int(n_codes))
+        truncated._keep_codes(int(n_codes))
+        truncated._spec["latent_dim"] = truncated.latent_dim
+        truncated._codes = truncated._codes[:, :n_codes]
+        for name in ("components_", "explained_variance_", "singular_values_"):
+            setattr(truncated, name, getattr(self, name)[:n_codes])
+        if self._whitening is not None:  # of the first codes by themselves
+            centre, there, back = self._whitening
+            square = slice(n_codes), slice(n_codes)
+            truncated._whitening = centre[:n_codes], there[square], back[square]
+        truncated._density_of_codes = None
+        if hasattr(self, "noise_variance_"):
+            remaining = min(self.n_samples_, self.n_features_in_) - n_codes
+            unbiased = self.n_samples_ / (self.n_samples_ - 1)
+            share = max(1.0 - truncated.explained_variance_ratio_.sum(), 0.0)
+            left = self._total_variance * unbiased * share
+            truncated.noise_variance_ = float(left / remaining) if remaining else 0.0
+        return truncated
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+        family = self._family(table)
+        if family is None:
+            return pca(table, latent_dim)
+        return logit_pca(table, latent_dim, family)
+
+    def _own_spec(self):
+        return {"ordered": self.ordered}
+
+    def _is_complete(self, start):
+        exact = self.likelihood == "gaussian" and self.init == "pca" and not self.ordered
+        return super()._is_complete(start) or (exact and start.noise_variance <= ERROR_FLOOR)
+
+    def _after_training(self, inputs, rows, rank):
+        super()._after_training(inputs, rows, rank)
+        if is_pca(self):  # then of all rows, whatever sample of them is known
+            start = self._spec["start"]
+            exact = start.noise_variance > ERROR_FLOOR
+            self.noise_variance_ = start.noise_variance * start.scale**2 if exact else 0.0
+        self._set_pca_attributes(inputs, rows)
+
+    def _describe_components(self, inputs, rows):
+        if not self._spec["ordered"]:
+            super()._describe_components(inputs, rows)
+            return
+        components, _ = components_and_shares(self, inputs, rows)
+        self._take_components(components, self.explained_variance_ratio_)
+
+    def _has_density_of_start(self):
+        return self.net_.module_.is_start
+
+    def _trained_covariance(self):
+        covariance = np.cov(self._decode(self._codes).T).reshape(self.n_features_in_, -1)
+        _, axes = np.linalg.eigh(covariance)
+        left = axes[:, : self.n_features_in_ - self.latent_dim_]
+        return covariance + self.noise_variance_ * left @ left.T
+
+    def _hidden_layer_sizes(self):
+        if self.ordered and self.network == "mlp":
+            return self._layer_sizes("hidden_layer_sizes", _ORDERED_SIZES)
+        return super()._hidden_layer_sizes()
+
+    def _make_module(self, spec):
+        if not spec["ordered"]:
+            return super()._make_module(spec)
+        import torch
+
+        from ..likelihoods.heads import make_head
+        from ..nn.ordered import GroupedModule, OrderedModule, groups
+
+        whole = spec.get("whole_start", spec["start"])
+        k, rank = whole.latent_dim, min(spec["n_samples"], len(whole.mean))
+        if not spec["in_groups"]:
+            encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k)
+            return OrderedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
+        generator, parts = torch.Generator().manual_seed(spec["seed"]), groups(k)
+        # Groups of codes share the encoder's width. The decoder has their networks, too.
+        sizes = spec["hidden_layer_sizes"]
+        narrow = {**spec, "hidden_layer_sizes": tuple(-(-size // len(parts)) for size in sizes)}
+        most = -(-max(sizes, default=0) // 2)
+        half = {**spec, "hidden_layer_sizes": tuple(min(size, most) for size in sizes)}
+        encoder = torch.nn.ModuleList(
+            self._make_networks(narrow, end - first, generator=generator)[0] for first, end in parts
+        )
+        _, decoder = self._make_networks(half, k, latent_dim=2 * k, generator=generator)
+        return GroupedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
+
+    def _describe(self, table, inputs, corruption, streams, previous):
+        spec = super()._describe(table, inputs, corruption, streams, previous)
+        if previous is None and self.ordered:
+            from ..nn.ordered import spans_decades
+
+            from_pca = self.likelihood == "gaussian" and self.init != "random"
+            # A network of one's own may be of modules that were made for all codes.
+            alone = from_pca and not callable(self.network)
+            spec["in_groups"] = alone and spans_decades(spec["start"])
+        elif "whole_start" in spec and spec is not self._spec:
+            whole = spec["start"]
+            start = _first_codes(whole, self._spec["start"].latent_dim)
+            spec = {**spec, "start": start, "whole_start": whole}
+        return spec
+
+    def _check_n_codes(self, n_codes):
+        if not self._spec["ordered"]:
+            super()._check_n_codes(n_codes)
+        elif n_codes > self.latent_dim_:
+            raise ValueError(
+                f"X must hold codes, with at most latent_dim_={self.latent_dim_} columns; got "
+                f"{n_codes}."
+            )
+
+    def _look_at_held_out(self, job, held_out, first):
+        if not self._spec["ordered"]:
+            return
+        start = self._spec["start"]
+        is_start = self.net_.module_.is_start
+        if is_start and self._spec["likelihood"] == "gaussian":
+            ratios = start.explained / len(start.mean)
+        else:
+            X = held_out()
+            codes = self._encode(X)
+            total = np.square(X - start.mean, dtype=np.float64).sum()
+            left = [
+                np.square(X - self._decode(codes[:, :j]), dtype=np.float64).sum()
+                for j in range(1, self.latent_dim_ + 1)
+            ]
+            ratios = -np.diff(left, prepend=total) / (total if total > 0 else 1.0)
+        self.explained_variance_ratio_ = ratios
+        if first and isinstance(self._asked_codes, float):
+            enough = np.flatnonzero(np.cumsum(ratios) >= self._asked_codes)
+            self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
+
+    def _keep_codes(self, n_codes):
+        """Forget all but the first codes."""
+        learned = self.net_.to_arrays()
+        start = self._spec["start"]
+        # Networks stay what they are, and are told what they were made for.
+        whole = self._spec.get("whole_start", start)
+        starts = {"start": _first_codes(start, n_codes), "whole_start": whole}
+        self._spec = {**self._spec, **starts}
+        self.net_ = self._make_net(self._spec, self.device_).from_arrays(learned)
+        self.latent_dim_ = n_codes
+        self.explained_variance_ratio_ = self.explained_variance_ratio_[:n_codes]
+
+
+def _first_codes(start, n_codes):
+    """A start with the first of its codes, and the noise of all of them."""
+    return replace(
+        start,
+        encoder=start.encoder[:, :n_codes],
+        encoder_bias=start.encoder_bias[:n_codes],
+        decoder=start.decoder[:n_codes],
+        code_scale=start.code_scale[:n_codes],
+        log_variance=start.log_variance[:n_codes],
+        explained=start.explained[:n_codes],
+    )

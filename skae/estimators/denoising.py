@@ -1,0 +1,358 @@
+"""The denoising autoencoder, which starts as the best linear denoiser."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+
+from ..codec import plain
+from ..data.dtypes import float_dtype
+from ..data.moments import Pairs, RunningTable
+from ..data.scored_copies import SCORE_COPIES, corrupted_copies, function_copies
+from ..data.sources import Stream, blocks, is_stream, mapped
+from ..data.split import Wishes
+from ..data.table import EXACT_WIDTH, some_rows
+from ..data.validation import as_table, check_all_finite, check_numbers, native
+from ..starts.denoiser import linear_denoiser, logit_denoiser
+from ._base import BaseAutoencoder
+
+_TRIAL_ROWS = 8  # that a callable is tried on before training
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DenoisingAutoencoder(BaseAutoencoder):
+    """Denoising autoencoder that starts as the best linear denoiser.
+
+    Rows are corrupted afresh in every batch, and the autoencoder learns to answer the
+    clean row [1]_. It begins at the linear map of rank `latent_dim` that has the least
+    squared error on average over the corruption, which has a closed form [2]_.
+
+    Parameters
+    ----------
+    {shared_parameters}
+    corruption : str or callable, default="gaussian"
+        What happens to the entries of a row: "gaussian" adds noise; "masking" puts in
+        the feature's mean, as for a missing value; "salt_and_pepper" puts in the
+        feature's smallest or largest value; "swap" puts in the feature's value in
+        another row. A callable is called as ``corruption(X, corruption_level, rng)``
+        with a copy of rows, in the units of X and in the shape that they have in `fit` (or
+        in `input_shape`, where they are flat there), and a `numpy.random.Generator`; it
+        returns the corrupted rows, in this shape or flat.
+    corruption_level : float, default=0.3
+        "gaussian": standard deviation of the noise, in units of the root mean variance
+        of the features. The others: probability that an entry is replaced. `score` does
+        not depend on it.
+
+    Attributes
+    ----------
+    noise_variance_ : float
+        Mean squared error of ``denoise(X)`` on the training rows, per remaining
+        dimension, as in PCA (present with ``likelihood="gaussian"``).
+    {shared_attributes}
+
+    See Also
+    --------
+    AutoencoderTransformer : For rows that are clean.
+
+    References
+    ----------
+    .. [1] Vincent, P. et al. (2010). Stacked denoising autoencoders. JMLR 11,
+       3371-3408.
+    .. [2] Chen, M., Xu, Z., Weinberger, K. & Sha, F. (2012). Marginalized denoising
+       autoencoders for domain adaptation. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import DenoisingAutoencoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> noisy = X + 4 * np.random.default_rng(0).standard_normal(X.shape)
+    >>> denoiser = DenoisingAutoencoder(16, corruption_level=0.9, max_epochs=20, random_state=0)
+    >>> denoised = denoiser.fit(X).denoise(noisy)
+    >>> bool(np.mean((denoised - X) ** 2) < 0.5 * np.mean((noisy - X) ** 2))
+    True
+
+    NaN is refused. For missing entries fit complete rows with "masking", put in the mean
+    where an entry is missing, as it does, and take what `denoise` answers there:
+
+    >>> from sklearn.impute import SimpleImputer
+    >>> model = DenoisingAutoencoder(16, corruption="masking", max_epochs=20, random_state=0)
+    >>> missing = np.random.default_rng(0).random(X.shape) < 0.3
+    >>> by_mean = SimpleImputer().fit(X).transform(np.where(missing, np.nan, X))
+    >>> filled = np.where(missing, model.fit(X).denoise(by_mean), X)
+    >>> error, error_of_mean = (np.mean((Y - X)[missing] ** 2) for Y in (filled, by_mean))
+    >>> bool(error < 0.5 * error_of_mean)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoencoder._parameter_constraints,
+        "corruption": [StrOptions({"gaussian", "masking", "salt_and_pepper", "swap"}), callable],
+        "corruption_level": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    corruption: str | Callable = "gaussian"
+    corruption_level: float = 0.3
+
+    def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
+        """Compute the linear denoiser, then train, keeping the best epoch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Clean rows, which are corrupted in training; or, with `X_clean`, rows that
+            are corrupted already.
+        y : Ignored
+            Present because a Pipeline passes labels.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            The clean version of each row of X; then `corruption` is not used. Inside a
+            Pipeline, request it with ``set_fit_request(X_clean=True)`` and have it
+            transformed like X with ``Pipeline(..., transform_input=["X_clean"])``.
+        groups, X_val : array-likes or None, default=None
+            As in `AutoencoderTransformer.fit`.
+        X_val_clean : array-like or None, default=None
+            The clean version of `X_val`, which goes with `X_clean`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or X_clean breaks a rule; nothing was trained then, and
+            what was fitted before is as it was.
+        KeyboardInterrupt
+            On Ctrl-C. The best epoch so far is kept as a fitted estimator.
+        """
+        wishes = Wishes(y, groups, X_val, X_val_clean)
+        return self._guarded(type(self)._fit, X, X_clean, wishes=wishes)
+
+    def partial_fit(self, X, y=None, X_clean=None):
+        """Go on training with a further chunk of rows: one pass over it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Of the first chunk at least 2 rows, and as many as there are codes.
+        y : Ignored
+            Present for API consistency.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or X_clean breaks a rule. Whatever is raised, the estimator
+            is as it was before the call.
+
+        See Also
+        --------
+        AutoencoderTransformer.partial_fit : How chunks are used.
+        """
+        return self._guarded(type(self)._partial_fit, X, X_clean)
+
+    def denoise(self, X):
+        """Remove corruption from rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Corrupted rows.
+
+        Returns
+        -------
+        X_denoised : ndarray of shape (n_samples, n_features)
+            In the dtype of X; the same as ``reconstruct(X)``.
+        """
+        return self.reconstruct(X)
+
+    def score_samples(self, X, X_clean=None):
+        """Compute how well each row is denoised.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Corrupted rows; or, without `X_clean`, clean rows.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            The clean version of each row of X. If None, rows of X are corrupted 8 times
+            each, by the fitted `corruption` at level 0.3, whatever `corruption_level` is.
+            The draws depend on the values of a row alone, so every model is compared on
+            the same corrupted rows; those of a callable also on the rows beside it.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            1 minus the squared error of ``denoise`` in units of the total variance of the
+            training rows: 1 is perfect, 0 as good as the mean.
+
+        Raises
+        ------
+        ValueError
+            If X or `X_clean` is invalid, or `X_clean` is None after a fit on pairs.
+        """
+        check_is_fitted(self, "net_")
+        X, scored = self._validate_rows(X, at_least=1), self._corruption_in_score
+        if X_clean is not None:
+            errors = self._errors_of_pairs(X, self._validate_clean(X_clean, X))
+        elif scored is None:
+            raise ValueError(
+                f"{type(self).__name__} was fitted on pairs, so score must be given X_clean; got "
+                "None. Pass score(X, X_clean=X_clean); in a search, call "
+                "set_score_request(X_clean=True) with enable_metadata_routing=True."
+            )
+        else:
+            function = functools.partial(self._errors_of_corrupted, *scored)
+            errors = self._by_blocks(function, X, copies=SCORE_COPIES)
+        return (1.0 - errors / self._total_variance).astype(X.dtype, copy=False)
+
+    def score(self, X, y=None, X_clean=None):
+        """Compute the mean of `score_samples`; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Corrupted rows; or, without `X_clean`, clean rows, which are corrupted at level
+            0.3 whatever `corruption_level` is.
+        y : Ignored
+            Present for API consistency.
+        X_clean : array-like of shape (n_samples, n_features) or None, default=None
+            The clean version of each row of X, as in `score_samples`.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X, X_clean), dtype=np.float64))
+
+    def _errors_of_pairs(self, X, X_clean):
+        """Squared error of every denoised row, in float64."""
+        d = self.n_features_in_
+        pairs = mapped(lambda *both: np.concatenate(both, axis=1), 2 * d, X, X_clean)
+        return self._by_blocks(lambda rows: self._squared_errors(rows[:, :d], rows[:, d:]), pairs)
+
+    def _errors_of_corrupted(self, corruption, replacements, rows):
+        """The mean of it over corrupted copies of each of a block of clean rows."""
+        if callable(corruption):
+            copies = function_copies(corruption, rows, self._shape_for_callables())
+        else:
+            copies = corrupted_copies(rows, replacements, self._spec["start"].scale)
+        clean = np.repeat(rows, SCORE_COPIES, axis=0)
+        return self._squared_errors(copies, clean).reshape(len(rows), -1).mean(axis=1)
+
+    def _pair(self, X, X_clean, previous):
+        return X, X if X_clean is None else self._validate_clean(X_clean, X)
+
+    def _validate_clean(self, X_clean, X):
+        """X_clean as a float array of flat rows, or a Stream, one row for each of X."""
+        X_clean = as_table(X_clean, "X_clean")
+        check_numbers(X_clean, "X_clean")
+        _check_feature_names(self, X_clean, reset=False)
+        X_clean = self._flat(X_clean, False, "X_clean")
+        if is_stream(X_clean):
+            X_clean = Stream(X_clean, "X_clean")
+        else:
+            options = {"input_name": "X_clean", "ensure_all_finite": False}
+            # A view, as rows that come twice are pairs all the same.
+            X_clean = native(check_array(X_clean, dtype=float_dtype(X_clean), **options))[:]
+            check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
+        if X_clean.shape != X.shape:
+            raise ValueError(
+                "X_clean must have the shape of X, however: X_clean.shape="
+                f"{X_clean.shape} and X.shape={X.shape}."
+            )
+        return X_clean
+
+    def _set_net(self, net, job):
+        super()._set_net(net, job)
+        # None after pairs, whose corruption is not known.
+        self._corruption_in_score: tuple | None = None
+        if job.corruption is not None:
+            self._corruption_in_score = self.corruption, job.corruption.replacements
+
+    def _shape_for_callables(self):
+        """The shape of a row as a user's corruption sees it; None if flat."""
+        return self._row_shape if len(self._row_shape) > 1 else self._input_shape
+
+    def _pair_validation(self, X, X_clean, X_val_clean):
+        if (X_clean is None) != (X_val_clean is None):
+            raise ValueError(
+                "X_clean and X_val_clean must be given together where there is X_val; got only "
+                f"{'X_clean' if X_val_clean is None else 'X_val_clean'}."
+            )
+        return self._pair(X, X_val_clean, None)
+
+    def _kind_of_chunk(self, X_clean):
+        return X_clean is not None, callable(self.corruption)
+
+    def _scatter_of_start(self):
+        return None if self.init == "random" else "covariance", None
+
+    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+        import torch
+
+        from ..corruptions import paired_moments
+
+        n_pairs = None
+        if corruption is not None:
+            moments = corruption.moments(table)
+        else:
+            pairs = (
+                (table.standard(table.X[first : first + len(rows)]), inputs.standard(rows))
+                for first, rows in blocks(inputs.X)
+            )
+            moments = paired_moments(pairs, len(table.mean))
+        if corruption is None or corruption.takes_raw_rows:
+            pairs = Pairs.of(moments, table, inputs)
+            if isinstance(table, RunningTable):
+                pairs = Pairs(**self._pairs).after(pairs)
+                moments = pairs.standardised(table, inputs)
+            self._pairs: Any = vars(pairs) if len(table.mean) <= EXACT_WIDTH else None
+            n_pairs = pairs.n if corruption is None else None
+        if self.likelihood == "gaussian":
+            start = linear_denoiser(table, latent_dim, moments, n_pairs)
+        else:
+            rows = some_rows(inputs.sample)
+            raw = corruption is not None and corruption.takes_raw_rows
+            rows = rows if raw else inputs.standard(rows)
+            if corruption is not None:
+                rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
+            clean = some_rows(table.sample)
+            start = logit_denoiser(
+                table, latent_dim, self._family(table), moments, clean, rows, n_pairs
+            )
+        return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
+
+    def _can_follow(self, running, paired):
+        knows = super()._can_follow(running, paired)
+        needs_pairs = (paired or callable(self.corruption)) and self.init != "random"
+        return knows and (not needs_pairs or vars(self).get("_pairs") is not None)
+
+    def _after_training(self, inputs, rows, rank):
+        super()._after_training(inputs, rows, rank)
+        if self._chunks is None:  # what only chunks go on with
+            self._pairs = None
+
+    def _corruption_of(self, table, streams):
+        from ..corruptions import BUILT_IN, Custom
+
+        level = plain(self.corruption_level)
+        if not callable(self.corruption):
+            return BUILT_IN[self.corruption](level, table)
+        rng, shape = streams.numpy("start"), self._shape_for_callables()
+        custom = Custom(self.corruption, level, table, rng, shape)
+        custom.try_on(table.sample[:_TRIAL_ROWS])
+        return custom

@@ -1,0 +1,1 @@
+"""What a decoded value means: one likelihood a file."""

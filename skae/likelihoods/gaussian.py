@@ -1,0 +1,116 @@
+"""Normal distributions, and the head that makes one of what a decoder returns.
+
+The distributions of this package do what `torch.distributions` does with two differences that
+training needs: they draw from a `torch.Generator`, and a log-density is three operations, already
+summed over the features of a row.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Gaussian:
+    """Independent normal distributions.
+
+    Parameters
+    ----------
+    mean : Tensor of shape (..., d)
+    log_std : Tensor of shape (..., d) or (d,)
+    """
+
+    def __init__(self, mean, log_std):
+        self.mean = mean
+        self.log_std = log_std
+
+    @property
+    def std(self):
+        """Standard deviations."""
+        return self.log_std.exp()
+
+    def error(self, x):
+        """Half the squared error in units of the noise, summed over features."""
+        return self._error(self.squares(x))
+
+    def log_prob(self, x):
+        """Log-density, summed over features, in nats."""
+        return self.log_prob_of_squares(self.squares(x))
+
+    def squares(self, x):
+        """Squared distances from the mean, (..., d)."""
+        return F.mse_loss(self.mean, x.expand_as(self.mean), reduction="none")
+
+    def log_prob_of_squares(self, squares):
+        """As `log_prob`, of values whose `squares` are known."""
+        constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
+        return -self._error(squares) - constant
+
+    def _error(self, squares):
+        precision = 0.5 * torch.exp(-2.0 * self.log_std)
+        if precision.dim() == 1:  # the same noise for every row: one product
+            return squares @ precision
+        return (squares * precision).sum(-1)
+
+    def cross_log_prob(self, x):
+        """Log-density of every row under every distribution, (n, d) -> (n, m)."""
+        scale = torch.exp(-self.log_std).expand_as(self.mean)
+        constant = (self.log_std.expand_as(self.mean) + _HALF_LOG_2PI).sum(-1)
+        squares = x.square() @ scale.square().T - 2.0 * x @ (self.mean * scale.square()).T
+        return -0.5 * (squares + (self.mean * scale).square().sum(-1)) - constant
+
+    def shifted(self, draw):
+        """The value that standard normal numbers `draw` map to."""
+        return self.mean + self.std * draw
+
+    def sample(self, generator):
+        """One draw for every entry of the mean; differentiable (reparametrised)."""
+        mean = self.mean
+        draw = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return self.shifted(draw)
+
+    def kl_from_standard_normal(self):
+        """KL(self || N(0, 1)) of every entry, in nats (Kingma & Welling 2014)."""
+        return 0.5 * (self.mean.square() + torch.exp(2.0 * self.log_std) - 1.0) - self.log_std
+
+
+class GaussianHead(nn.Module):
+    """Standardised rows with Gaussian noise.
+
+    Parameters
+    ----------
+    start : skae.starts.start.Start
+        Its noise variance is the noise at the start, and the unit of the residual.
+    floor : float or None
+        The smallest fraction of the starting noise variance that a feature's noise may
+        come down to as it is learned; None leaves the noise as it is.
+    """
+
+    def __init__(self, start, floor=None):
+        super().__init__()
+        self.start_log_std = 0.5 * math.log(start.noise_variance)
+        self.floor = floor
+        log_ratio = torch.zeros(len(start.mean), dtype=torch.float32)
+        if floor is None:
+            self.register_buffer("log_ratio", log_ratio, persistent=False)
+        else:
+            self.log_ratio = nn.Parameter(log_ratio)
+
+    def forward(self, linear, residual):
+        """The distribution of rows, from the two paths of a decoder, each (..., d)."""
+        mean = torch.add(linear, residual, alpha=math.exp(self.start_log_std))
+        return Gaussian(mean, self.log_std())
+
+    def log_std(self):
+        """Of every feature, (d,); exactly the start's as long as `log_ratio` is 0."""
+        if self.floor is None:
+            return self.start_log_std + self.log_ratio
+        ratio = self.floor + (1.0 - self.floor) * torch.exp(2.0 * self.log_ratio)
+        return self.start_log_std + 0.5 * torch.log(ratio)
+
+    def target(self, x):
+        """What the distribution is of, given standardised rows."""
+        return x

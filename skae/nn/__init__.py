@@ -1,0 +1,1 @@
+"""The torch side of estimators, and the networks that they train."""

@@ -1,0 +1,446 @@
+"""Networks of a user's own: made from the seed, tried before training, added to a start."""
+
+import contextlib
+import copy
+import functools
+import itertools
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedBuffer, is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..training.threads import half_precision
+from ..warn import warn
+
+_ROWS = 3  # of a trial
+_TOLERANCE = 0.01  # share of the largest output by which the same rows may differ
+_COMPARES = "where the network compares the rows of a batch in training, as BatchNorm does"
+
+
+class Own(nn.Module):
+    """A user's module, which sees rows in their own shape, times a gate that begins at 0.
+
+    The module is called with a batch of rows in their shape, or of codes, (batch, k), and
+    with conditions, (batch, q), where there are any; it answers codes, or rows of any
+    shape with as many numbers.
+
+    Parameters
+    ----------
+    module : Module
+    name : {"encoder", "decoder"}
+    shape, due : tuple of int
+        Of a row as the module reads it, and as it should answer it.
+    gated : bool
+        Whether the gate begins at 0.
+
+    Notes
+    -----
+    `drawn_from`, a :class:`DrawnFrom` or None, is where the module's noise comes from; it
+    is only there while training.
+    """
+
+    def __init__(self, module, name, shape, due, gated):
+        super().__init__()
+        self.module = module
+        self.name = name
+        self.shape = shape
+        self.due = due
+        self.drawn_from = None
+        self.output = _Gate(math.prod(due), 0.0 if gated else 1.0)
+
+    def forward(self, x):
+        """What the module makes of flat rows or codes."""
+        inputs = self.inputs(x)
+        if self.drawn_from is None or not self.training:
+            out = self.module(*inputs)
+        else:
+            with self.drawn_from:
+                out = self.module(*inputs)
+        self.check(out, len(inputs[0]))
+        out = out.reshape(len(inputs[0]), -1).to(x.dtype)
+        return self.output(out).unflatten(0, x.shape[:-1])
+
+    def inputs(self, x):
+        """What the module is called with, of flat rows or codes."""
+        n_in, rows = math.prod(self.shape), x.flatten(0, -2)
+        inputs = [rows[:, :n_in].unflatten(1, self.shape)]
+        if rows.shape[1] > n_in:
+            inputs.append(rows[:, n_in:])
+        return inputs
+
+    def check(self, out, n_rows):
+        """Whether the module has answered what it should."""
+        if not isinstance(out, torch.Tensor):
+            advice = " Return its first part alone: `out, _ = layer(x)`."
+            raise TypeError(
+                f"The {self.name} must return a tensor; got {type(out).__name__}."
+                f"{advice if isinstance(out, tuple) else ''}"
+            )
+        if not out.is_floating_point():
+            raise TypeError(f"The {self.name} must return floats; got dtype {out.dtype}.")
+        n_numbers = n_rows * math.prod(self.due)
+        if out.shape[:1] != (n_rows,) or out.numel() != n_numbers:
+            rows = "row" if n_rows == 1 else "rows"
+            raise ValueError(
+                f"The {self.name} must return a tensor of shape {(n_rows, *self.due)} for {n_rows} "
+                f"{rows}; got shape {tuple(out.shape)}. Build it with the input_shape, n_codes and "
+                "latent_dim that network is called with."
+            )
+
+
+class _Gate(nn.Module):
+    def __init__(self, size, value):
+        super().__init__()
+        self.gate = nn.Parameter(torch.full((size,), value, dtype=torch.float32))
+
+    def forward(self, x):
+        return self.gate * x
+
+
+class DrawnFrom(TorchDispatchMode):
+    """Where it is entered, what torch would draw from a global generator is from this one.
+
+    It sees the operations of its own thread alone. Draws on another device are from a
+    generator that this one seeds.
+
+    Attributes
+    ----------
+    has_drawn : bool
+        Whether anything was drawn.
+    elsewhere : set of str
+        Operations that have drawn from a global generator, as they take no other.
+    """
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generators = {generator.device.type: generator}
+        self.first = generator
+        self.has_drawn = False
+        self.elsewhere = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if not _can_draw(func) or not _draws(func, args, kwargs):
+            return func(*args, **kwargs)
+        self.has_drawn = True
+        device = args[0].device if args and isinstance(args[0], torch.Tensor) else None
+        device = torch.device(kwargs.get("device") or device or "cpu")
+        if device.type == "meta":
+            return func(*args, **kwargs)
+        if func is torch.ops.aten.native_dropout.default:
+            return _dropout(args[0], args[1], self._generator(device))
+        if not _takes_generator(func):  # but another overload may
+            name = func._overloadname.replace("default", "")
+            func = getattr(func.overloadpacket, f"{name}_generator".lstrip("_"), func)
+        if _takes_generator(func):
+            kwargs = {**kwargs, "generator": self._generator(device)}
+        else:
+            self.elsewhere.add(func.overloadpacket.__name__)
+        return func(*args, **kwargs)
+
+    def _generator(self, device):
+        if device.type not in self.generators:
+            options = {"generator": self.first, "device": self.first.device}
+            seed = int(torch.randint(2**62, (), **options))
+            self.generators[device.type] = torch.Generator(device).manual_seed(seed)
+        return self.generators[device.type]
+
+
+@functools.cache  # as this is asked of every operation
+def _can_draw(func):
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+def _draws(func, args, kwargs):
+    """Whether an operation that can draw from a global generator does."""
+    given = {argument.name: argument.default_value for argument in func._schema.arguments}
+    given.update(zip(given, args, strict=False))
+    given.update(kwargs)
+    if given.get("generator") is not None or given.get("train") is False:
+        return False
+    return given.get("dropout_p", given.get("dropout")) != 0.0
+
+
+def _takes_generator(operation):
+    return any(argument.name == "generator" for argument in operation._schema.arguments)
+
+
+def _dropout(x, p, generator):
+    """As torch's fused dropout, which takes no generator."""
+    mask = torch.empty_like(x).bernoulli_(1.0 - p, generator=generator)
+    return x * mask * (1.0 / (1.0 - p) if p < 1.0 else 0.0), mask.bool()
+
+
+def own_networks(function, sizes, generator, last_zero):
+    """Encoder and decoder from a user's ``function(input_shape, n_codes, latent_dim)``.
+
+    Whatever it draws, its layers' weights above all, comes from `generator`, so that the
+    seed of the estimator decides on it. Lazy layers are made here.
+    """
+    arguments = sizes.row, sizes.n_codes, sizes.latent_dim
+    with DrawnFrom(generator):
+        try:
+            modules = function(*arguments)
+        except Exception as error:
+            raise ValueError(
+                "network must return an encoder and a decoder where it is called as "
+                f"network{arguments}; got {_named(error)}."
+            ) from error
+        encoder, decoder = _copied(modules)
+        parts = (
+            Own(encoder, "encoder", sizes.row, (sizes.n_codes,), last_zero),
+            Own(decoder, "decoder", (sizes.latent_dim,), sizes.row, last_zero),
+        )
+        for part in parts:
+            _materialise(part, sizes.n_conditions)
+    return parts
+
+
+def _copied(modules):
+    """Copies of two modules, as a function may answer the same ones every time."""
+    several = isinstance(modules, (tuple, list, nn.Sequential, nn.ModuleList))
+    if not several or len(modules) != 2 or not all(isinstance(m, nn.Module) for m in modules):
+        got = type(modules).__name__
+        if several:
+            got += f" ({', '.join(type(module).__name__ for module in modules)})"
+        raise TypeError(
+            f"network must return two torch.nn.Modules, an encoder and a decoder; got {got}."
+        )
+    parts = list(itertools.chain(*(module.modules() for module in modules)))
+    # Weights that are computed from others, as by torch.nn.utils.weight_norm, are no leaves.
+    known: dict[int, Any] = {
+        id(value): value.detach()
+        for part in parts
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    for value in itertools.chain(*(part.buffers(recurse=False) for part in parts)):
+        if is_lazy(value):  # which torch cannot copy
+            options: Any = {"device": value.device, "dtype": value.dtype}
+            known[id(value)] = UninitializedBuffer(**options)
+    try:
+        return copy.deepcopy(tuple(modules), known)
+    except Exception as error:
+        raise ValueError(
+            f"network must return modules that copy.deepcopy can copy; got {_named(error)}."
+        ) from error
+
+
+def _materialise(part, n_conditions):
+    """Give lazy layers their parameters, and check that all have values."""
+    values = [*part.module.parameters(), *part.module.buffers()]
+    if any(is_lazy(value) for value in values):
+        part.module.float().eval()
+        with torch.no_grad():
+            nothing = torch.zeros(2, math.prod(part.shape) + n_conditions, dtype=torch.float32)
+            _call(part, part.inputs(nothing))
+        part.module.train()
+    named = [*part.module.named_parameters(), *part.module.named_buffers()]
+    for name, value in named:
+        if is_lazy(value):
+            raise ValueError(
+                f"The {part.name} must use all of its lazy layers; got {name} that its forward "
+                "does not use."
+            )
+        if value.is_meta:
+            raise ValueError(
+                f"The {part.name} must have parameters with values; got {name} on the device "
+                "'meta'. Make it on the CPU."
+            )
+
+
+def own_parts(module):
+    """The user's networks within a module."""
+    return [part for part in module.modules() if isinstance(part, Own)]
+
+
+def try_own_networks(module, build, batch, generator):
+    """Try the user's networks within a module on a few rows, before training.
+
+    Parameters
+    ----------
+    module : Module
+        As it is trained; nothing in it changes.
+    build : callable
+        Takes nothing, answers the module as it was built.
+    batch : tuple of Tensors
+        Rows to train on, and what should become of them.
+    generator : torch.Generator
+        For the noise of this trial, on the device of the rows.
+
+    Returns
+    -------
+    least : int
+        Rows that a batch needs in training: 2 where the networks compare them.
+    draws : bool
+        Whether the networks draw noise in training.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a network is none that can be trained.
+    """
+    trial, least = copy.deepcopy(module).train(), 1
+    rows = torch.arange(_ROWS, device=batch[0].device) % len(batch[0])
+    given = _given(trial, [tensor[rows] for tensor in batch], generator)
+    drawn_from = DrawnFrom(generator)
+    with drawn_from:
+        for part, x in given.items():
+            with half_precision(x.device) if module.autocast else contextlib.nullcontext():
+                _try_training(part, x)
+                least = least if _takes_one_row(part, x) else 2
+    draws = drawn_from.has_drawn
+    if drawn_from.elsewhere:
+        warn(
+            f"The networks draw noise in {', '.join(sorted(drawn_from.elsewhere))}, which takes "
+            "it from torch's global generator: random_state does not decide on it.",
+            UserWarning,
+        )
+    with DrawnFrom(generator), torch.no_grad():
+        for part, x in given.items():
+            _try_inference(part.eval(), x)
+        device = "cpu" if rows.device.type == "mps" else rows.device
+        double = _rebuilt(build, module).double().to(device).eval()
+        for part, x in zip(own_parts(double), given.values(), strict=True):
+            _call(part, part.inputs(x.to(device).double()))
+    return least, draws
+
+
+def draw_from(module, generator):
+    """Have the user's networks draw from a generator, or from torch's own for None."""
+    drawn_from = None if generator is None else DrawnFrom(generator)
+    for part in own_parts(module):
+        part.drawn_from = drawn_from
+
+
+def check_rows(least, batch_size, n_train):
+    """Whether batches can have as many rows as the networks need."""
+    if batch_size < least:
+        raise ValueError(
+            f"batch_size must be at least {least} {_COMPARES}; got batch_size={batch_size}."
+        )
+    if n_train < least:
+        raise ValueError(
+            f"X must have at least {least} rows to train on {_COMPARES}; got {n_train}. Give more "
+            "rows, or hold out none with validation_fraction=None."
+        )
+
+
+def _given(trial, batch, generator):
+    """What every network is given in a step of training; it is not called itself."""
+    given = {}
+
+    def stand_in(part):
+        def forward(x):
+            given[part] = x.detach().clone()
+            return x.new_zeros(*x.shape[:-1], math.prod(part.due))
+
+        return forward
+
+    parts = own_parts(trial)
+    for part in parts:
+        part.forward = stand_in(part)
+    trial(*batch, generator)
+    return {part: given[part] for part in parts}
+
+
+def _rebuilt(build, module):
+    """The module built once more, with what it has learned."""
+    again = build()
+    try:
+        again.load_state_dict(module.state_dict())
+    except Exception as error:
+        raise ValueError(
+            f"network must build the same modules at every call; got {_named(error, 1)}."
+        ) from error
+    return again
+
+
+def _try_training(part, x):
+    inputs = part.inputs(x.clone())
+    out = _call(part, inputs)
+    if not all(map(torch.equal, inputs, part.inputs(x))):
+        raise ValueError(
+            f"The {part.name} must not change its input; got other values there after its call. "
+            "Begin with layers that have no inplace=True."
+        )
+    _check_finite(part, out)
+    parameters = [value for value in part.module.parameters() if value.requires_grad]
+    if not parameters:
+        return
+    gradients: tuple = (None,)
+    if out.requires_grad:
+        try:
+            gradients = torch.autograd.grad(out.sum(), parameters, allow_unused=True)
+        except Exception as error:
+            raise ValueError(
+                f"The {part.name} must have a gradient; got {_named(error)}."
+            ) from error
+    if all(gradient is None for gradient in gradients):
+        raise ValueError(
+            f"The {part.name} must return a tensor from which a gradient reaches its parameters; "
+            "got one that is detached from them. Leave out detach(), .data, numpy() and "
+            "torch.no_grad()."
+        )
+
+
+def _takes_one_row(part, x):
+    try:
+        return bool(part.module(*part.inputs(x[:1])).isfinite().all())
+    except Exception:
+        return False
+
+
+def _try_inference(part, x):
+    out, again = (_call(part, part.inputs(x)) for _ in range(2))
+    _check_finite(part, out)
+    if not _is_same(again, out):
+        raise ValueError(
+            f"The {part.name} must return the same for the same rows in eval mode; got others in a "
+            "second call. Draw noise in training alone, as F.dropout(x, training=self.training)."
+        )
+    if not _is_same(_call(part, part.inputs(x[:1])), out[:1]):
+        raise ValueError(
+            f"The {part.name} must treat every row by itself in eval mode; got other values for a "
+            "row without the rows beside it. The first axis is that of rows: recurrent layers and "
+            "attention need batch_first=True."
+        )
+
+
+def _is_same(one, other):
+    return not other.numel() or (one - other).abs().max() <= _TOLERANCE * other.abs().max()
+
+
+def _check_finite(part, out):
+    wrong = out[~out.isfinite()]
+    if len(wrong):
+        raise ValueError(
+            f"The {part.name} must return finite numbers; got {wrong[0].item()} for standardised "
+            "rows that are finite."
+        )
+
+
+def _call(part, inputs):
+    """Call the user's module itself, and say of whatever it raises what it should take."""
+    try:
+        out = part.module(*inputs)
+    except Exception as error:
+        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in inputs)
+        takes = f"float tensors of shape{'s' if len(inputs) > 1 else ''} {shapes}"
+        advice = "Build it with the input_shape, n_codes and latent_dim that network is called with"
+        if inputs[0].dtype == torch.float64:
+            takes, advice = "float64 tensors, too", "Have it keep to x.dtype"
+        raise ValueError(
+            f"The {part.name} must take {takes}; got {_named(error)}. {advice}."
+        ) from error
+    part.check(out, len(inputs[0]))
+    return out
+
+
+def _named(error, line=0):
+    """An exception in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[min(line, len(lines) - 1)].strip().rstrip('.')}"

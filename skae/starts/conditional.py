@@ -1,0 +1,64 @@
+"""Probabilistic PCA around the mean that a row's conditions predict."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.table import left_by, some_rows
+from .probabilistic_pca import probabilistic_pca
+from .scores import independent, logit_probabilistic_pca
+
+
+def conditional_pca(table, inputs, latent_dim, family, classes):
+    """Probabilistic PCA around the mean that a row's conditions predict.
+
+    Parameters
+    ----------
+    table : Table
+        Of rows.
+    inputs : Table
+        Of the same rows, (n, d + q), with q conditions behind them: indicators of
+        classes, or numbers of mean 0.
+    latent_dim : int or float
+    family : Bernoullis, Categoricals or None
+        None for rows with normal noise.
+    classes : bool
+        Whether conditions are classes, which have frequencies of their own in logit space;
+        what numbers do there is left to the network.
+    """
+    products, effects, centre, within = inputs.regressed(table, classes)
+    within = replace(within, sample=left_by(some_rows(inputs.sample), table, effects, centre))
+    if family is None:
+        start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
+        return with_conditions(start, table, effects, effects, centre)
+    on_logits = np.zeros_like(effects)
+    if classes:
+        sizes = products.diagonal()[:, None]
+        # Towards the frequencies of all rows, where a class has few.
+        overall = family.smoothed(table.mean, table.n_samples)
+        p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
+        on_logits = family.logits(p) - independent(table, family)[0]
+    logits = some_rows(inputs.sample)[:, len(table.mean) :] @ on_logits
+    start = logit_probabilistic_pca(table, latent_dim, family, within, logits)
+    return with_conditions(start, table, effects, on_logits, centre)
+
+
+def with_conditions(start, table, seen, answered, centre):
+    """A start whose rows and codes are followed by conditions.
+
+    `seen` (q, d) is what they add to a standardised row, which the encoder takes off, and
+    `answered` (q, d) what they add to what is decoded, beyond their `centre` (q,).
+    """
+    q = len(seen)
+    return replace(
+        start,
+        mean=table.mean,
+        scale=table.scale,
+        input_mean=np.append(table.mean, np.zeros(q)),
+        input_scale=np.append(np.full(len(table.mean), table.scale), np.ones(q)),
+        encoder=np.vstack([start.encoder, -seen @ start.encoder]),
+        encoder_bias=start.encoder_bias + centre @ seen @ start.encoder,
+        decoder_bias=start.decoder_bias - centre @ answered,
+        decoder=np.vstack([start.decoder, answered]),
+        code_scale=np.ones(1),
+    )

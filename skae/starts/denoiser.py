@@ -1,0 +1,79 @@
+"""The linear denoiser of least squared error."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.table import eigh, fix_signs
+from .scores import in_logits, independent
+from .start import choose_latent_dim, linear
+
+
+def linear_denoiser(table, latent_dim, moments, n_pairs=None):
+    """The rank-k linear map from corrupted rows to clean ones of least squared error.
+
+    Reduced-rank regression (Izenman 1975) on the moments of the corruption, as in the
+    marginalised denoising autoencoder (Chen et al. 2012).
+
+    Parameters
+    ----------
+    table : Table
+        Of the clean rows.
+    latent_dim : int or float
+        The rank, or the share of the predictable variance to keep.
+    moments : tuple of ndarrays of shapes (d,), (d, d) and (d, d)
+        Of standardised rows: the mean of a corrupted row, its covariance with the
+        clean row (clean first), and its covariance.
+    n_pairs : int or None
+        The number of pairs of rows that the moments are estimated from, which
+        calls for a ridge where it is small; None for moments that are exact.
+    """
+    shift, cross, corrupted = moments
+    total = (table.variance / table.scale**2).sum()
+    regression = cross @ _inverse(cross, corrupted, total, n_pairs)
+    values, axes = eigh(regression @ cross.T)
+    values, axes = np.maximum(values, 0.0), fix_signs(axes)
+    k = choose_latent_dim(latent_dim, values)
+    axes, values = axes[:, :k], values[:k]
+    noise = max(total - values.sum(), 0.0) / len(axes)
+    start = linear(table, regression.T @ axes, axes, values, noise)
+    return replace(start, encoder_bias=-shift @ start.encoder)
+
+
+def logit_denoiser(table, latent_dim, family, moments, clean, corrupted, n_pairs=None):
+    """As `linear_denoiser`, of the standardised score in logit space (see `logit_pca`).
+
+    `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
+    what the line search looks at.
+    """
+    _, spread = independent(table, family)
+    ratio = table.scale / spread
+    shift, cross, covariance = moments
+    outer = np.outer(ratio, ratio)
+    scaled = (shift * ratio, cross * outer, covariance * outer)
+    start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled, n_pairs)
+    return in_logits(start, table, family, clean, corrupted)
+
+
+def _inverse(cross, corrupted, total, n_pairs):
+    """Inverse covariance of corrupted rows, with a ridge where few pairs ask for one.
+
+    The ridge is the smallest whose generalised cross-validation error (Golub, Heath &
+    Wahba 1979) is within one per cent of the least.
+    """
+    if n_pairs is None:
+        return np.linalg.pinv(corrupted, hermitian=True)
+    values, axes = eigh(corrupted)
+    known = values > 1e-12 * values.max(initial=1e-300)
+    values, axes = values[known], axes[:, known]
+    explained = np.square(cross @ axes).sum(axis=0)
+
+    def error(ridge):
+        left = total - (explained * (2.0 / (values + ridge) - values / (values + ridge) ** 2)).sum()
+        freedom = 1.0 - (1.0 + (values / (values + ridge)).sum()) / n_pairs
+        return left / freedom**2 if freedom > 1e-9 else np.inf
+
+    ridges = np.append(0.0, np.logspace(-6, 3, 37) * corrupted.trace() / len(corrupted))
+    errors = np.array([error(ridge) for ridge in ridges])
+    ridge = ridges[np.argmax(errors <= 1.01 * errors.min())]
+    return axes / (values + ridge) @ axes.T

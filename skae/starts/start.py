@@ -1,0 +1,75 @@
+"""What training begins as: a linear autoencoder of standardised rows, in closed form.
+
+Every start is a :class:`Start` of rows ``x = (X - mean) / scale``, where `scale` is one number, so
+that squared errors keep their meaning::
+
+    codes = x @ encoder + encoder_bias
+    x_hat = codes @ decoder + decoder_bias
+"""
+
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+
+ERROR_FLOOR = 1e-9
+
+
+@dataclass(frozen=True)
+class Start:
+    """A linear autoencoder of standardised rows, k codes for d features."""
+
+    mean: np.ndarray  # (d,), of decoded rows, in units of X
+    scale: float  # in units of X
+    input_mean: np.ndarray  # (d,), of the encoder's rows: the same but for paired rows
+    input_scale: float
+    encoder: np.ndarray  # (d, k)
+    encoder_bias: np.ndarray  # (k,)
+    decoder: np.ndarray  # (k, d)
+    decoder_bias: np.ndarray  # (d,)
+    # Variance that the codes leave, per feature, of x; (d,) in factor analysis.
+    noise_variance: float | np.ndarray
+    code_scale: np.ndarray  # (k,), what turns a code into the user's units
+    log_variance: np.ndarray  # (k,), of a code's posterior given this noise
+    explained: np.ndarray  # (k,), variance of what `decoder` decodes that each code explains
+
+    @property
+    def latent_dim(self):
+        return self.encoder.shape[1]
+
+
+def choose_latent_dim(latent_dim, eigenvalues):
+    """The number of codes: an int as it is, a float as the share of variance to keep."""
+    if isinstance(latent_dim, numbers.Integral):
+        return int(latent_dim)
+    share = np.cumsum(eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny))
+    return min(int(np.searchsorted(share, latent_dim, side="right")) + 1, len(eigenvalues))
+
+
+def linear(table, reader, axes, values, noise):
+    """Codes ``x @ reader`` scaled to unit variance, decoded along `axes`."""
+    # A code of no variance is left in its own units: there is nothing to scale.
+    spread = np.sqrt(values)
+    varies = spread > 1e-10 * spread.max(initial=1e-300)
+    spread = np.where(varies, spread, 1.0)
+    n_features, k = axes.shape
+    noise = max(float(noise), ERROR_FLOOR)
+    return Start(
+        mean=table.mean,
+        scale=table.scale,
+        input_mean=table.mean,
+        input_scale=table.scale,
+        encoder=reader / spread,
+        encoder_bias=np.zeros(k),
+        decoder=(axes * spread).T,
+        decoder_bias=np.zeros(n_features),
+        noise_variance=noise,
+        code_scale=spread * np.mean(table.scale),
+        log_variance=np.log(np.minimum(noise / spread**2, 1.0)),
+        explained=np.where(varies, values, 0.0),
+    )
+
+
+def noise_left(values, k):
+    """Mean of the eigenvalues that k components leave, as PCA.noise_variance_."""
+    return float(values[k:].mean()) if k < len(values) else 0.0

@@ -1,0 +1,82 @@
+"""What `partial_fit` remembers from one chunk of rows to the next."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..random import Streams
+
+MIN_HELD_OUT = 60  # fewer rows than this judge badly
+_MOST_ROWS = 2000  # held-out rows that are kept of all chunks together ...
+_MOST_NUMBERS = 2**22  # ... and numbers in them
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Held-out rows of all chunks so far: a sample in which every one is equally likely."""
+
+    seed: int
+    n_chunks: int = 0
+    n_held_out: int = 0  # of all chunks, those that are no longer here included
+    x: np.ndarray | None = None  # the sample, as the encoder sees it but not standardised
+    target: Any = None  # and what the decoder should answer; None if the same
+    kind: tuple = ()  # of chunks that the sample is from
+
+    def streams(self):
+        """Random streams of the chunk that comes next."""
+        return Streams(seed=Streams(seed=self.seed).integer(f"chunk {self.n_chunks}"))
+
+    def of_kind(self, kind):
+        """The same, without a sample if that is from chunks of another kind."""
+        if kind == self.kind:
+            return self
+        return replace(self, n_held_out=0, x=None, target=None, kind=kind)
+
+    def to_hold_out(self, n_features):
+        """The least and the most rows of the next chunk that are worth holding out."""
+        most = max(MIN_HELD_OUT, min(_MOST_ROWS, _MOST_NUMBERS // n_features))
+        return max(0, MIN_HELD_OUT - self.n_held_out), most
+
+    def after(self, held_out, streams):
+        """These and one chunk more, with the rows `x` and `target` held out of it, or None."""
+        if held_out is None:
+            return replace(self, n_chunks=self.n_chunks + 1)
+        x, target = held_out
+        seen = self.n_held_out + len(x)
+        if self.x is not None:
+            _, most = self.to_hold_out(x.shape[1])
+            new = min(len(x), round(most * len(x) / seen))
+            new = max(new, min(len(x), most - len(self.x)))
+            rng = streams.numpy("sample")
+            old = rng.permutation(len(self.x))[: most - new]
+            fresh = rng.permutation(len(x))[:new]
+            x = np.concatenate([self.x[old], x[fresh]])
+            if target is not None:
+                target = np.concatenate([self.target[old], target[fresh]])
+        return replace(self, n_chunks=self.n_chunks + 1, n_held_out=seen, x=x, target=target)
+
+    def rows(self, device, read_by, answered_by, corruption=None):
+        """The sample as held-out rows on a device, or None where there is none.
+
+        Parameters
+        ----------
+        device : str
+        read_by, answered_by : Start
+            What rows are standardised by, as the encoder sees them and as it should answer.
+        corruption : callable or None
+            Whether that takes rows as they are.
+        """
+        if self.x is None:
+            return None
+        import torch
+
+        from ..data.batches import Reader, Rows
+
+        raw = corruption is not None and corruption.takes_raw_rows
+        x = Reader(self.x) if raw else Reader(self.x, read_by.input_mean, read_by.input_scale)
+        x = target = x.tensor(device=device)
+        if raw or self.target is not None or read_by is not answered_by:
+            rows = self.x if self.target is None else self.target
+            target = Reader(rows, answered_by.mean, answered_by.scale).tensor(device=device)
+        return Rows(x, target, torch.arange(len(x), device=device))

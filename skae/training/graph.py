@@ -1,0 +1,123 @@
+"""Training steps replayed as one CUDA graph: an epoch without a word from the host.
+
+Rows, their order, the learning rates and the counters are tensors on the device, and a
+step reads all it needs from them; so a replay is a single launch, and the loss of an
+epoch is read once, at its end.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+# Of these it is known that a step does the same when it is replayed.
+REPLAYED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+
+
+def is_captured(device):
+    """Whether steps on this device can be captured."""
+    return device.startswith("cuda")
+
+
+class GraphedSteps:
+    """Steps of one net on resident rows, in batches of one size.
+
+    Parameters
+    ----------
+    net : skae.training.net.AutoencoderNet
+        Initialised, with an optimiser whose learning rate is a tensor.
+    rows : skae.data.batches.Rows
+    rates : Tensor of shape (n_steps,)
+        The learning rate of every step, on the device.
+    """
+
+    def __init__(self, net, rows, rates):
+        self.net = net
+        self.rows = rows
+        self.rates = rates
+        self.size = net.batch_size
+        self.order = rows.index.clone()
+        device = rows.index.device
+        self.taken = torch.zeros(1, dtype=torch.int64, device=device)
+        self.position = torch.zeros(1, dtype=torch.int64, device=device)
+        self.total = torch.zeros((), dtype=torch.float64, device=device)
+        self.within = torch.arange(min(self.size, len(self.order)), device=device)
+        self.replay: Callable | None = None
+
+    def epoch(self, order):
+        """One pass in this order; the mean loss of a row."""
+        self.order.copy_(order)
+        self.position.zero_()
+        self.total.zero_()
+        whole = len(order) // self.size
+        if 0 < len(order) % self.size < self.net.least_rows_:  # which then join the last batch
+            whole -= 1
+        if whole:
+            self.replay = replay = self.replay or self._captured()
+            for _ in range(whole):
+                replay()
+        if whole * self.size < len(order):
+            self._step(self.order[whole * self.size :])
+        return float(self.total) / len(order)
+
+    def _next(self):
+        """The step that is captured."""
+        self._step(self.order.index_select(0, self.position + self.within))
+        self.position.add_(self.size)
+
+    def _step(self, index):
+        rate = self.rates.index_select(0, self.taken)[0]
+        optimizer, module = self.net.optimizer_, self.net.module_
+        for group in optimizer.param_groups:
+            group["lr"].copy_(rate)
+        optimizer.zero_grad(set_to_none=True)
+        rows = self.rows
+        x = rows.x.index_select(0, index)
+        target = x if rows.target is rows.x else rows.target.index_select(0, index)
+        loss = module(x, target, self.net.noise_).mean()
+        loss.backward()
+        optimizer.step()
+        self.total.add_(loss.detach(), alpha=len(index))
+        self.taken.add_(1)
+
+    def _captured(self):
+        """Capture a step, and leave everything as it was before the trial runs."""
+        state, taken = self.net.noise_.get_state(), self.taken.clone()
+        optimizer = self.net.optimizer_
+        before = {
+            parameter: {name: torch.clone(value) for name, value in values.items()}
+            for parameter, values in optimizer.state.items()
+        }
+        weights = [value.clone() for value in self.net.module_.state_dict().values()]
+
+        def trial():
+            self.position.zero_()
+            self.taken.copy_(taken)
+            self._next()
+
+        replay = capture(trial, self._next, self.net.noise_)
+        with torch.no_grad():
+            torch._foreach_copy_(list(self.net.module_.state_dict().values()), weights)
+            for parameter, values in optimizer.state.items():
+                for name, value in values.items():  # of which there was nothing, or this
+                    value.copy_(before.get(parameter, {}).get(name, torch.zeros_like(value)))
+        self.taken.copy_(taken)
+        for counter in (self.position, self.total):
+            counter.zero_()
+        self.net.noise_.set_state(state)
+        return replay
+
+
+def capture(trial, step, generator):
+    """A callable that replays `step`, after a few runs of `trial` to warm up."""
+    with torch.cuda.device(generator.device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                trial()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(generator)
+        with torch.cuda.graph(graph):
+            step()
+    return graph.replay
