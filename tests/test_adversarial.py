@@ -132,7 +132,7 @@ def test_each_side_follows_a_gradient_of_its_own(bent):
     model = AdversarialAutoencoder(2, max_epochs=2, random_state=0).fit(bent)
     module = model.net_.module_.float().train()
     assert isinstance(module, AdversarialModule)
-    x = torch.from_numpy((bent - model.mean_) / model._spec["start"].scale).float()
+    x = torch.from_numpy((bent - model.mean_) / model._spec.start.scale).float()
     module.zero_grad()
     module(x, x, generator()).mean().backward()
     got = {name: value.grad.clone() for name, value in module.named_parameters()}
@@ -168,7 +168,7 @@ def test_held_out_rows_weigh_an_error_above_that_of_the_start_tenfold(sign, bent
     """And the divergence, less where fewer than 1,000 of them show it."""
     options = {"max_epochs": 20, "validation_fraction": None, "random_state": 0}
     model = AdversarialAutoencoder(2, **options).fit(bent)
-    pca, start = PCA(2).fit(bent), model._spec["start"]
+    pca, start = PCA(2).fit(bent), model._spec.start
     noise = 2 * start.noise_variance * start.scale**2
     linear = np.square(bent - pca.inverse_transform(pca.transform(bent))).sum() / len(bent) / noise
     module = model.net_.module_.float().eval()
@@ -291,7 +291,7 @@ def test_codes_have_mean_0_and_covariance_1(bent):
     """Which the decoder takes back: reconstructions are those of the bare module."""
     model = AdversarialAutoencoder(2, random_state=0).fit(bent)
     assert model.best_epoch_ > 0
-    codes, start = model.transform(bent), model._spec["start"]
+    codes, start = model.transform(bent), model._spec.start
     x = torch.from_numpy((bent - model.mean_) / start.scale)
     module = model.net_.inference_module(np.float64)[0]
     with torch.no_grad():

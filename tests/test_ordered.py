@@ -59,7 +59,7 @@ def test_at_the_start_every_size_weighs_the_same():
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
     module, _ = model.net_.inference_module(np.float64)
-    rows = torch.tensor((X - model.mean_) / model._spec["start"].scale)
+    rows = torch.tensor((X - model.mean_) / model._spec.start.scale)
     with torch.no_grad():
         losses = module(rows, rows, None).mean(0)
     # Half the squared error in units of the noise: the noise is what is left per dimension.
@@ -81,7 +81,7 @@ def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size(n):
 def test_held_out_rows_are_judged_by_the_error_of_every_size(tables, ordered):
     """In units of what PCA of this size leaves per dimension."""
     X, _ = tables
-    start = ordered._spec["start"]
+    start = ordered._spec.start
     module, _ = ordered.net_.inference_module(np.float64)
     rows = torch.tensor((X - start.mean) / start.scale)
     with torch.no_grad():
@@ -98,7 +98,7 @@ def test_rows_are_trained_at_every_size_and_a_third_at_the_last(monkeypatch):
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
     module = model.net_.module_.train()
-    rows = torch.tensor((X - model.mean_) / model._spec["start"].scale).float()
+    rows = torch.tensor((X - model.mean_) / model._spec.start.scale).float()
     seen = []
     decode = module.decode
     monkeypatch.setattr(
@@ -260,7 +260,7 @@ def test_wide_tables_weigh_sizes_the_same():
     X += 0.1 * np.random.default_rng(2).standard_normal(X.shape)
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
     module, _ = model.net_.inference_module(np.float64)
-    rows = torch.tensor((X - model.mean_) / model._spec["start"].scale)
+    rows = torch.tensor((X - model.mean_) / model._spec.start.scale)
     with torch.no_grad():
         losses = module(rows, rows, None).mean(0)
     assert_allclose(losses, 0.5 * (60 - 8) * 59 / 60, rtol=1e-6)

@@ -111,7 +111,7 @@ def test_the_loss_is_the_error_of_what_is_upscaled(images):
     error = squared_error(images, resized(model.downsample(images), (10, 7)))
     assert model.loss_curve_[0] == pytest.approx(error / 400, rel=1e-5)
     assert model.noise_variance_ == pytest.approx(error / images.size, rel=1e-5)
-    start = model._spec["start"]  # whose noise is the unit of what is added
+    start = model._spec.start  # whose noise is the unit of what is added
     assert start.noise_variance * start.scale**2 == pytest.approx(error / images.size)
     half = SuperResolutionAutoencoder(3, validation_fraction=0.5, **options).fit(images)
     assert half.validation_curve_[0] == pytest.approx(error / 400, rel=0.05)
@@ -185,13 +185,13 @@ def test_codes_that_held_out_images_do_not_like_are_forgotten(images, monkeypatc
 def test_gain_of_codes_and_share_of_detail(images, trained):
     """Both against the errors of rows decoded one way and the other."""
     module, _ = trained.net_.inference_module(np.float64)
-    start = trained._spec["start"]
+    start = trained._spec.start
     low = trained.downsample(images[300:]).reshape(100, -1)
     x = torch.tensor((low - start.input_mean) / start.input_scale)
     target = torch.tensor((images[300:].reshape(100, -1) - start.mean) / start.scale)
     rows = Rows(x, target, torch.arange(100))
     pca = PCA(3).fit(trained.downsample(images[:300]).reshape(300, -1))
-    noise = 2 * trained._spec["low_noise_variance"] * start.input_scale**2
+    noise = 2 * trained._spec.low_noise_variance * start.input_scale**2
     linear = np.square(low - pca.inverse_transform(pca.transform(low))).sum(axis=1) / noise
     with torch.no_grad():
         decoded = module.decode(module.encode(x)).mean
@@ -253,7 +253,7 @@ def test_convolutions_see_the_image_itself():
     rng = np.random.default_rng(0)
     X = 10 * np.linspace(0, 1, 64).reshape(1, 1, 8, 8) + rng.random((50, 1, 8, 8))
     model = SuperResolutionAutoencoder(2, network="conv", max_epochs=0).fit(X)
-    module, start = model.net_.module_, model._spec["start"]
+    module, start = model.net_.module_, model._spec.start
     low = model.downsample(X).reshape(50, -1)
     x = (low - start.input_mean) / start.input_scale
     seen = (x + module.context.double().numpy()) * module.contrast

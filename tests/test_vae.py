@@ -188,7 +188,7 @@ def test_noise_falls_at_most_to_a_millionth_of_that_of_the_start(bent):
     vae = VAETransformer(2, max_epochs=0).fit(bent)
     module, _ = vae.net_.inference_module(np.float64)
     torch.nn.init.constant_(module.head.log_ratio, -50.0)
-    lowest = module.head.log_std().detach().exp().numpy() * vae._spec["start"].scale
+    lowest = module.head.log_std().detach().exp().numpy() * vae._spec.start.scale
     np.testing.assert_allclose(lowest**2, 1e-6 * vae.noise_variance_)
 
 

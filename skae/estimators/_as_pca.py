@@ -39,7 +39,7 @@ class PcaAttributes(BaseAutoencoder):
             If the likelihood is not "gaussian".
         """
         check_is_fitted(self, "net_")
-        if self._spec["likelihood"] != "gaussian":
+        if self._spec.likelihood != "gaussian":
             raise ValueError(
                 "get_covariance needs likelihood='gaussian'; got likelihood="
                 f"{self._spec['likelihood']!r}. Use np.cov(model.sample(10_000).T)."
@@ -75,7 +75,7 @@ class PcaAttributes(BaseAutoencoder):
         if not self.whiten:
             return
         if "components_" in vars(self) and is_pca(self):
-            self._whitening = _whitening_of_start(self._spec["start"])
+            self._whitening = _whitening_of_start(self._spec.start)
         else:
             codes = self._encode(inputs)[:, : self.latent_dim_]
             self._whitening = _whitening(self._shown(codes).astype(np.float64))
@@ -109,12 +109,12 @@ def components_and_shares(model, inputs, rows):
 
 def is_pca(model):
     """Whether encoder and decoder are those of PCA, as nothing was learned."""
-    return model.net_.module_.is_start and model._spec["likelihood"] == "gaussian"
+    return model.net_.module_.is_start and model._spec.likelihood == "gaussian"
 
 
 def _of_start(model):
     """Components and shares of the variance of PCA."""
-    start = model._spec["start"]
+    start = model._spec.start
     total, noise = start.explained.sum(), start.noise_variance
     if noise > ERROR_FLOOR:
         total += noise * (min(model.n_samples_, model.n_features_in_) - start.latent_dim)
@@ -156,8 +156,8 @@ def _of_decoder(model, inputs, rows):
 
 def _units(model):
     """Lengths of the components of the start, in the units of X; 1 where it has none."""
-    start = model._spec["start"]
-    if model._spec["likelihood"] != "gaussian":
+    start = model._spec.start
+    if model._spec.likelihood != "gaussian":
         return np.ones(start.latent_dim)
     length = np.linalg.norm(start.decoder, axis=1) * start.scale / start.code_scale
     return np.where(length > 0, length, 1.0)

@@ -1,6 +1,5 @@
 """The scikit-learn contract of every autoencoder, once."""
 
-import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -33,10 +32,10 @@ from ..data.validation import (
 from ..density.codes import CodeDensity
 from ..likelihoods.checks import check_values
 from ..likelihoods.scores import family_of
+from ..nn.spec import Spec
 from ..random import Streams
 from ..starts.pca import minka_dimension
 from ..starts.random_weights import no_start
-from ..starts.start import Start
 from ..state import check_stamp, stamp
 from ..training.callbacks import check_callbacks, prints
 from ..training.chunks import MIN_HELD_OUT, Chunks
@@ -51,7 +50,6 @@ _AXES: dict[Any, tuple] = {  # of rows for networks
     "hierarchical": ("steps", "features"),
 }
 MAX_CODES = 2000  # codes kept for the density that `sample` draws from
-_STARTS = {"start", "whole_start"}  # what of a spec is a start
 _KEPT = 2**22  # numbers of the rows that are held out of a large table
 LATENT_DIMS = [  # of a latent space
     Interval(Integral, 0, None, closed="left"),
@@ -67,7 +65,7 @@ class _Job(NamedTuple):
 
     table: Table  # the rows that the decoder should answer
     inputs: Table  # those that the encoder sees; the same where they are
-    spec: dict
+    spec: Spec
     corruption: Any
     split: Any  # of _net.Split
     validation: Any  # validation rows of the user's own, as the encoder reads them, or None
@@ -131,6 +129,8 @@ class BaseAutoencoder(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    _spec_type: ClassVar[type[Spec]] = Spec
 
     latent_dim: int | float | str | None = "auto"
     _: KW_ONLY
@@ -205,28 +205,9 @@ class BaseAutoencoder(
         """What the encoder's input goes through in training, or None."""
         return None
 
-    def _make_module(self, spec):
-        """The torch module that `spec` describes."""
-        from ..likelihoods.heads import make_head
-        from ..nn.autoencoder import AutoencoderModule
-
-        start = spec["start"]
-        encoder, decoder = self._make_networks(spec, start.latent_dim)
-        return AutoencoderModule(start, encoder, decoder, make_head(spec))
-
     def _own_spec(self):
         """What else the module is built from, as values that may not change in a warm start."""
         return {}
-
-    def _loss_units(self, spec):
-        """Factor and offset that turn the module's loss into the one to report."""
-        if spec["likelihood"] != "gaussian":
-            return 1.0, 0.0
-        return 2.0 * spec["start"].noise_variance * spec["start"].scale ** 2, 0.0
-
-    def _is_complete(self, start):
-        """Whether a start leaves nothing to be learned, so that training ends at once."""
-        return start.latent_dim == 0
 
     def _pair(self, X, extra, previous):
         """What the encoder sees and what the decoder should answer, from validated rows.
@@ -260,7 +241,7 @@ class BaseAutoencoder(
         the whole table.
         """
         self._codes = self._encode(some_rows(inputs, MAX_CODES)).astype(np.float64)
-        if self._spec["likelihood"] == "gaussian":
+        if self._spec.likelihood == "gaussian":
             # As in PCA: per dimension that the codes leave.
             remaining = (rank - self.latent_dim_) * (len(rows) - 1)
             error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
@@ -405,7 +386,7 @@ class BaseAutoencoder(
         chunks = before.after(_rows_held_out(job), streams)
         net = self._make_net(job.spec, job.device, **job.options).initialize()
         former: Any = None
-        start, corruption = job.spec["start"], job.corruption
+        start, corruption = job.spec.start, job.corruption
         if not first:
             net.go_on_from(previous)
             former = self._former(previous, chunks, job)
@@ -450,7 +431,7 @@ class BaseAutoencoder(
 
         if job.spec is self._spec:
             return None
-        then, now, corruption = self._spec["start"], job.spec["start"], job.corruption
+        then, now, corruption = self._spec.start, job.spec.start, job.corruption
         # Rows are corrupted as they are now, whatever start they are then read by.
         read_by = then if corruption is None else now
         with np.errstate(over="ignore"):  # rows may be far from the former start
@@ -459,7 +440,7 @@ class BaseAutoencoder(
 
     def _moments_of_first(self, job):
         """Moments of the rows of a first chunk, with what starts are made of."""
-        k, same = job.spec["start"].latent_dim, job.inputs is job.table
+        k, same = job.spec.start.latent_dim, job.inputs is job.table
         of_table, of_inputs = self._scatter_of_start()
         inputs = None if same else Moments.of(job.inputs, of_inputs, k)
         return Running(Moments.of(job.table, of_table, k), inputs)
@@ -468,7 +449,7 @@ class BaseAutoencoder(
         """Moments of the rows of a fit. Of their scatter there are the axes of the start."""
         inputs = None if job.inputs is job.table else Moments.of(job.inputs)
         running = Running(Moments.of(job.table), inputs)
-        return running.with_axes_of(job.spec["start"], *self._scatter_of_start())
+        return running.with_axes_of(job.spec.start, *self._scatter_of_start())
 
     def _follow(self, running, table, inputs):
         """Tables of a chunk by which rows of all chunks are standardised, and its start found.
@@ -477,7 +458,7 @@ class BaseAutoencoder(
         """
         if self._can_follow(running, inputs is not table):
             return running.tables(table, inputs)
-        start = self._spec["start"]
+        start = self._spec.start
         stays = replace(table, mean=start.mean, scale=start.scale)
         return stays, stays if inputs is table else inputs
 
@@ -522,7 +503,7 @@ class BaseAutoencoder(
         check_values(X, self.likelihood, self._input_shape, (table.low.min(), table.high.max()))
         running = None
         if previous is not None and chunks is None:  # rows go on being standardised as they were
-            start = self._spec["start"]
+            start = self._spec.start
             table = replace(table, mean=start.mean, scale=start.scale)
         inputs = table if seen is X else Table.of(seen, kept)
         if previous is None:
@@ -534,7 +515,7 @@ class BaseAutoencoder(
         corruption = self._corruption_of(table, streams) if inputs is table else None
         known, seen_so_far = self._known(table, inputs, chunks)
         spec = self._describe(known, seen_so_far, corruption, streams, previous)
-        start = spec["start"]
+        start = spec.start
         check_units(units_of(spec), inputs.X.dtype, "X")
         check_near(table.low, table.high, start.mean, start.scale, name)
         check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
@@ -556,10 +537,10 @@ class BaseAutoencoder(
     def _set_net(self, net, job):
         self.net_ = net
         self._density_of_codes: dict | None = None
-        self._spec: dict = job.spec
+        self._spec = job.spec
         self.device_ = job.device
-        self.latent_dim_: int = job.spec["start"].latent_dim
-        self.mean_ = job.spec["start"].mean
+        self.latent_dim_: int = job.spec.start.latent_dim
+        self.mean_ = job.spec.start.mean
         self._dtype = job.inputs.X.dtype.name
 
     def _describe(self, table, inputs, corruption, streams, previous):
@@ -568,13 +549,14 @@ class BaseAutoencoder(
             if not isinstance(table, RunningTable):
                 return self._spec
             # The number of codes was decided by the first chunk.
-            k = self._spec.get("whole_start", self._spec["start"]).latent_dim
+            k = self._spec.n_codes
             start = self._start(table, inputs, corruption, streams, k)
-            return {**self._spec, "start": start, "n_samples": table.n_samples}
+            return replace(self._spec, start=start, n_samples=table.n_samples)
         latent_dim = self._wanted_codes(table)
         start = self._start(table, inputs, corruption, streams, latent_dim)
         seed = streams.integer("init")
-        return {**self._kind(), "start": start, "n_samples": len(table.X), "seed": seed}
+        own = {"start": start, "n_samples": len(table.X), "seed": seed}
+        return self._spec_type(**self._kind(), **own)
 
     def _kind(self):
         """Of network: what a warm start and `partial_fit` need to be the same."""
@@ -592,7 +574,7 @@ class BaseAutoencoder(
 
     def _check_same_kind(self):
         for name, value in self._kind().items():
-            check_same(name, self._spec[name], value)
+            check_same(name, getattr(self._spec, name), value)
 
     def _split(self, table, inputs, held_out, validation, spec, corruption, device):
         """Rows on the device, or streamed to it, some of them held out."""
@@ -600,7 +582,7 @@ class BaseAutoencoder(
 
         from ..data.batches import Reader, Rows, Split, StreamedRows, as_tensor
 
-        start = spec["start"]
+        start = spec.start
         x = target = Reader(table.X, start.mean, start.scale)
         if inputs is not table:
             x = Reader(inputs.X, start.input_mean, start.input_scale)
@@ -679,10 +661,9 @@ class BaseAutoencoder(
 
         training = {name: plain(value) for name, value in training.items()}
         # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
-        resolution = len(spec["start"].mean) * (1e-5 + 1e-13 / spec["start"].noise_variance)
-        units = self._loss_units(spec)
-        module = functools.partial(self._make_module, spec)
-        return AutoencoderNet(module, device=device, units=units, resolution=resolution, **training)
+        resolution = len(spec.start.mean) * (1e-5 + 1e-13 / spec.start.noise_variance)
+        units = {"units": spec.loss_units(), "resolution": resolution}
+        return AutoencoderNet(spec.build, device=device, **units, **training)
 
     def _training_options(self, spec, streams, n_train):
         """What the net is told about training."""
@@ -690,7 +671,7 @@ class BaseAutoencoder(
             "streams": streams,
             "lr": self.lr,
             "precision": self.precision,
-            "max_epochs": 0 if self._is_complete(spec["start"]) else self.max_epochs,
+            "max_epochs": 0 if spec.is_complete() else self.max_epochs,
             "batch_size": _auto_batch_size(n_train)
             if self.batch_size == "auto"
             else self.batch_size,
@@ -702,25 +683,6 @@ class BaseAutoencoder(
             "progress": bool(self.verbose),
             "verbose": int(bool(self.verbose) or prints(self.callbacks)),
         }
-
-    def _make_networks(self, spec, n_codes, reads_past=False, latent_dim=None, generator=None):
-        """An encoder with `n_codes` outputs, and the decoder that belongs to it.
-
-        `latent_dim` is how many numbers the decoder reads; None for the start's codes. Their
-        weights are drawn from a generator of their own unless there is one.
-        """
-        import torch
-
-        from ..nn.networks import Sizes, make_networks
-
-        start = spec["start"]
-        n_read = len(start.encoder)
-        latent_dim = latent_dim or start.latent_dim
-        row = spec["input_shape"] or (len(start.mean),)
-        sizes = Sizes(row, n_codes, latent_dim, n_read - len(start.mean), reads_past)
-        generator = generator or torch.Generator().manual_seed(spec["seed"])
-        kind = spec["network"], sizes, spec["hidden_layer_sizes"], spec["activation"]
-        return make_networks(*kind, generator, spec["init"] != "random")
 
     # Validation
 
@@ -1064,7 +1026,7 @@ class BaseAutoencoder(
         """Codes of validated rows in the user's units, in the dtype of X."""
         if X.dtype != np.float64:  # which holds the units of any model
             check_units(units_of(self._spec), X.dtype, "X")
-        code_scale = self._spec["start"].code_scale.astype(X.dtype)
+        code_scale = self._spec.start.code_scale.astype(X.dtype)
 
         def function(rows):
             with np.errstate(over="ignore", invalid="ignore"):
@@ -1077,14 +1039,14 @@ class BaseAutoencoder(
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
-        start = self._spec["start"]
+        start = self._spec.start
         check_units(units_of(self._spec), Z.dtype, "Z")
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
             with np.errstate(over="ignore", invalid="ignore"):
                 x = self._apply_decoder("expect", codes / code_scale)
-                if self._spec["likelihood"] == "gaussian":
+                if self._spec.likelihood == "gaussian":
                     x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
             check_finite(x, codes, "Z")
             return x
@@ -1142,8 +1104,8 @@ class BaseAutoencoder(
         """Numbers of the widest layer of networks, rows and codes included, for one row."""
         from ..nn.networks import widest_layer
 
-        row = self._spec["input_shape"] or (self.n_features_in_,)
-        layer = widest_layer(self._spec["network"], row, self._spec["hidden_layer_sizes"])
+        row = self._spec.input_shape or (self.n_features_in_,)
+        layer = widest_layer(self._spec.network, row, self._spec.hidden_layer_sizes)
         return max(self.n_features_in_, layer, 2 * self.latent_dim_)
 
     def _apply_decoder(self, method, codes):
@@ -1153,7 +1115,7 @@ class BaseAutoencoder(
 
     def _apply_encoder(self, method, rows):
         """A method of the module that encodes, on a block of rows; an array in their dtype."""
-        start = self._spec["start"]
+        start = self._spec.start
         module, device, to_standardise = self.net_.encoding_module(
             rows.dtype, start.input_mean, start.input_scale
         )
@@ -1163,7 +1125,7 @@ class BaseAutoencoder(
     def _standardise(self, rows):
         from ..data.batches import standardised
 
-        start = self._spec["start"]
+        start = self._spec.start
         with np.errstate(over="ignore"):  # what comes of it is checked
             return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
 
@@ -1236,8 +1198,7 @@ class BaseAutoencoder(
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
-            starts = {name: asdict(self._spec[name]) for name in _STARTS & self._spec.keys()}
-            state["_spec"] = {**self._spec, **starts}
+            state["_spec"] = self._spec.to_arrays()
             state["_chunks"] = None if self._chunks is None else vars(self._chunks)
             state["_running"] = self._running.to_arrays()
             state |= stamp()
@@ -1250,8 +1211,7 @@ class BaseAutoencoder(
         arrays = state.pop("net_", None)
         super().__setstate__(state)
         if arrays is not None:
-            starts = {name: Start(**self._spec[name]) for name in _STARTS & self._spec.keys()}
-            self._spec = {**self._spec, **starts}
+            self._spec = self._spec_type.from_arrays(self._spec)
             self._chunks = None if self._chunks is None else Chunks(**self._chunks)
             self._running = Running.from_arrays(self._running)
             with ordinary_modes():
@@ -1322,8 +1282,8 @@ def _most_to_keep(n_features):
 
 def units_of(spec):
     """The standard deviations that codes and rows of a model are multiplied by."""
-    start = spec["start"]
-    return np.append(start.code_scale, start.scale if spec["likelihood"] == "gaussian" else 1.0)
+    start = spec.start
+    return np.append(start.code_scale, start.scale if spec.likelihood == "gaussian" else 1.0)
 
 
 def _total_variance(table):

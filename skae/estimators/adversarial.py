@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import priors
 from ..data.table import some_rows
+from ..nn.spec import Spec
 from ..random import Streams
 from ..starts.pca import pca
 from ..starts.scores import error_left, logit_pca
@@ -22,6 +23,31 @@ _SIZES = [  # a prior is of one code at least
     Interval(Integral, 1, None, closed="left"),
     *BaseAutoencoder._parameter_constraints["latent_dim"][1:],
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialSpec(Spec):
+    """What the module of an adversarial autoencoder is built from."""
+
+    prior: str | Callable
+    adversarial_weight: float
+    prior_moments: tuple = ()  # mean and standard deviation of every latent, (k,) each
+    error_left: float = 0.0  # by the start, of a row, in nats
+
+    def build(self):
+        """The torch module, at its start."""
+        from ..likelihoods.heads import make_head
+        from ..nn.adversarial import AdversarialModule
+
+        streams = Streams(seed=self.seed)
+        encoder, decoder = self.networks(self.n_codes)
+        mean, spread = self.prior_moments
+        pool = functools.partial(priors.pool, self.prior, mean, spread, streams.integer("pool"))
+        weight = self.error_left * self.adversarial_weight
+        generator = streams.torch("discriminator")
+        return AdversarialModule(
+            self.start, encoder, decoder, make_head(self), pool, generator, weight
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -99,6 +125,8 @@ class AdversarialAutoencoder(BaseAutoencoder):
         "adversarial_weight": [Interval(Real, 0, None, closed="neither")],
     }
 
+    _spec_type: ClassVar[type[Spec]] = AdversarialSpec
+
     prior: str | Callable = "normal"
     adversarial_weight: float = 1.0
 
@@ -120,21 +148,21 @@ class AdversarialAutoencoder(BaseAutoencoder):
         return super().sample(n_samples, random_state=random_state)
 
     def _draw_codes(self, n_samples, rng):
-        drawn = priors.draw(self._spec["prior"], n_samples, self.latent_dim_, rng)
+        drawn = priors.draw(self._spec.prior, n_samples, self.latent_dim_, rng)
         return drawn.astype(self._dtype)
 
     def _between(self, a, b, shares):
-        if self._spec["prior"] == "normal":
+        if self._spec.prior == "normal":
             return priors.great_circle(a, b, shares)
         return super()._between(a, b, shares)
 
     def _encode(self, X):
-        mean, spread = (value.astype(X.dtype) for value in self._spec["prior_moments"])
+        mean, spread = (value.astype(X.dtype) for value in self._spec.prior_moments)
         centre, forth, _ = (value.astype(X.dtype) for value in self._alignment)
         return (super()._encode(X) - centre) @ forth * spread + mean
 
     def _decode(self, Z):
-        mean, spread = (value.astype(Z.dtype) for value in self._spec["prior_moments"])
+        mean, spread = (value.astype(Z.dtype) for value in self._spec.prior_moments)
         centre, _, back = (value.astype(Z.dtype) for value in self._alignment)
         return super()._decode((Z - mean) / spread @ back + centre)
 
@@ -143,7 +171,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         as_before = self.best_epoch_ == 0 and not is_start  # by a fit before this one
         if "_alignment" not in vars(self) or is_start or not (as_before or self._chunks):
             self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
-        if self._spec["prior"] == "normal" and not (as_before or is_start):
+        if self._spec.prior == "normal" and not (as_before or is_start):
             self._align(self._encode(some_rows(inputs, _ALIGNED_BY)).astype(np.float64))
         super()._after_training(inputs, rows, rank)
 
@@ -172,20 +200,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
         spec = super()._describe(table, inputs, corruption, streams, previous)
         if previous is None:
             self.__dict__.pop("_alignment", None)
-            k = spec["start"].latent_dim
-            spec["prior_moments"] = priors.moments(self.prior, k, streams.numpy("prior"))
+            k = spec.start.latent_dim
+            moments = priors.moments(self.prior, k, streams.numpy("prior"))
+            spec = replace(spec, prior_moments=moments)
         if spec is not vars(self).get("_spec"):
-            spec["error_left"] = error_left(spec["start"], table, self._family(table))
+            left = error_left(spec.start, table, self._family(table))
+            spec = replace(spec, error_left=left)
         return spec
-
-    def _make_module(self, spec):
-        from ..likelihoods.heads import make_head
-        from ..nn.adversarial import AdversarialModule
-
-        start, streams = spec["start"], Streams(seed=spec["seed"])
-        encoder, decoder = self._make_networks(spec, start.latent_dim)
-        mean, spread = spec["prior_moments"]
-        pool = functools.partial(priors.pool, spec["prior"], mean, spread, streams.integer("pool"))
-        weight = spec["error_left"] * spec["adversarial_weight"]
-        generator = streams.torch("discriminator")
-        return AdversarialModule(start, encoder, decoder, make_head(spec), pool, generator, weight)

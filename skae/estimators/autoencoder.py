@@ -8,13 +8,60 @@ from typing import ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..nn.spec import Spec
 from ..starts.pca import pca
 from ..starts.scores import logit_pca
-from ..starts.start import ERROR_FLOOR
+from ..starts.start import ERROR_FLOOR, Start
 from ._as_pca import PcaAttributes, components_and_shares, is_pca
 from ._base import BaseAutoencoder
 
 _ORDERED_SIZES = (512, 256)  # one network serves all sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderSpec(Spec):
+    """What the module of an autoencoder, of ordered codes or not, is built from."""
+
+    ordered: bool
+    in_groups: bool = False  # whether codes bend in groups
+    # The start of all codes that the networks were made for, where only the first are in use.
+    whole: Start | None = None
+
+    @property
+    def n_codes(self):
+        """Number of codes that the networks were made for."""
+        return (self.whole or self.start).latent_dim
+
+    def build(self):
+        """The torch module, at its start."""
+        if not self.ordered:
+            return super().build()
+        import torch
+
+        from ..likelihoods.heads import make_head
+        from ..nn.ordered import GroupedModule, OrderedModule, groups
+
+        whole = self.whole or self.start
+        k, rank = whole.latent_dim, min(self.n_samples, len(whole.mean))
+        if not self.in_groups:
+            encoder, decoder = self.networks(k, latent_dim=2 * k)
+            return OrderedModule(self.start, encoder, decoder, make_head(self), whole, rank)
+        generator, parts = torch.Generator().manual_seed(self.seed), groups(k)
+        # Groups of codes share the encoder's width. The decoder has their networks, too.
+        sizes = self.hidden_layer_sizes
+        narrow = replace(self, hidden_layer_sizes=tuple(-(-size // len(parts)) for size in sizes))
+        most = -(-max(sizes, default=0) // 2)
+        half = replace(self, hidden_layer_sizes=tuple(min(size, most) for size in sizes))
+        encoder = torch.nn.ModuleList(
+            narrow.networks(end - first, generator=generator)[0] for first, end in parts
+        )
+        _, decoder = half.networks(k, latent_dim=2 * k, generator=generator)
+        return GroupedModule(self.start, encoder, decoder, make_head(self), whole, rank)
+
+    def is_complete(self):
+        """Whether the start leaves nothing to be learned, so that training ends at once."""
+        exact = self.likelihood == "gaussian" and self.init == "pca" and not self.ordered
+        return super().is_complete() or (exact and self.start.noise_variance <= ERROR_FLOOR)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -105,6 +152,8 @@ class AutoencoderTransformer(PcaAttributes):
         "whiten": ["boolean"],
     }
 
+    _spec_type: ClassVar[type[Spec]] = AutoencoderSpec
+
     whiten: bool = False
     ordered: bool = False
 
@@ -129,7 +178,7 @@ class AutoencoderTransformer(PcaAttributes):
             If the codes are not ordered, or are not as many.
         """
         check_is_fitted(self, "net_")
-        if not self._spec["ordered"]:
+        if not self._spec.ordered:
             raise ValueError(
                 "truncate needs codes that were fitted in order, however: ordered=False. Use "
                 "AutoencoderTransformer(ordered=True)."
@@ -143,7 +192,7 @@ class AutoencoderTransformer(PcaAttributes):
         truncated = copy.deepcopy(self)
         truncated.set_params(latent_dim=int(n_codes))
         truncated._keep_codes(int(n_codes))
-        truncated._spec["latent_dim"] = truncated.latent_dim
+        truncated._spec = replace(truncated._spec, latent_dim=truncated.latent_dim)
         truncated._codes = truncated._codes[:, :n_codes]
         for name in ("components_", "explained_variance_", "singular_values_"):
             setattr(truncated, name, getattr(self, name)[:n_codes])
@@ -169,20 +218,16 @@ class AutoencoderTransformer(PcaAttributes):
     def _own_spec(self):
         return {"ordered": self.ordered}
 
-    def _is_complete(self, start):
-        exact = self.likelihood == "gaussian" and self.init == "pca" and not self.ordered
-        return super()._is_complete(start) or (exact and start.noise_variance <= ERROR_FLOOR)
-
     def _after_training(self, inputs, rows, rank):
         super()._after_training(inputs, rows, rank)
         if is_pca(self):  # then of all rows, whatever sample of them is known
-            start = self._spec["start"]
+            start = self._spec.start
             exact = start.noise_variance > ERROR_FLOOR
             self.noise_variance_ = start.noise_variance * start.scale**2 if exact else 0.0
         self._set_pca_attributes(inputs, rows)
 
     def _describe_components(self, inputs, rows):
-        if not self._spec["ordered"]:
+        if not self._spec.ordered:
             super()._describe_components(inputs, rows)
             return
         components, _ = components_and_shares(self, inputs, rows)
@@ -202,31 +247,6 @@ class AutoencoderTransformer(PcaAttributes):
             return self._layer_sizes("hidden_layer_sizes", _ORDERED_SIZES)
         return super()._hidden_layer_sizes()
 
-    def _make_module(self, spec):
-        if not spec["ordered"]:
-            return super()._make_module(spec)
-        import torch
-
-        from ..likelihoods.heads import make_head
-        from ..nn.ordered import GroupedModule, OrderedModule, groups
-
-        whole = spec.get("whole_start", spec["start"])
-        k, rank = whole.latent_dim, min(spec["n_samples"], len(whole.mean))
-        if not spec["in_groups"]:
-            encoder, decoder = self._make_networks(spec, k, latent_dim=2 * k)
-            return OrderedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
-        generator, parts = torch.Generator().manual_seed(spec["seed"]), groups(k)
-        # Groups of codes share the encoder's width. The decoder has their networks, too.
-        sizes = spec["hidden_layer_sizes"]
-        narrow = {**spec, "hidden_layer_sizes": tuple(-(-size // len(parts)) for size in sizes)}
-        most = -(-max(sizes, default=0) // 2)
-        half = {**spec, "hidden_layer_sizes": tuple(min(size, most) for size in sizes)}
-        encoder = torch.nn.ModuleList(
-            self._make_networks(narrow, end - first, generator=generator)[0] for first, end in parts
-        )
-        _, decoder = self._make_networks(half, k, latent_dim=2 * k, generator=generator)
-        return GroupedModule(spec["start"], encoder, decoder, make_head(spec), whole, rank)
-
     def _describe(self, table, inputs, corruption, streams, previous):
         spec = super()._describe(table, inputs, corruption, streams, previous)
         if previous is None and self.ordered:
@@ -235,15 +255,15 @@ class AutoencoderTransformer(PcaAttributes):
             from_pca = self.likelihood == "gaussian" and self.init != "random"
             # A network of one's own may be of modules that were made for all codes.
             alone = from_pca and not callable(self.network)
-            spec["in_groups"] = alone and spans_decades(spec["start"])
-        elif "whole_start" in spec and spec is not self._spec:
-            whole = spec["start"]
-            start = _first_codes(whole, self._spec["start"].latent_dim)
-            spec = {**spec, "start": start, "whole_start": whole}
+            return replace(spec, in_groups=alone and spans_decades(spec.start))
+        if spec.whole is not None and spec is not self._spec:
+            whole = spec.start
+            start = _first_codes(whole, self._spec.start.latent_dim)
+            return replace(spec, start=start, whole=whole)
         return spec
 
     def _check_n_codes(self, n_codes):
-        if not self._spec["ordered"]:
+        if not self._spec.ordered:
             super()._check_n_codes(n_codes)
         elif n_codes > self.latent_dim_:
             raise ValueError(
@@ -252,11 +272,11 @@ class AutoencoderTransformer(PcaAttributes):
             )
 
     def _look_at_held_out(self, job, held_out, first):
-        if not self._spec["ordered"]:
+        if not self._spec.ordered:
             return
-        start = self._spec["start"]
+        start = self._spec.start
         is_start = self.net_.module_.is_start
-        if is_start and self._spec["likelihood"] == "gaussian":
+        if is_start and self._spec.likelihood == "gaussian":
             ratios = start.explained / len(start.mean)
         else:
             X = held_out()
@@ -275,11 +295,10 @@ class AutoencoderTransformer(PcaAttributes):
     def _keep_codes(self, n_codes):
         """Forget all but the first codes."""
         learned = self.net_.to_arrays()
-        start = self._spec["start"]
+        start = self._spec.start
         # Networks stay what they are, and are told what they were made for.
-        whole = self._spec.get("whole_start", start)
-        starts = {"start": _first_codes(start, n_codes), "whole_start": whole}
-        self._spec = {**self._spec, **starts}
+        whole = self._spec.whole or start
+        self._spec = replace(self._spec, start=_first_codes(start, n_codes), whole=whole)
         self.net_ = self._make_net(self._spec, self.device_).from_arrays(learned)
         self.latent_dim_ = n_codes
         self.explained_variance_ratio_ = self.explained_variance_ratio_[:n_codes]

@@ -16,17 +16,31 @@ from ..data.sources import Mapped, is_small, mapped
 from ..data.split import Wishes
 from ..data.validation import check_numbers, is_missing
 from ..density.points import normal_points
+from ..nn.spec import Spec
 from ..starts.conditional import conditional_pca, with_conditions
 from ..starts.random_weights import no_start
 from ..warn import warn
 from ._base import check_same
-from .vae import VAETransformer
+from .vae import VAESpec, VAETransformer
 
 # More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
 # 1, 2, 3, ... with that number of rows each.
 _MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
 _N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
 _DRAWS_OF_NUMBER = 8  # of codes for each of them, together as many as for a known condition
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalSpec(VAESpec):
+    """What the module of a conditional variational autoencoder is built from."""
+
+    condition: str  # "class" or "number"
+
+    def build(self):
+        """The torch module, at its start."""
+        from ..nn.conditional import ConditionalVAEModule
+
+        return ConditionalVAEModule(self.start, *self.parts())
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -109,6 +123,8 @@ class ConditionalVAE(VAETransformer):
         **VAETransformer._parameter_constraints,
         "condition": [StrOptions({"auto", "class", "number"})],
     }
+
+    _spec_type: ClassVar[type[Spec]] = ConditionalSpec
 
     condition: str = "auto"
 
@@ -563,11 +579,6 @@ class ConditionalVAE(VAETransformer):
             return with_conditions(start, table, nothing, nothing, np.zeros(len(nothing)))
         family, classes = self._family(table), hasattr(self, "classes_")
         return conditional_pca(table, inputs, latent_dim, family, classes)
-
-    def _make_module(self, spec):
-        from ..nn.conditional import ConditionalVAEModule
-
-        return self._make_vae(ConditionalVAEModule, spec)
 
 
 def _side_by_side(rows, conditions):

@@ -249,7 +249,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if callable(corruption):
             copies = function_copies(corruption, rows, self._shape_for_callables())
         else:
-            copies = corrupted_copies(rows, replacements, self._spec["start"].scale)
+            copies = corrupted_copies(rows, replacements, self._spec.start.scale)
         clean = np.repeat(rows, SCORE_COPIES, axis=0)
         return self._squared_errors(copies, clean).reshape(len(rows), -1).mean(axis=1)
 

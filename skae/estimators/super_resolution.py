@@ -24,11 +24,62 @@ from ..data.validation import (
     how_to_turn,
     native,
 )
+from ..nn.spec import Spec
+from ..random import Streams
 from ..starts.pca import pca
 from ..starts.start import ERROR_FLOOR
 from ..training.threads import suitable_threads
 from ._base import MAX_CODES, BaseAutoencoder, units_of
 from ._parameters import check_memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResolutionSpec(Spec):
+    """What the module of a super-resolution autoencoder is built from.
+
+    `start` is that of small images, with the mean and the scale of large ones.
+    """
+
+    scale_factor: int
+    upscaler_layer_sizes: tuple
+    low_noise_variance: float = 1.0  # that codes leave of small images
+
+    @property
+    def low_shape(self):
+        """Shape of a small image, (channels, height, width)."""
+        from ..nn.bicubic import low_shape
+
+        return low_shape(self.input_shape, self.scale_factor)
+
+    def build(self):
+        """The torch module, at its start."""
+        from ..nn.super_resolution import SuperResolutionModule
+        from ..nn.upscaler import upscaler
+
+        start, shapes = self.start, (self.low_shape, self.input_shape)
+        low = replace(
+            start,
+            mean=start.input_mean,
+            scale=start.input_scale,
+            noise_variance=self.low_noise_variance,
+        )
+        from_bicubic = self.init != "random"
+        network = upscaler(
+            self.network,
+            *shapes,
+            self.scale_factor,
+            self.upscaler_layer_sizes,
+            self.activation,
+            Streams(seed=self.seed).torch("upscaler"),
+            from_bicubic,
+        )
+        of_codes = replace(self, input_shape=shapes[0], start=low)
+        encoder, decoder = of_codes.networks(low.latent_dim)
+        return SuperResolutionModule(low, start, encoder, decoder, network, shapes, from_bicubic)
+
+    def is_complete(self):
+        """Whether training ends at once: never, as images are upscaled without codes."""
+        return False
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -116,6 +167,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         "upscaler_layer_sizes": BaseAutoencoder._parameter_constraints["hidden_layer_sizes"],
     }
 
+    _spec_type: ClassVar[type[Spec]] = SuperResolutionSpec
+
     scale_factor: int = 2
     upscaler_layer_sizes: str | int | Sequence[int] = "auto"
 
@@ -135,7 +188,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         """
         check_is_fitted(self, "net_")
         X_low = as_table(X_low, "X_low")
-        X, image = self._upscale(self._validate_low(X_low)), self._spec["input_shape"]
+        X, image = self._upscale(self._validate_low(X_low)), self._spec.input_shape
         n_axes = len(X_low.shape)
         return X.reshape(len(X), *image[4 - n_axes :]) if n_axes > 2 else X
 
@@ -175,7 +228,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         shape = X.shape
         is_low = len(shape) > 1 and np.prod(shape[1:]) == np.prod(self.low_shape_)
         # A table with too few features must not pass for one of small images.
-        is_low = is_low and self._spec["input_shape"][:2] != (1, 1)
+        is_low = is_low and self._spec.input_shape[:2] != (1, 1)
         return self._encode(self._validate_low(X) if is_low else self._validate_rows(X))
 
     def reconstruct(self, X):
@@ -215,13 +268,10 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         sizes = self._layer_sizes("upscaler_layer_sizes", default)
         return {"scale_factor": self.scale_factor, "upscaler_layer_sizes": sizes}
 
-    def _is_complete(self, start):
-        return False  # images are upscaled without codes
-
     def _check_layers(self, n_features):
         super()._check_layers(n_features)
-        spec, image = self._own_spec(), self._input_shape or ()
-        sizes, factor = spec["upscaler_layer_sizes"], int(spec["scale_factor"])
+        own, image = self._own_spec(), self._input_shape or ()
+        sizes, factor = own["upscaler_layer_sizes"], int(own["scale_factor"])
         what = f"upscaler_layer_sizes={sizes} with scale_factor={factor}"
         if self.network == "mlp":
             check_memory(what, "mlp", (n_features, *sizes, math.prod(image)))
@@ -244,54 +294,28 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     def _describe(self, table, inputs, corruption, streams, previous):
         """The start is that of the small images, and of bicubic interpolation."""
-        from ..nn.bicubic import bicubic_error, low_shape
+        from ..nn.bicubic import bicubic_error
 
         spec = super()._describe(inputs, inputs, corruption, streams, previous)
         if spec is vars(self).get("_spec"):
             return spec
         # Pixels are mixed, so that rounding of the largest is an error of the others.
         check_near(table.mean, table.mean, 0.0, table.scale, "X")
-        image, noise = spec["input_shape"], 1.0
+        image, noise = spec.input_shape, 1.0
         if self.init != "random":
-            error = bicubic_error(table.sample, image, low_shape(image, spec["scale_factor"]))
+            error = bicubic_error(table.sample, image, spec.low_shape)
             noise = max(error / table.scale**2, ERROR_FLOOR)
-        start = spec["start"]
+        start = spec.start
         low_noise, both = start.noise_variance, {"mean": table.mean, "scale": table.scale}
         start = replace(start, noise_variance=noise, **both)
-        return {**spec, "start": start, "low_noise_variance": low_noise}
-
-    def _make_module(self, spec):
-        from ..nn.bicubic import low_shape
-        from ..nn.super_resolution import SuperResolutionModule
-        from ..nn.upscaler import upscaler
-        from ..random import Streams
-
-        start, image, factor = spec["start"], spec["input_shape"], spec["scale_factor"]
-        shapes = low_shape(image, factor), image
-        of_low = {"mean": start.input_mean, "scale": start.input_scale}
-        low = replace(start, noise_variance=spec["low_noise_variance"], **of_low)
-        codes = {**spec, "input_shape": shapes[0], "start": low}
-        from_bicubic = spec["init"] != "random"
-        network = upscaler(
-            spec["network"],
-            *shapes,
-            factor,
-            spec["upscaler_layer_sizes"],
-            spec["activation"],
-            Streams(seed=spec["seed"]).torch("upscaler"),
-            from_bicubic,
-        )
-        encoder, decoder = self._make_networks(codes, low.latent_dim)
-        return SuperResolutionModule(low, start, encoder, decoder, network, shapes, from_bicubic)
+        return replace(spec, start=start, low_noise_variance=low_noise)
 
     def _set_net(self, net, job):
         """Set the net; held-out rows say which codes to keep, and how to upscale them."""
-        from ..nn.bicubic import low_shape
-
         super()._set_net(net, job)
-        self.low_shape_ = low_shape(job.spec["input_shape"], job.spec["scale_factor"])
+        self.low_shape_ = job.spec.low_shape
         held_out = job.split.valid
-        if held_out is None or job.spec["init"] == "random":
+        if held_out is None or job.spec.init == "random":
             net.module_.share.fill_(1.0)
             return
         module = net.module_
@@ -311,7 +335,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         """Flat small images of flat large ones, an ndarray or a Stream."""
         from ..nn.bicubic import downsampled, low_shape
 
-        image, factor = image or self._spec["input_shape"], factor or self._spec["scale_factor"]
+        image, factor = image or self._spec.input_shape, factor or self._spec.scale_factor
         low = low_shape(image, factor)
         function = functools.partial(
             downsampled, image=image, low=low, names=vars(self).get("feature_names_in_")
@@ -349,7 +373,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return self._upscale(self._low(X))
 
     def _upscale(self, X_low):
-        start = self._spec["start"]
+        start = self._spec.start
         check_units(units_of(self._spec), X_low.dtype, "X_low")
 
         def function(rows):

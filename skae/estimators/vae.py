@@ -18,6 +18,7 @@ from ..density.codes import CodeDensity
 from ..density.mixture import likeliest_shares, mixed
 from ..density.points import normal_points
 from ..likelihoods.checks import check_values
+from ..nn.spec import Spec
 from ..priors import great_circle
 from ..random import Streams
 from ..starts.factor_analysis import factor_analysis, has_factors
@@ -44,6 +45,35 @@ _FEW_ROWS = 500  # held out, that what densities are made of is chosen by, at mo
 _FEW_DRAWS, _SHARES_DRAWS = 16, 64  # for each of them; the latter where shares are learned
 _ACTIVE = 0.01  # nats of KL from which on a latent carries something
 _KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAESpec(Spec):
+    """What the module of a variational autoencoder is built from."""
+
+    def build(self):
+        """The torch module, at its start."""
+        from ..nn.vae import VAEModule
+
+        return VAEModule(self.start, *self.parts())
+
+    def parts(self):
+        """Encoder, decoder and head."""
+        from ..likelihoods.heads import make_head
+
+        # Steps of one row hang together beyond what its code says.
+        reads_past = self.likelihood == "categorical"
+        networks = self.networks(2 * self.n_codes, reads_past)
+        return *networks, make_head(self, floor=_LEAST_NOISE)
+
+    def loss_units(self):
+        """Factor and offset that turn the module's loss into the one to report."""
+        return 1.0, _log_volume(self)
+
+    def is_complete(self):
+        """Whether the start leaves nothing to be learned, so that training ends at once."""
+        exact = self.likelihood == "gaussian" and self.init == "pca"
+        return super().is_complete() or (exact and self.start.noise_variance <= _NO_NOISE)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -175,6 +205,8 @@ class VAETransformer(PcaAttributes):
         "whiten": ["boolean"],
     }
 
+    _spec_type: ClassVar[type[Spec]] = VAESpec
+
     beta: float = 1.0
     beta_warmup: int = 0
     whiten: bool = False
@@ -250,13 +282,13 @@ class VAETransformer(PcaAttributes):
     def _bound(self, rows, *, of_prior=True, draws=None):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
-        check_values(values, self._spec["likelihood"], self._spec["input_shape"])
+        check_values(values, self._spec.likelihood, self._spec.input_shape)
         options = {"of_prior": of_prior, "draws": draws}
         bound = self._bounds_of_decoder(rows, [self._mixture_of_codes], **options)[:, 0]
         classical = self._classical_densities()
         if not classical:
             return bound
-        rows, scale = rows.astype(np.float64), self._spec["start"].scale
+        rows, scale = rows.astype(np.float64), self._spec.start.scale
         log_densities = [bound]
         for start in classical:  # one of an earlier chunk standardises rows in its own way
             x = (rows - start.input_mean) / start.input_scale
@@ -267,9 +299,7 @@ class VAETransformer(PcaAttributes):
     def _classical_densities(self):
         """Starts that have a share in the density of a row, in the order of the shares."""
         names = list(self.density_shares_)[1:]
-        return [
-            Start(**self._factors) if name == _FACTORS else self._spec["start"] for name in names
-        ]
+        return [Start(**self._factors) if name == _FACTORS else self._spec.start for name in names]
 
     def _bounds_of_decoder(self, rows, mixtures, *, of_prior, draws=None):
         """Given each of some mixtures of codes, or the prior for None, (n, m)."""
@@ -317,7 +347,7 @@ class VAETransformer(PcaAttributes):
         return codes.astype(self._dtype)
 
     def _sample(self, codes, add_noise, rng):
-        likelihood = self._spec["likelihood"]
+        likelihood = self._spec.likelihood
         if add_noise and likelihood == "categorical":
             return self._shaped(self._draw_steps(codes, rng))
         X = self._decode(codes)
@@ -340,7 +370,7 @@ class VAETransformer(PcaAttributes):
         if not self.noise_varies_:
             return np.sqrt(self.noise_variance_)
         noise = self._by_blocks(functools.partial(self._apply_decoder, "noise_std"), codes)
-        return noise * self._spec["start"].scale
+        return noise * self._spec.start.scale
 
     def _draw_steps(self, codes, rng):
         """One category for every step, given a row's code and the steps drawn before."""
@@ -363,33 +393,11 @@ class VAETransformer(PcaAttributes):
             return probabilistic_pca(table, latent_dim)
         return logit_probabilistic_pca(table, latent_dim, family)
 
-    def _make_module(self, spec):
-        from ..nn.vae import VAEModule
-
-        return self._make_vae(VAEModule, spec)
-
-    def _make_vae(self, module, spec):
-        from ..likelihoods.heads import make_head
-
-        start = spec["start"]
-        # Steps of one row hang together beyond what its code says.
-        reads_past = spec["likelihood"] == "categorical"
-        encoder, decoder = self._make_networks(spec, 2 * start.latent_dim, reads_past)
-        head = make_head(spec, floor=_LEAST_NOISE)
-        return module(start, encoder, decoder, head)
-
-    def _loss_units(self, spec):
-        return 1.0, _log_volume(spec)
-
-    def _is_complete(self, start):
-        exact = self.likelihood == "gaussian" and self.init == "pca"
-        return super()._is_complete(start) or (exact and start.noise_variance <= _NO_NOISE)
-
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
         options.update(beta=self.beta, beta_warmup=self.beta_warmup)
         if _is_mixed(spec):
-            options.update(start_share=_share_of_start(spec["n_samples"]))
+            options.update(start_share=_share_of_start(spec.n_samples))
         return options
 
     def _look_at_held_out(self, job, held_out, first):
@@ -437,7 +445,7 @@ class VAETransformer(PcaAttributes):
 
     def _learn_density(self, job, rows):
         """Learn what codes are distributed like, and then shares, by rows that were held out."""
-        with_factors = has_factors(job.table, self._spec["start"])
+        with_factors = has_factors(job.table, self._spec.start)
         found = self._fitted_to_codes(job) if is_small(job.table.X) else None
         if found is None and not with_factors:
             return
@@ -454,7 +462,7 @@ class VAETransformer(PcaAttributes):
 
     def _fitted_to_codes(self, job):
         """What codes of training rows are distributed like, as a dict; None if too few are left."""
-        rng = Streams(seed=job.spec["seed"]).numpy("codes")
+        rng = Streams(seed=job.spec.seed).numpy("codes")
         index = some_rows(job.split.train.index.cpu().numpy(), _CODES)
         mean, std = self._posterior(job.table.X[np.sort(index)])
         mean, std = mean.astype(np.float64), std.astype(np.float64)
@@ -478,7 +486,7 @@ class VAETransformer(PcaAttributes):
 
     def _learn_shares(self, job, rows, of_decoder):
         """Shares that make rows likeliest, with densities fitted without them."""
-        table, start = job.table, self._spec["start"]
+        table, start = job.table, self._spec.start
         x = table.standard(rows)
         inside = x if job.validation is None else x[:0]
         others = without(table, start, inside, x)
@@ -490,10 +498,10 @@ class VAETransformer(PcaAttributes):
         self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
 
     def _after_training(self, inputs, rows, rank):
-        if self._spec["likelihood"] == "gaussian":
+        if self._spec.likelihood == "gaussian":
             module, _ = self.net_.inference_module(np.float64)
             noise = module.head.log_std().detach().exp().cpu().numpy()
-            self.noise_variance_ = np.square(noise * self._spec["start"].scale)
+            self.noise_variance_ = np.square(noise * self._spec.start.scale)
         kl = functools.partial(self._apply_encoder, "kl")
         kl_per_latent = self._by_blocks(kl, some_rows(inputs, _KL_ROWS)).mean(axis=0)
         self.n_active_latents_ = int((kl_per_latent > _ACTIVE).sum())
@@ -540,8 +548,8 @@ class VAETransformer(PcaAttributes):
 
 def _log_volume(spec):
     """Log of the volume of X that a unit of volume of standardised rows takes."""
-    start = spec["start"]
-    return len(start.mean) * math.log(start.scale) if spec["likelihood"] == "gaussian" else 0.0
+    start = spec.start
+    return len(start.mean) * math.log(start.scale) if spec.likelihood == "gaussian" else 0.0
 
 
 def _drawn(start, codes, rng):
@@ -553,7 +561,7 @@ def _drawn(start, codes, rng):
 
 def _is_mixed(spec):
     """Whether a decoder with noise of its own is beside the density of its classical start."""
-    return spec["likelihood"] == "gaussian" and spec["init"] != "random"
+    return spec.likelihood == "gaussian" and spec.init != "random"
 
 
 def _share_of_start(n_samples):

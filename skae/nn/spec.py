@@ -1,0 +1,85 @@
+"""What a torch module is built from: plain values, and the model that it is initialised as.
+
+Importing this imports no torch: a module is built when there is something to train.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..starts.start import Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Everything that decides on a module, so that it can be built again with the same weights.
+
+    An estimator whose module needs more has a subclass with more fields, and its own `build`.
+    """
+
+    network: str | Callable
+    input_shape: tuple | None  # of a row as networks see it; None for flat rows
+    hidden_layer_sizes: tuple
+    latent_dim: Any  # as the parameter says; `start.latent_dim` is the number of codes
+    activation: str
+    likelihood: str
+    init: str
+    start: Start
+    n_samples: int  # that the start was found with
+    seed: int  # of the networks' weights
+
+    @property
+    def n_codes(self):
+        """Number of codes that the networks were made for."""
+        return self.start.latent_dim
+
+    def build(self):
+        """The torch module, at its start."""
+        from ..likelihoods.heads import make_head
+        from .autoencoder import AutoencoderModule
+
+        encoder, decoder = self.networks(self.n_codes)
+        return AutoencoderModule(self.start, encoder, decoder, make_head(self))
+
+    def networks(self, n_codes, reads_past=False, latent_dim=None, generator=None):
+        """An encoder with `n_codes` outputs, and the decoder that belongs to it.
+
+        `latent_dim` is how many numbers the decoder reads; None for the start's codes. Their
+        weights are drawn from a generator of their own unless there is one.
+        """
+        import torch
+
+        from .networks import Sizes, make_networks
+
+        start = self.start
+        n_read = len(start.encoder)
+        latent_dim = latent_dim or start.latent_dim
+        row = self.input_shape or (len(start.mean),)
+        sizes = Sizes(row, n_codes, latent_dim, n_read - len(start.mean), reads_past)
+        generator = generator or torch.Generator().manual_seed(self.seed)
+        kind = self.network, sizes, self.hidden_layer_sizes, self.activation
+        return make_networks(*kind, generator, self.init != "random")
+
+    def loss_units(self):
+        """Factor and offset that turn the module's loss into the one to report."""
+        if self.likelihood != "gaussian":
+            return 1.0, 0.0
+        return 2.0 * self.start.noise_variance * self.start.scale**2, 0.0
+
+    def is_complete(self):
+        """Whether the start leaves nothing to be learned, so that training ends at once."""
+        return self.start.latent_dim == 0
+
+    def to_arrays(self):
+        """Fields as arrays and plain values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: asdict(v) if isinstance(v, Start) else v for k, v in values.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """The spec that `to_arrays` was asked of."""
+        starts = {field.name for field in fields(cls) if field.type in (Start, Start | None)}
+        for name in starts:
+            if arrays[name] is not None:
+                arrays = {**arrays, name: Start(**arrays[name])}
+        return cls(**arrays)
