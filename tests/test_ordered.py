@@ -521,11 +521,9 @@ def test_modules_that_were_made_before_bend_together():
 
 
 def test_pickles_have_the_start_once(grouped):
-    state = grouped.__getstate__()["_spec"]
-    assert "whole_start" not in state
+    assert grouped.__getstate__()["_spec"]["whole"] is None
     state = grouped.truncate(3).__getstate__()["_spec"]
-    assert isinstance(state["whole_start"], dict)
-    assert state["whole_start"]["encoder"].shape == (6, 5)
+    assert state["whole"]["encoder"].shape == (6, 5)
 
 
 def test_rows_are_trained_at_sizes_at_which_pca_leaves_something(monkeypatch):

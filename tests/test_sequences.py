@@ -12,8 +12,7 @@ from torch import nn
 
 import skae
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
-from skae.likelihoods.categorical import Autoregressive, Categorical
-from skae.likelihoods.scores import Categoricals
+from skae.likelihoods.categorical import Autoregressive, Categorical, CategoricalLikelihood
 from skae.nn.networks import Sizes, largest_product, widest_layer
 from skae.nn.recurrent import recurrent_networks
 
@@ -295,7 +294,7 @@ def test_start_of_noise_is_independent_categories():
 
 
 def test_smoothed_frequencies_sum_to_one():
-    p = Categoricals(3).smoothed(np.array([0.0, 0.25, 0.75]), 4)
+    p = CategoricalLikelihood(3).smoothed(np.array([0.0, 0.25, 0.75]), 4)
     np.testing.assert_allclose(p, [1 / 15, 4 / 15, 10 / 15])
 
 

@@ -64,7 +64,7 @@ class TrainingCurveDisplay:
         model = autoencoder_of(estimator)
         if hasattr(model, "posterior"):
             loss_name = "minus the ELBO of a row (nats)"
-        elif model.likelihood != "gaussian":
+        elif not model._spec.family.is_normal:
             loss_name = "cross-entropy of a row (nats)"
         else:
             loss_name = "squared error of a row (units of X squared)"

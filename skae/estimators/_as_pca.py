@@ -39,7 +39,7 @@ class PcaAttributes(BaseAutoencoder):
             If the likelihood is not "gaussian".
         """
         check_is_fitted(self, "net_")
-        if self._spec.likelihood != "gaussian":
+        if not self._spec.family.is_normal:
             raise ValueError(
                 "get_covariance needs likelihood='gaussian'; got likelihood="
                 f"{self._spec['likelihood']!r}. Use np.cov(model.sample(10_000).T)."
@@ -109,7 +109,7 @@ def components_and_shares(model, inputs, rows):
 
 def is_pca(model):
     """Whether encoder and decoder are those of PCA, as nothing was learned."""
-    return model.net_.module_.is_start and model._spec.likelihood == "gaussian"
+    return model.net_.module_.is_start and model._spec.family.is_normal
 
 
 def _of_start(model):
@@ -157,7 +157,7 @@ def _of_decoder(model, inputs, rows):
 def _units(model):
     """Lengths of the components of the start, in the units of X; 1 where it has none."""
     start = model._spec.start
-    if model._spec.likelihood != "gaussian":
+    if not model._spec.family.is_normal:
         return np.ones(start.latent_dim)
     length = np.linalg.norm(start.decoder, axis=1) * start.scale / start.code_scale
     return np.where(length > 0, length, 1.0)

@@ -30,8 +30,7 @@ from ..data.validation import (
     native,
 )
 from ..density.codes import CodeDensity
-from ..likelihoods.checks import check_values
-from ..likelihoods.scores import family_of
+from ..likelihoods import NAMES, Likelihood, as_likelihood
 from ..nn.spec import Spec
 from ..random import Streams
 from ..starts.pca import minka_dimension
@@ -109,7 +108,7 @@ class BaseAutoencoder(
             )
         ],
         "init": [StrOptions({"pca", "random"})],
-        "likelihood": [StrOptions({"gaussian", "bernoulli", "categorical"})],
+        "likelihood": [StrOptions(NAMES), Likelihood],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -140,7 +139,7 @@ class BaseAutoencoder(
     hidden_layer_sizes: str | int | Sequence[int] = "auto"
     activation: str = "silu"
     init: str = "pca"
-    likelihood: str = "gaussian"
+    likelihood: str | Likelihood = "gaussian"
     lr: float = 2e-3
     max_epochs: int = 100
     batch_size: int | str = "auto"
@@ -185,7 +184,7 @@ class BaseAutoencoder(
     def _start(self, table, inputs, corruption, streams, latent_dim):
         """Where training begins."""
         if self.init == "random":
-            return no_start(table, latent_dim, self._family(table))
+            return no_start(table, latent_dim, self._likelihood_of(table))
         return self._classical_start(table, inputs, corruption, streams, latent_dim)
 
     def _scatter_of_start(self):
@@ -195,11 +194,12 @@ class BaseAutoencoder(
         """
         if self.init == "random":
             return None, None
-        return "axes" if self.likelihood == "gaussian" else "covariance", None
+        return "axes" if as_likelihood(self.likelihood).is_normal else "covariance", None
 
-    def _family(self, table):
-        """What the likelihood is to a classical start; None for normal noise."""
-        return family_of(self.likelihood, self._input_shape or (len(table.mean),))
+    def _likelihood_of(self, table):
+        """The likelihood of the rows of a table."""
+        row = self._input_shape or (len(table.mean),)
+        return as_likelihood(self.likelihood).of_rows(row)
 
     def _corruption_of(self, table, streams):
         """What the encoder's input goes through in training, or None."""
@@ -241,7 +241,7 @@ class BaseAutoencoder(
         the whole table.
         """
         self._codes = self._encode(some_rows(inputs, MAX_CODES)).astype(np.float64)
-        if self._spec.likelihood == "gaussian":
+        if self._spec.family.is_normal:
             # As in PCA: per dimension that the codes leave.
             remaining = (rank - self.latent_dim_) * (len(rows) - 1)
             error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
@@ -500,7 +500,7 @@ class BaseAutoencoder(
             held_out = held_out.in_order()
             kept = _sample_of(held_out, X, streams)
         table = Table.of(X, kept, gram_on(device))
-        check_values(X, self.likelihood, self._input_shape, (table.low.min(), table.high.max()))
+        self._likelihood_of(table).check(X, ends=(table.low.min(), table.high.max()))
         running = None
         if previous is not None and chunks is None:  # rows go on being standardised as they were
             start = self._spec.start
@@ -521,7 +521,7 @@ class BaseAutoencoder(
         check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
         if validation is not None:
             seen, answered = (rows[:] for rows in validation)
-            check_values(answered, self.likelihood, self._input_shape, name="X_val")
+            self._likelihood_of(table).check(answered, "X_val")
             for rows, mean, scale in (
                 (answered, start.mean, start.scale),
                 (seen, start.input_mean, start.input_scale),
@@ -722,7 +722,7 @@ class BaseAutoencoder(
         axes = _AXES.get(self.network, ())
         if self.input_shape is None:
             shape = self._row_shape if len(self._row_shape) > 1 else ()
-            steps = self.likelihood == "categorical"
+            steps = as_likelihood(self.likelihood).has_steps
             if self.network == "mlp" and not steps and shape:
                 raise ValueError(
                     "network='mlp' reads flat rows, however: X has rows of shape "
@@ -1046,8 +1046,7 @@ class BaseAutoencoder(
         def function(codes):
             with np.errstate(over="ignore", invalid="ignore"):
                 x = self._apply_decoder("expect", codes / code_scale)
-                if self._spec.likelihood == "gaussian":
-                    x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+                x = self._spec.family.in_units(x, start)
             check_finite(x, codes, "Z")
             return x
 
@@ -1283,7 +1282,7 @@ def _most_to_keep(n_features):
 def units_of(spec):
     """The standard deviations that codes and rows of a model are multiplied by."""
     start = spec.start
-    return np.append(start.code_scale, start.scale if spec.likelihood == "gaussian" else 1.0)
+    return np.append(start.code_scale, spec.family.unit(start))
 
 
 def _total_variance(table):

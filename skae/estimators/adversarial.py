@@ -13,8 +13,7 @@ from .. import priors
 from ..data.table import some_rows
 from ..nn.spec import Spec
 from ..random import Streams
-from ..starts.pca import pca
-from ..starts.scores import error_left, logit_pca
+from ..starts.scores import error_left, pca_of
 from ._base import BaseAutoencoder
 
 _ALIGNED_BY = 10_000  # rows whose codes say how they are to be turned
@@ -36,7 +35,6 @@ class AdversarialSpec(Spec):
 
     def build(self):
         """The torch module, at its start."""
-        from ..likelihoods.heads import make_head
         from ..nn.adversarial import AdversarialModule
 
         streams = Streams(seed=self.seed)
@@ -46,7 +44,7 @@ class AdversarialSpec(Spec):
         weight = self.error_left * self.adversarial_weight
         generator = streams.torch("discriminator")
         return AdversarialModule(
-            self.start, encoder, decoder, make_head(self), pool, generator, weight
+            self.start, encoder, decoder, self.family.head(self.start), pool, generator, weight
         )
 
 
@@ -189,8 +187,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
         self._alignment = centre + middle, forth @ turn, unturn @ back
 
     def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        family = self._family(table)
-        start = pca(table, latent_dim) if family is None else logit_pca(table, latent_dim, family)
+        start = pca_of(table, latent_dim, self._likelihood_of(table))
         return replace(start, code_scale=np.ones(start.latent_dim))
 
     def _own_spec(self):
@@ -204,6 +201,6 @@ class AdversarialAutoencoder(BaseAutoencoder):
             moments = priors.moments(self.prior, k, streams.numpy("prior"))
             spec = replace(spec, prior_moments=moments)
         if spec is not vars(self).get("_spec"):
-            left = error_left(spec.start, table, self._family(table))
+            left = error_left(spec.start, table, spec.family)
             spec = replace(spec, error_left=left)
         return spec

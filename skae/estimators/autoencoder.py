@@ -9,8 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..nn.spec import Spec
-from ..starts.pca import pca
-from ..starts.scores import logit_pca
+from ..starts.scores import pca_of
 from ..starts.start import ERROR_FLOOR, Start
 from ._as_pca import PcaAttributes, components_and_shares, is_pca
 from ._base import BaseAutoencoder
@@ -38,14 +37,15 @@ class AutoencoderSpec(Spec):
             return super().build()
         import torch
 
-        from ..likelihoods.heads import make_head
         from ..nn.ordered import GroupedModule, OrderedModule, groups
 
         whole = self.whole or self.start
         k, rank = whole.latent_dim, min(self.n_samples, len(whole.mean))
         if not self.in_groups:
             encoder, decoder = self.networks(k, latent_dim=2 * k)
-            return OrderedModule(self.start, encoder, decoder, make_head(self), whole, rank)
+            return OrderedModule(
+                self.start, encoder, decoder, self.family.head(self.start), whole, rank
+            )
         generator, parts = torch.Generator().manual_seed(self.seed), groups(k)
         # Groups of codes share the encoder's width. The decoder has their networks, too.
         sizes = self.hidden_layer_sizes
@@ -56,11 +56,13 @@ class AutoencoderSpec(Spec):
             narrow.networks(end - first, generator=generator)[0] for first, end in parts
         )
         _, decoder = half.networks(k, latent_dim=2 * k, generator=generator)
-        return GroupedModule(self.start, encoder, decoder, make_head(self), whole, rank)
+        return GroupedModule(
+            self.start, encoder, decoder, self.family.head(self.start), whole, rank
+        )
 
     def is_complete(self):
         """Whether the start leaves nothing to be learned, so that training ends at once."""
-        exact = self.likelihood == "gaussian" and self.init == "pca" and not self.ordered
+        exact = self.family.is_normal and self.init == "pca" and not self.ordered
         return super().is_complete() or (exact and self.start.noise_variance <= ERROR_FLOOR)
 
 
@@ -210,10 +212,7 @@ class AutoencoderTransformer(PcaAttributes):
         return truncated
 
     def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        family = self._family(table)
-        if family is None:
-            return pca(table, latent_dim)
-        return logit_pca(table, latent_dim, family)
+        return pca_of(table, latent_dim, self._likelihood_of(table))
 
     def _own_spec(self):
         return {"ordered": self.ordered}
@@ -252,7 +251,7 @@ class AutoencoderTransformer(PcaAttributes):
         if previous is None and self.ordered:
             from ..nn.ordered import spans_decades
 
-            from_pca = self.likelihood == "gaussian" and self.init != "random"
+            from_pca = spec.family.is_normal and self.init != "random"
             # A network of one's own may be of modules that were made for all codes.
             alone = from_pca and not callable(self.network)
             return replace(spec, in_groups=alone and spans_decades(spec.start))
@@ -276,7 +275,7 @@ class AutoencoderTransformer(PcaAttributes):
             return
         start = self._spec.start
         is_start = self.net_.module_.is_start
-        if is_start and self._spec.likelihood == "gaussian":
+        if is_start and self._spec.family.is_normal:
             ratios = start.explained / len(start.mean)
         else:
             X = held_out()

@@ -574,11 +574,11 @@ class ConditionalVAE(VAETransformer):
 
     def _start(self, table, inputs, corruption, streams, latent_dim):
         if self.init == "random":
-            start = no_start(table, latent_dim, self._family(table))
+            start = no_start(table, latent_dim, self._likelihood_of(table))
             nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
             return with_conditions(start, table, nothing, nothing, np.zeros(len(nothing)))
-        family, classes = self._family(table), hasattr(self, "classes_")
-        return conditional_pca(table, inputs, latent_dim, family, classes)
+        likelihood, classes = self._likelihood_of(table), hasattr(self, "classes_")
+        return conditional_pca(table, inputs, latent_dim, likelihood, classes)
 
 
 def _side_by_side(rows, conditions):

@@ -19,7 +19,7 @@ from ..data.sources import Stream, blocks, is_stream, mapped
 from ..data.split import Wishes
 from ..data.table import EXACT_WIDTH, some_rows
 from ..data.validation import as_table, check_all_finite, check_numbers, native
-from ..starts.denoiser import linear_denoiser, logit_denoiser
+from ..starts.denoiser import linear_denoiser, score_denoiser
 from ._base import BaseAutoencoder
 
 _TRIAL_ROWS = 8  # that a callable is tried on before training
@@ -322,7 +322,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 moments = pairs.standardised(table, inputs)
             self._pairs: Any = vars(pairs) if len(table.mean) <= EXACT_WIDTH else None
             n_pairs = pairs.n if corruption is None else None
-        if self.likelihood == "gaussian":
+        if self._likelihood_of(table).is_normal:
             start = linear_denoiser(table, latent_dim, moments, n_pairs)
         else:
             rows = some_rows(inputs.sample)
@@ -331,8 +331,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
             if corruption is not None:
                 rows = corruption(torch.tensor(rows), streams.torch("start")).numpy()
             clean = some_rows(table.sample)
-            start = logit_denoiser(
-                table, latent_dim, self._family(table), moments, clean, rows, n_pairs
+            start = score_denoiser(
+                table, latent_dim, self._likelihood_of(table), moments, clean, rows, n_pairs
             )
         return replace(start, input_mean=inputs.mean, input_scale=inputs.scale)
 

@@ -17,13 +17,11 @@ from ..density.classical import log_evidence, without
 from ..density.codes import CodeDensity
 from ..density.mixture import likeliest_shares, mixed
 from ..density.points import normal_points
-from ..likelihoods.checks import check_values
 from ..nn.spec import Spec
 from ..priors import great_circle
 from ..random import Streams
 from ..starts.factor_analysis import factor_analysis, has_factors
-from ..starts.probabilistic_pca import probabilistic_pca
-from ..starts.scores import logit_probabilistic_pca
+from ..starts.scores import probabilistic_pca_of
 from ..starts.start import Start
 from ..training.judge import is_clear
 from ..warn import warn
@@ -59,12 +57,10 @@ class VAESpec(Spec):
 
     def parts(self):
         """Encoder, decoder and head."""
-        from ..likelihoods.heads import make_head
-
         # Steps of one row hang together beyond what its code says.
-        reads_past = self.likelihood == "categorical"
+        reads_past = self.family.has_steps
         networks = self.networks(2 * self.n_codes, reads_past)
-        return *networks, make_head(self, floor=_LEAST_NOISE)
+        return *networks, self.family.head(self.start, floor=_LEAST_NOISE)
 
     def loss_units(self):
         """Factor and offset that turn the module's loss into the one to report."""
@@ -72,7 +68,7 @@ class VAESpec(Spec):
 
     def is_complete(self):
         """Whether the start leaves nothing to be learned, so that training ends at once."""
-        exact = self.likelihood == "gaussian" and self.init == "pca"
+        exact = self.family.is_normal and self.init == "pca"
         return super().is_complete() or (exact and self.start.noise_variance <= _NO_NOISE)
 
 
@@ -282,7 +278,7 @@ class VAETransformer(PcaAttributes):
     def _bound(self, rows, *, of_prior=True, draws=None):
         """The bound on a block of rows in units of the start's scale."""
         values = rows[:, : self.n_features_in_]
-        check_values(values, self._spec.likelihood, self._spec.input_shape)
+        self._spec.family.check(values)
         options = {"of_prior": of_prior, "draws": draws}
         bound = self._bounds_of_decoder(rows, [self._mixture_of_codes], **options)[:, 0]
         classical = self._classical_densities()
@@ -347,13 +343,10 @@ class VAETransformer(PcaAttributes):
         return codes.astype(self._dtype)
 
     def _sample(self, codes, add_noise, rng):
-        likelihood = self._spec.likelihood
-        if add_noise and likelihood == "categorical":
-            return self._shaped(self._draw_steps(codes, rng))
+        if add_noise and not self._spec.family.is_normal:
+            return self._shaped(self._draw_rows(codes, rng))
         X = self._decode(codes)
-        if add_noise and likelihood == "bernoulli":
-            X = (rng.random(X.shape) < X).astype(X.dtype)
-        elif add_noise:
+        if add_noise:
             X = X + (self._noise(codes) * rng.standard_normal(X.shape)).astype(X.dtype)
             shares = list(self.density_shares_.values())
             which = rng.choice(len(shares), len(X), p=shares)
@@ -372,8 +365,8 @@ class VAETransformer(PcaAttributes):
         noise = self._by_blocks(functools.partial(self._apply_decoder, "noise_std"), codes)
         return noise * self._spec.start.scale
 
-    def _draw_steps(self, codes, rng):
-        """One category for every step, given a row's code and the steps drawn before."""
+    def _draw_rows(self, codes, rng):
+        """One row for each code from the decoder's distribution."""
         import torch
 
         module, device = self.net_.inference_module(codes.dtype)
@@ -388,10 +381,7 @@ class VAETransformer(PcaAttributes):
         return great_circle(a, b, shares)
 
     def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        family = self._family(table)
-        if family is None:
-            return probabilistic_pca(table, latent_dim)
-        return logit_probabilistic_pca(table, latent_dim, family)
+        return probabilistic_pca_of(table, latent_dim, self._likelihood_of(table))
 
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
@@ -498,7 +488,7 @@ class VAETransformer(PcaAttributes):
         self.density_shares_ = dict(zip(names, shares.tolist(), strict=True))
 
     def _after_training(self, inputs, rows, rank):
-        if self._spec.likelihood == "gaussian":
+        if self._spec.family.is_normal:
             module, _ = self.net_.inference_module(np.float64)
             noise = module.head.log_std().detach().exp().cpu().numpy()
             self.noise_variance_ = np.square(noise * self._spec.start.scale)
@@ -549,7 +539,7 @@ class VAETransformer(PcaAttributes):
 def _log_volume(spec):
     """Log of the volume of X that a unit of volume of standardised rows takes."""
     start = spec.start
-    return len(start.mean) * math.log(start.scale) if spec.likelihood == "gaussian" else 0.0
+    return spec.family.log_volume(start)
 
 
 def _drawn(start, codes, rng):
@@ -561,7 +551,7 @@ def _drawn(start, codes, rng):
 
 def _is_mixed(spec):
     """Whether a decoder with noise of its own is beside the density of its classical start."""
-    return spec.likelihood == "gaussian" and spec.init != "random"
+    return spec.family.is_normal and spec.init != "random"
 
 
 def _share_of_start(n_samples):

@@ -1,8 +1,88 @@
-"""Categorical distributions of the steps of a row, each by itself or given those before it."""
+"""Steps that each hold the probabilities of categories: cross-entropy.
 
+The steps of a row are independent given its code, or each also depends on those before it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
 import torch
+from scipy.special import entr, log_softmax
 
-from .bernoulli import BernoulliHead
+from ..data.sources import blocks
+from ._likelihood import Likelihood
+from ._probabilities import ROUNDING, check_probabilities
+
+_ADVICE = (
+    "One-hot encode X, for example with OneHotEncoder, and give "
+    "input_shape=(n_steps, n_categories) where a row has more than one step."
+)
+
+
+@dataclass(frozen=True)
+class CategoricalLikelihood(Likelihood):
+    """Rows of steps, each of which holds the probabilities of `n_categories`.
+
+    Around independent categoricals with probabilities p, the score of a step is x - p
+    and its Fisher information diag(p) - p p'. Scores divided by the root of p are
+    orthogonal to that root, and for logits along such directions the information is the
+    identity. PCA of these scores is correspondence analysis (Greenacre 1984).
+    """
+
+    n_categories: int = 0
+
+    has_steps = True
+
+    def of_rows(self, row):
+        """The likelihood of rows whose last axis is categories."""
+        return replace(self, n_categories=row[-1])
+
+    def check(self, X, name="X", ends=None):
+        """Refuse values that are not in [0, 1], and steps that do not sum to 1."""
+        check_probabilities("categorical", X, name, ends, _ADVICE)
+        for _, rows in blocks(X):
+            total = rows.reshape(len(rows), -1, self.n_categories).sum(axis=2, dtype=np.float64)
+            worst = total.flat[np.abs(total - 1).argmax()]
+            if abs(worst - 1) > (ROUNDING if X.dtype == np.float64 else 100 * ROUNDING):
+                advice = _ADVICE
+                if worst > 1.5 and np.abs(total - worst.round()).max() < ROUNDING:
+                    advice = _advice_for_columns(int(worst.round()), self.n_categories)
+                raise ValueError(
+                    f"With likelihood='categorical' the {self.n_categories} values of a step must "
+                    f"sum to 1; got a step whose sum is {worst:.6g}. {advice}"
+                )
+
+    def natural(self, mean):
+        """Logarithms of probabilities."""
+        return np.log(mean)
+
+    def smoothed(self, mean, n_samples):
+        """Frequencies in so many rows and one more, spread evenly over the categories."""
+        return (n_samples * mean + 1.0 / self.n_categories) / (n_samples + 1.0)
+
+    def spread(self, mean):
+        """What standardises the score."""
+        return np.sqrt(mean)
+
+    def loss(self, x, natural):
+        """Cross-entropy of each row, summed over steps, in nats."""
+        steps = natural.reshape(*natural.shape[:-1], -1, self.n_categories)
+        return -(x * log_softmax(steps, axis=-1).reshape(natural.shape)).sum(axis=-1)
+
+    def least(self, x):
+        """The loss of each row under its own values, the lowest that there is."""
+        return entr(np.clip(x, 0.0, 1.0)).sum(axis=-1)
+
+    def clipped(self, x):
+        return x.clamp(0.0, 1.0)
+
+    def distribution(self, natural):
+        """Categorical distributions of steps."""
+        return Categorical(natural, self.n_categories)
+
+    def stepwise(self, linear, following, begin):
+        """The same where a step depends on those before it: see :class:`Autoregressive`."""
+        return Autoregressive(linear, self.n_categories, following, begin)
 
 
 class Categorical:
@@ -117,24 +197,17 @@ class Autoregressive:
         return torch.cat(probabilities, dim=-1), torch.cat(choices, dim=-1)
 
 
-class CategoricalHead(BernoulliHead):
-    """Rows of steps, in their own units, as the probabilities of categories.
+LIKELIHOOD = CategoricalLikelihood
 
-    Parameters
-    ----------
-    start : skae.starts.start.Start
-    n_categories : int
-        Of a step.
-    """
 
-    def __init__(self, start, n_categories):
-        super().__init__(start)
-        self.n_categories = n_categories
-
-    def forward(self, linear, residual):
-        """The distribution of rows, from the two paths of a decoder, each (..., d)."""
-        return Categorical(linear + residual, self.n_categories)
-
-    def stepwise(self, linear, following, begin):
-        """The same where the second path knows the step before: see `Autoregressive`."""
-        return Autoregressive(linear, self.n_categories, following, begin)
+def _advice_for_columns(n_columns, n_entries):
+    """Where every step is made of several one-hot encoded columns."""
+    alike = ""
+    if n_entries % n_columns == 0:
+        shape = n_columns, n_entries // n_columns
+        alike = f"If they have {shape[1]} categories each, give input_shape={shape}. "
+    return (
+        f"X seems to hold {n_columns} one-hot encoded columns. {alike}Columns with different "
+        "numbers of categories are not supported by likelihood='categorical': use 'bernoulli', "
+        "which takes every indicator for itself."
+    )

@@ -1,4 +1,4 @@
-"""Normal distributions, and the head that makes one of what a decoder returns.
+"""Real numbers with normal noise: squared error, or a density with a noise variance per feature.
 
 The distributions of this package do what `torch.distributions` does with two differences that
 training needs: they draw from a `torch.Generator`, and a log-density is three operations, already
@@ -6,12 +6,42 @@ summed over the features of a row.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._likelihood import Likelihood
+
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class GaussianLikelihood(Likelihood):
+    """Rows of real numbers, standardised by one scale."""
+
+    is_normal = True
+
+    def head(self, start, floor=None):
+        """The head of normal distributions."""
+        return GaussianHead(start, floor)
+
+    def unit(self, start):
+        """What decoded values are multiplied by to be in units of X."""
+        return start.scale
+
+    def in_units(self, x, start):
+        """Decoded rows in units of X."""
+        return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
+
+    def error_unit(self, start):
+        """What makes a squared error in units of X squared of half one in units of the noise."""
+        return 2.0 * start.noise_variance * start.scale**2
+
+    def log_volume(self, start):
+        """Log of the volume of X that a unit of volume of standardised rows takes."""
+        return len(start.mean) * math.log(start.scale)
 
 
 class Gaussian:
@@ -89,6 +119,8 @@ class GaussianHead(nn.Module):
         come down to as it is learned; None leaves the noise as it is.
     """
 
+    is_normal = True
+
     def __init__(self, start, floor=None):
         super().__init__()
         self.start_log_std = 0.5 * math.log(start.noise_variance)
@@ -114,3 +146,6 @@ class GaussianHead(nn.Module):
     def target(self, x):
         """What the distribution is of, given standardised rows."""
         return x
+
+
+LIKELIHOOD = GaussianLikelihood

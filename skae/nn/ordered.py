@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..likelihoods.gaussian import Gaussian, GaussianHead
+from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
 from .init import is_zero
 
@@ -60,7 +60,7 @@ class OrderedModule(AutoencoderModule):
         size = np.arange(1, self.n_used + 1)
         error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
         judged = size
-        if isinstance(head, GaussianHead) and start.explained.any():
+        if head.is_normal and start.explained.any():
             left, least = errors(start), _LEAST_ERROR * len(start.mean)
             error = np.maximum(left, least)
             unit = np.sqrt(error / np.maximum(rank - size, 1) / start.noise_variance)

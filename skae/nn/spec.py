@@ -3,10 +3,12 @@
 Importing this imports no torch: a module is built when there is something to train.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..likelihoods import Likelihood, as_likelihood
 from ..starts.start import Start
 
 
@@ -22,7 +24,7 @@ class Spec:
     hidden_layer_sizes: tuple
     latent_dim: Any  # as the parameter says; `start.latent_dim` is the number of codes
     activation: str
-    likelihood: str
+    likelihood: str | Likelihood
     init: str
     start: Start
     n_samples: int  # that the start was found with
@@ -33,13 +35,17 @@ class Spec:
         """Number of codes that the networks were made for."""
         return self.start.latent_dim
 
+    @functools.cached_property
+    def family(self):
+        """The likelihood of rows."""
+        return as_likelihood(self.likelihood).of_rows(self.input_shape or self.start.mean.shape)
+
     def build(self):
         """The torch module, at its start."""
-        from ..likelihoods.heads import make_head
         from .autoencoder import AutoencoderModule
 
         encoder, decoder = self.networks(self.n_codes)
-        return AutoencoderModule(self.start, encoder, decoder, make_head(self))
+        return AutoencoderModule(self.start, encoder, decoder, self.family.head(self.start))
 
     def networks(self, n_codes, reads_past=False, latent_dim=None, generator=None):
         """An encoder with `n_codes` outputs, and the decoder that belongs to it.
@@ -62,9 +68,7 @@ class Spec:
 
     def loss_units(self):
         """Factor and offset that turn the module's loss into the one to report."""
-        if self.likelihood != "gaussian":
-            return 1.0, 0.0
-        return 2.0 * self.start.noise_variance * self.start.scale**2, 0.0
+        return self.family.error_unit(self.start), 0.0
 
     def is_complete(self):
         """Whether the start leaves nothing to be learned, so that training ends at once."""

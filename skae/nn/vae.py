@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from ..likelihoods.gaussian import Gaussian, GaussianHead
+from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
 from .init import is_zero
 from .mlp import Mlp, mlp
@@ -35,7 +35,7 @@ class VAEModule(AutoencoderModule):
         self.beta = 1.0
         self.warmup = 1.0  # the share of beta that training has reached
         self.noise: nn.Module | None = None
-        if isinstance(head, GaussianHead) and isinstance(decoder, Mlp):
+        if head.is_normal and isinstance(decoder, Mlp):
             n_hidden, d = decoder.output.in_features, len(start.mean)
             self.noise = mlp(n_hidden, d, (), "identity", torch.Generator(), True)
 
@@ -121,7 +121,7 @@ class VAEModule(AutoencoderModule):
         """Whether this is probabilistic PCA still: Gaussian, and nothing was learned."""
         noise_is_learned = any(bool(value.any()) for value in self.head.parameters())
         noise_is_learned = noise_is_learned or self.noise_varies
-        return isinstance(self.head, GaussianHead) and self.is_start and not noise_is_learned
+        return self.head.is_normal and self.is_start and not noise_is_learned
 
     def log_evidence(self, x, draws, prior_draws, code_densities):
         """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch, m).

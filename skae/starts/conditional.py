@@ -6,10 +6,10 @@ import numpy as np
 
 from ..data.table import left_by, some_rows
 from .probabilistic_pca import probabilistic_pca
-from .scores import independent, logit_probabilistic_pca
+from .scores import independent, score_probabilistic_pca
 
 
-def conditional_pca(table, inputs, latent_dim, family, classes):
+def conditional_pca(table, inputs, latent_dim, likelihood, classes):
     """Probabilistic PCA around the mean that a row's conditions predict.
 
     Parameters
@@ -20,26 +20,25 @@ def conditional_pca(table, inputs, latent_dim, family, classes):
         Of the same rows, (n, d + q), with q conditions behind them: indicators of
         classes, or numbers of mean 0.
     latent_dim : int or float
-    family : Bernoullis, Categoricals or None
-        None for rows with normal noise.
+    likelihood : Likelihood
     classes : bool
         Whether conditions are classes, which have frequencies of their own in logit space;
         what numbers do there is left to the network.
     """
     products, effects, centre, within = inputs.regressed(table, classes)
     within = replace(within, sample=left_by(some_rows(inputs.sample), table, effects, centre))
-    if family is None:
+    if likelihood.is_normal:
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
         return with_conditions(start, table, effects, effects, centre)
     on_logits = np.zeros_like(effects)
     if classes:
         sizes = products.diagonal()[:, None]
         # Towards the frequencies of all rows, where a class has few.
-        overall = family.smoothed(table.mean, table.n_samples)
+        overall = likelihood.smoothed(table.mean, table.n_samples)
         p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
-        on_logits = family.logits(p) - independent(table, family)[0]
+        on_logits = likelihood.natural(p) - independent(table, likelihood)[0]
     logits = some_rows(inputs.sample)[:, len(table.mean) :] @ on_logits
-    start = logit_probabilistic_pca(table, latent_dim, family, within, logits)
+    start = score_probabilistic_pca(table, latent_dim, likelihood, within, logits)
     return with_conditions(start, table, effects, on_logits, centre)
 
 

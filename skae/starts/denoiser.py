@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data.table import eigh, fix_signs
-from .scores import in_logits, independent
+from .scores import along_scores, independent
 from .start import choose_latent_dim, linear
 
 
@@ -40,19 +40,19 @@ def linear_denoiser(table, latent_dim, moments, n_pairs=None):
     return replace(start, encoder_bias=-shift @ start.encoder)
 
 
-def logit_denoiser(table, latent_dim, family, moments, clean, corrupted, n_pairs=None):
-    """As `linear_denoiser`, of the standardised score in logit space (see `logit_pca`).
+def score_denoiser(table, latent_dim, likelihood, moments, clean, corrupted, n_pairs=None):
+    """As `linear_denoiser`, of the standardised score in logit space (see `score_pca`).
 
     `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
     what the line search looks at.
     """
-    _, spread = independent(table, family)
+    _, spread = independent(table, likelihood)
     ratio = table.scale / spread
     shift, cross, covariance = moments
     outer = np.outer(ratio, ratio)
     scaled = (shift * ratio, cross * outer, covariance * outer)
     start = linear_denoiser(replace(table, scale=spread), latent_dim, scaled, n_pairs)
-    return in_logits(start, table, family, clean, corrupted)
+    return along_scores(start, table, likelihood, clean, corrupted)
 
 
 def _inverse(cross, corrupted, total, n_pairs):

@@ -9,13 +9,13 @@ from .scores import independent
 from .start import choose_latent_dim, linear
 
 
-def no_start(table, latent_dim, family=None):
+def no_start(table, latent_dim, likelihood):
     """No linear path at all: what is left to a network that starts at random."""
     if not isinstance(latent_dim, numbers.Integral):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
     empty = np.zeros((n_features, latent_dim))
     start = linear(table, empty, empty, np.ones(latent_dim), 1.0)
-    if family is not None:
-        start = replace(start, decoder_bias=independent(table, family)[0])
+    if not likelihood.is_normal:
+        start = replace(start, decoder_bias=independent(table, likelihood)[0])
     return replace(start, code_scale=np.ones(latent_dim), explained=np.zeros(latent_dim))
