@@ -52,7 +52,8 @@ class IndependentAutoencoder(BaseAutoencoder):
 
     fun: str = "logcosh"
 
-    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+    def _classical_start(self, data, streams, latent_dim):
+        table = data.table
         start = pca(table, latent_dim)
         codes = table.standard(some_rows(table.sample)) @ start.encoder
         seed = streams.integer("rotation")

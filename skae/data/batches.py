@@ -81,6 +81,28 @@ class Reader:
         return out
 
 
+def readers(start, likelihood, inputs, rows=None, corruption=None):
+    """What reads rows for the encoder, and for the loss; None where that is the same.
+
+    Parameters
+    ----------
+    start : Start
+    likelihood : Likelihood
+        Of the rows that the loss is of.
+    inputs : ndarray or Stream of shape (n, d)
+        Rows that the encoder reads.
+    rows : ndarray or Stream or None
+        Rows that the decoder should return; None for the same.
+    corruption : callable or None
+        What the encoder's rows go through, which may take them as they are.
+    """
+    raw = corruption is not None and corruption.takes_raw_rows
+    x = Reader(inputs) if raw else Reader(inputs, start.input_mean, start.input_scale)
+    if rows is None and not raw and likelihood.is_normal:
+        return x, None
+    return x, Reader(inputs if rows is None else rows, *likelihood.units(start))
+
+
 class Rows:
     """Rows on a device, read in shuffled or plain batches.
 
@@ -88,8 +110,8 @@ class Rows:
     ----------
     x : Tensor of shape (n, d)
         What the encoder reads.
-    target : Tensor of shape (n, d)
-        What the decoder should answer; may be `x` itself.
+    target : Tensor of shape (n, d) or None
+        What the decoder should return; None for `x` itself.
     index : Tensor of shape (n_rows,)
         The rows that belong to this set.
     """
@@ -119,9 +141,12 @@ class Rows:
         """The batches of one pass."""
         index = self.index.repeat(times) if generator is None else self.shuffled(generator)
         for chosen in index.split(batch_size):
-            x = self.x.index_select(0, chosen)
-            same = self.target is self.x
-            yield x, x if same else self.target.index_select(0, chosen)
+            yield self.at(chosen)
+
+    def at(self, chosen):
+        """A pair (x, target) of the rows with these numbers, a tensor."""
+        x = self.x.index_select(0, chosen)
+        return x, x if self.target is None else self.target.index_select(0, chosen)
 
 
 class StreamedRows(Rows):
@@ -133,7 +158,9 @@ class StreamedRows(Rows):
 
     Parameters
     ----------
-    x, target : Reader
+    x : Reader
+    target : Reader or None
+        None for the same.
     held_out : ndarray of int
         Sorted numbers of the rows that are not in this set.
     device : str
@@ -178,7 +205,7 @@ class StreamedRows(Rows):
             taken = [self._not_held_out(*ends_of) for ends_of in zip(some, ends, strict=True)]
             places = torch.randperm(sum(map(len, taken)), generator=generator).numpy()
             x = self._gather(self.x, some, taken, places)
-            same = self.target is self.x
+            same = self.target is None
             yield x, x if same else self._gather(self.target, some, taken, places)
 
     def _not_held_out(self, low, high):

@@ -181,17 +181,17 @@ class Running:
     table: Moments
     inputs: Any  # of Moments; None where these are the same rows
 
-    def after(self, table, inputs):
-        """These and a chunk more; `inputs` is `table` where they are the same rows."""
+    def after(self, table, inputs, paired):
+        """These and a chunk more; `paired` is whether `inputs` are other rows than `table`."""
         of_inputs = self.inputs
-        if inputs is not table:
+        if paired:
             of_inputs = Moments.of(inputs) if of_inputs is None else of_inputs.after(inputs)
         return Running(self.table.after(table), of_inputs)
 
-    def tables(self, table, inputs):
-        """Tables of a chunk with these moments; the same one where they are."""
+    def tables(self, table, inputs, paired):
+        """Tables of a chunk with these moments; the same one unless they are `paired`."""
         running = self.table.table(table)
-        return running, running if inputs is table else self.inputs.table(inputs)
+        return running, self.inputs.table(inputs) if paired else running
 
     def with_axes_of(self, start, *scatter):
         """These, with the axes of a start where axes are what starts are made of."""
@@ -263,6 +263,22 @@ class Pairs:
         shift = (self.corrupted - inputs.mean) / inputs.scale
         cross = self.cross / table.scale / inputs.scale
         return shift, cross, self.products / inputs.scale**2
+
+
+def moments_of_first(data, latent_dim, scatter):
+    """Moments of the rows of a first chunk, with what starts are made of.
+
+    `scatter` says of which, for both tables of `data`, a FitData: see :meth:`Moments.of`.
+    """
+    of_table, of_inputs = scatter
+    inputs = Moments.of(data.inputs, of_inputs, latent_dim) if data.paired else None
+    return Running(Moments.of(data.table, of_table, latent_dim), inputs)
+
+
+def moments_of_fit(data, start, scatter):
+    """Moments of the rows of a fit. Of their scatter there are the axes of the start."""
+    inputs = Moments.of(data.inputs) if data.paired else None
+    return Running(Moments.of(data.table), inputs).with_axes_of(start, *scatter)
 
 
 def _products(table):

@@ -1,5 +1,6 @@
 """Which rows are held out of training, to choose the epoch by."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -7,11 +8,14 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
+from ..codec import plain
 from ..warn import warn
-from .sources import blocks
+from .sources import blocks, is_small
 from .table import some_rows
 from .validation import is_missing
 
+MIN_HELD_OUT = 60  # fewer rows than this judge badly
+_KEPT = 2**22  # numbers of the rows that are held out of a large table
 _LEAST_GROUPS = 10  # to hold out, if that is at most a quarter of them
 _LEAST_COPIED = 25  # groups of near-copies: fewer are rather clusters
 _PROBES = 30  # rows whose neighbours are looked at, for near-copies
@@ -46,6 +50,76 @@ class HeldOut:
         order = np.argsort(self.rows)
         groups = None if self.groups is None else self.groups[order]
         return HeldOut(self.rows[order], self.train, groups)
+
+
+def choose(X, fraction, wishes, rng, chunks=None, look_for_copies=True):
+    """Choose the rows of X that are held out.
+
+    Parameters
+    ----------
+    X : ndarray or Stream of shape (n_samples, n_features)
+    fraction : float, splitter or None
+        As `validation_fraction`.
+    wishes : Wishes
+    rng : numpy.random.Generator
+    chunks : Chunks or None
+        What is known of rows held out of earlier chunks; None where there are none.
+    look_for_copies : bool, default=True
+        Whether rows may be looked for that are nearly the same.
+
+    Returns
+    -------
+    held_out : HeldOut
+    """
+    if wishes.X is not None:
+        if hasattr(fraction, "split"):
+            raise ValueError(
+                "X_val takes the place of rows of X that a splitter holds out; got X_val and "
+                f"validation_fraction={fraction!r}. Leave one of them out."
+            )
+        check_consistent_length(X, wishes.groups)
+        return HeldOut(np.empty(0, dtype=np.intp))
+    if wishes.extra is not None:
+        raise ValueError(
+            "y_val and X_val_clean belong to X_val; got X_val=None. Give rows as X_val, too."
+        )
+    if hasattr(fraction, "split"):
+        return by_splitter(fraction, len(X), wishes)
+    n_held_out = _n_held_out(X, fraction, chunks)
+    if wishes.groups is not None:
+        check_consistent_length(X, wishes.groups)
+        return in_groups(wishes.groups, n_held_out, rng)
+    if is_small(X):
+        return at_random(X, n_held_out, rng, look_for_copies)
+    # Repeated rows are not looked for: in a table this large none is learned by heart.
+    return HeldOut(rng.choice(len(X), n_held_out, replace=False))
+
+
+def to_keep(X, held_out, rng):
+    """Sorted numbers of the rows of a large table to keep: those held out, or some rows."""
+    if len(held_out.rows):
+        return held_out.rows
+    n_rows = min(len(X), _most_to_keep(X.shape[1]))
+    return np.sort(rng.choice(len(X), n_rows, replace=False))
+
+
+def _n_held_out(X, fraction, chunks):
+    """How many rows of X to hold out, in view of those held out of earlier chunks."""
+    n_samples, n_features = X.shape
+    if fraction is None:
+        return 0
+    enough, most = MIN_HELD_OUT, n_samples - 1
+    if chunks is not None:
+        enough, of_chunk = chunks.to_hold_out(n_features)
+        most = min(most, of_chunk)
+    if not is_small(X):
+        most = min(most, _most_to_keep(n_features))
+    wanted = math.ceil(plain(fraction) * n_samples)
+    return min(max(wanted, min(enough, n_samples // 4)), most)
+
+
+def _most_to_keep(n_features):
+    return max(MIN_HELD_OUT, _KEPT // n_features)
 
 
 def at_random(X, n_held_out, rng, look_for_copies=True):

@@ -1,14 +1,148 @@
-"""Numbers that users give, and what their functions return: checked before training."""
+"""The parameters of an autoencoder: names, defaults, what they may be."""
 
+import inspect
 import itertools
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 
 from ..codec import plain
+from ..likelihoods import NAMES, Likelihood
+from ._docs import PCA_ATTRIBUTES, SHARED_ATTRIBUTES, SHARED_PARAMETERS
 
+LATENT_DIMS = [  # of a latent space
+    Interval(Integral, 0, None, closed="left"),
+    Interval(RealNotInt, 0, 1, closed="neither"),
+    StrOptions({"auto", "mle"}),
+    None,
+]
+
+
+# Names of PCA's parameters that say how it is computed.
 _OF_PCA = {"copy", "iterated_power", "n_oversamples", "power_iteration_normalizer"}
-
-
 _OF_PCA |= {"svd_solver", "tol"}
+
+
+@dataclass(eq=False, repr=False)
+class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Parameters as the fields of a dataclass, whose constructor only assigns."""
+
+    # Where the HTML diagram of an estimator links to.
+    _doc_link_module: ClassVar[str] = "skae"
+    _doc_link_template: ClassVar[str] = (
+        "https://skae.readthedocs.io/en/stable/generated/skae.{estimator_name}.html"
+    )
+
+    _parameter_constraints: ClassVar[dict] = {
+        "latent_dim": LATENT_DIMS,
+        "n_components": LATENT_DIMS,
+        "network": [StrOptions({"mlp", "conv", "recurrent", "hierarchical"}), callable],
+        "input_shape": ["array-like", None],
+        "hidden_layer_sizes": [
+            StrOptions({"auto"}),
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "activation": [
+            StrOptions(
+                {"elu", "gelu", "identity", "leaky_relu", "logistic"}
+                | {"relu", "selu", "silu", "softplus", "tanh"}
+            )
+        ],
+        "init": [StrOptions({"pca", "random"})],
+        "likelihood": [StrOptions(NAMES), Likelihood],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions({"adam", "adamw", "sgd"}), type],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [
+            None,
+            Interval(Real, 0, 1, closed="neither"),
+            HasMethods(["split", "get_n_splits"]),
+        ],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "precision": [StrOptions({"float32", "tf32", "bf16"})],
+        "callbacks": [None, list],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    latent_dim: int | float | str | None = "auto"
+    _: KW_ONLY
+    n_components: int | float | str | None = "auto"
+    network: str | Callable = "mlp"
+    input_shape: Sequence[int] | None = None
+    hidden_layer_sizes: str | int | Sequence[int] = "auto"
+    activation: str = "silu"
+    init: str = "pca"
+    likelihood: str | Likelihood = "gaussian"
+    lr: float = 2e-3
+    max_epochs: int = 100
+    batch_size: int | str = "auto"
+    optimizer: str | type = "adamw"
+    weight_decay: float = 0.01
+    early_stopping: bool = True
+    validation_fraction: Any = 0.1
+    n_iter_no_change: int = 20
+    device: str = "auto"
+    precision: str = "float32"
+    callbacks: list | None = None
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    verbose: int = 0
+
+    def _doc_link_url_param_generator(self):
+        return {"estimator_name": type(self).__name__}
+
+    def __new__(cls, *args, **kwargs):
+        """Say of a parameter that only PCA has that it is to be left out."""
+        refuse_options_of_pca(cls, kwargs)
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **kwargs):
+        """Write out the parameters and attributes that every docstring shares."""
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__:
+            doc = inspect.cleandoc(cls.__doc__)
+            doc = doc.replace("{shared_parameters}", inspect.cleandoc(SHARED_PARAMETERS))
+            doc = doc.replace("{shared_attributes}", inspect.cleandoc(SHARED_ATTRIBUTES))
+            cls.__doc__ = doc.replace("{pca_attributes}", inspect.cleandoc(PCA_ATTRIBUTES))
+
+    def set_params(self, **params):
+        """Set parameters, as in every estimator of scikit-learn.
+
+        Parameters
+        ----------
+        **params : dict
+            `latent_dim` and `n_components` are two names of one parameter: setting one
+            replaces the other.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        refuse_options_of_pca(type(self), params)
+        for name in params:
+            if name.startswith("callbacks__"):
+                raise ValueError(
+                    f"{name} cannot be set, as callbacks is a list; give the callbacks themselves, "
+                    "callbacks=[...]. A search may go over several such lists."
+                )
+        for one, other in (("latent_dim", "n_components"), ("n_components", "latent_dim")):
+            if one in params and other not in params:
+                params = {**params, other: "auto"}
+        return super().set_params(**params)
 
 
 def is_auto(value):

@@ -186,21 +186,17 @@ class AdversarialAutoencoder(BaseAutoencoder):
         middle = n / (n + _UNTURNED) * middle @ back
         self._alignment = centre + middle, forth @ turn, unturn @ back
 
-    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        start = pca_of(table, latent_dim, self._likelihood_of(table))
+    def _classical_start(self, data, streams, latent_dim):
+        start = pca_of(data.table, latent_dim, self._likelihood_of(data.table))
         return replace(start, code_scale=np.ones(start.latent_dim))
 
     def _own_spec(self):
         return {"prior": self.prior, "adversarial_weight": self.adversarial_weight}
 
-    def _describe(self, table, inputs, corruption, streams, previous):
-        spec = super()._describe(table, inputs, corruption, streams, previous)
-        if previous is None:
-            self.__dict__.pop("_alignment", None)
+    def _describe(self, data, streams, before):
+        spec = super()._describe(data, streams, before)
+        if before is None:
             k = spec.start.latent_dim
             moments = priors.moments(self.prior, k, streams.numpy("prior"))
             spec = replace(spec, prior_moments=moments)
-        if spec is not vars(self).get("_spec"):
-            left = error_left(spec.start, table, spec.family)
-            spec = replace(spec, error_left=left)
-        return spec
+        return replace(spec, error_left=error_left(spec.start, data.table, spec.family))

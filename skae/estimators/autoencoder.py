@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..nn.spec import Spec
+from ..starts.pca import spans_decades
 from ..starts.scores import pca_of
 from ..starts.start import ERROR_FLOOR, Start
 from ._as_pca import PcaAttributes, components_and_shares, is_pca
@@ -21,7 +22,7 @@ _ORDERED_SIZES = (512, 256)  # one network serves all sizes
 class AutoencoderSpec(Spec):
     """What the module of an autoencoder, of ordered codes or not, is built from."""
 
-    ordered: bool
+    ordered: bool  # type: ignore[misc]
     in_groups: bool = False  # whether codes bend in groups
     # The start of all codes that the networks were made for, where only the first are in use.
     whole: Start | None = None
@@ -211,8 +212,8 @@ class AutoencoderTransformer(PcaAttributes):
             truncated.noise_variance_ = float(left / remaining) if remaining else 0.0
         return truncated
 
-    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        return pca_of(table, latent_dim, self._likelihood_of(table))
+    def _classical_start(self, data, streams, latent_dim):
+        return pca_of(data.table, latent_dim, self._likelihood_of(data.table))
 
     def _own_spec(self):
         return {"ordered": self.ordered}
@@ -246,39 +247,26 @@ class AutoencoderTransformer(PcaAttributes):
             return self._layer_sizes("hidden_layer_sizes", _ORDERED_SIZES)
         return super()._hidden_layer_sizes()
 
-    def _describe(self, table, inputs, corruption, streams, previous):
-        spec = super()._describe(table, inputs, corruption, streams, previous)
-        if previous is None and self.ordered:
-            from ..nn.ordered import spans_decades
-
+    def _describe(self, data, streams, before):
+        spec = super()._describe(data, streams, before)
+        if before is None and self.ordered:
             from_pca = spec.family.is_normal and self.init != "random"
             # A network of one's own may be of modules that were made for all codes.
             alone = from_pca and not callable(self.network)
             return replace(spec, in_groups=alone and spans_decades(spec.start))
-        if spec.whole is not None and spec is not self._spec:
-            whole = spec.start
-            start = _first_codes(whole, self._spec.start.latent_dim)
-            return replace(spec, start=start, whole=whole)
+        if before is not None and before.whole is not None:
+            first = _first_codes(spec.start, before.start.latent_dim)
+            return replace(spec, start=first, whole=spec.start)
         return spec
 
-    def _check_n_codes(self, n_codes):
-        if not self._spec.ordered:
-            super()._check_n_codes(n_codes)
-        elif n_codes > self.latent_dim_:
-            raise ValueError(
-                f"X must hold codes, with at most latent_dim_={self.latent_dim_} columns; got "
-                f"{n_codes}."
-            )
-
-    def _look_at_held_out(self, job, held_out, first):
-        if not self._spec.ordered:
+    def _refine(self, trained, data):
+        if not trained.spec.ordered:
             return
-        start = self._spec.start
-        is_start = self.net_.module_.is_start
-        if is_start and self._spec.family.is_normal:
+        start = trained.spec.start
+        if trained.net.module_.is_start and trained.spec.family.is_normal:
             ratios = start.explained / len(start.mean)
         else:
-            X = held_out()
+            X = data.rows_to_judge()
             codes = self._encode(X)
             total = np.square(X - start.mean, dtype=np.float64).sum()
             left = [
@@ -287,18 +275,20 @@ class AutoencoderTransformer(PcaAttributes):
             ]
             ratios = -np.diff(left, prepend=total) / (total if total > 0 else 1.0)
         self.explained_variance_ratio_ = ratios
-        if first and isinstance(self._asked_codes, float):
+        if trained.is_first and isinstance(self._asked_codes, float):
             enough = np.flatnonzero(np.cumsum(ratios) >= self._asked_codes)
             self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
 
     def _keep_codes(self, n_codes):
         """Forget all but the first codes."""
+        from ..training.train import make_net
+
         learned = self.net_.to_arrays()
         start = self._spec.start
         # Networks stay what they are, and are told what they were made for.
         whole = self._spec.whole or start
         self._spec = replace(self._spec, start=_first_codes(start, n_codes), whole=whole)
-        self.net_ = self._make_net(self._spec, self.device_).from_arrays(learned)
+        self.net_ = make_net(self._spec, self.device_).from_arrays(learned)
         self.latent_dim_ = n_codes
         self.explained_variance_ratio_ = self.explained_variance_ratio_[:n_codes]
 

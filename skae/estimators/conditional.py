@@ -17,10 +17,9 @@ from ..data.split import Wishes
 from ..data.validation import check_numbers, is_missing
 from ..density.points import normal_points
 from ..nn.spec import Spec
-from ..starts.conditional import conditional_pca, with_conditions
-from ..starts.random_weights import no_start
+from ..starts.conditional import conditional_pca
 from ..warn import warn
-from ._base import check_same
+from ._door import check_same
 from .vae import VAESpec, VAETransformer
 
 # More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
@@ -404,7 +403,6 @@ class ConditionalVAE(VAETransformer):
                 target = type_of_target(y)
             kind = "number" if target.startswith("continuous") else "class"
             kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
-        self.__dict__.pop("classes_", None)
         if kind == "class":
             y = column_or_1d(y)
             self.classes_ = np.unique(y if classes is None else _as_array(classes, "classes"))
@@ -572,13 +570,9 @@ class ConditionalVAE(VAETransformer):
     def _scatter_of_start(self):
         return None, None if self.init == "random" else "exact"
 
-    def _start(self, table, inputs, corruption, streams, latent_dim):
-        if self.init == "random":
-            start = no_start(table, latent_dim, self._likelihood_of(table))
-            nothing = np.zeros((len(inputs.mean) - len(table.mean), len(table.mean)))
-            return with_conditions(start, table, nothing, nothing, np.zeros(len(nothing)))
-        likelihood, classes = self._likelihood_of(table), hasattr(self, "classes_")
-        return conditional_pca(table, inputs, latent_dim, likelihood, classes)
+    def _classical_start(self, data, streams, latent_dim):
+        likelihood, classes = self._likelihood_of(data.table), hasattr(self, "classes_")
+        return conditional_pca(data.table, data.inputs, latent_dim, likelihood, classes)
 
 
 def _side_by_side(rows, conditions):

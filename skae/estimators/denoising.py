@@ -101,6 +101,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption: str | Callable = "gaussian"
     corruption_level: float = 0.3
 
+    _name_of_rows = "X_clean"
+
     def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
         """Compute the linear denoiser, then train, keeping the best epoch.
 
@@ -254,7 +256,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self._squared_errors(copies, clean).reshape(len(rows), -1).mean(axis=1)
 
     def _pair(self, X, X_clean, previous):
-        return X, X if X_clean is None else self._validate_clean(X_clean, X)
+        return X, None if X_clean is None else self._validate_clean(X_clean, X)
 
     def _validate_clean(self, X_clean, X):
         """X_clean as a float array of flat rows, or a Stream, one row for each of X."""
@@ -276,12 +278,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
             )
         return X_clean
 
-    def _set_net(self, net, job):
-        super()._set_net(net, job)
+    def _refine(self, trained, data):
         # None after pairs, whose corruption is not known.
         self._corruption_in_score: tuple | None = None
-        if job.corruption is not None:
-            self._corruption_in_score = self.corruption, job.corruption.replacements
+        if data.corruption is not None:
+            self._corruption_in_score = self.corruption, data.corruption.replacements
 
     def _shape_for_callables(self):
         """The shape of a row as a user's corruption sees it; None if flat."""
@@ -295,17 +296,15 @@ class DenoisingAutoencoder(BaseAutoencoder):
             )
         return self._pair(X, X_val_clean, None)
 
-    def _kind_of_chunk(self, X_clean):
-        return X_clean is not None, callable(self.corruption)
-
     def _scatter_of_start(self):
         return None if self.init == "random" else "covariance", None
 
-    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
+    def _classical_start(self, data, streams, latent_dim):
         import torch
 
         from ..corruptions import paired_moments
 
+        table, inputs, corruption = data.table, data.inputs, data.corruption
         n_pairs = None
         if corruption is not None:
             moments = corruption.moments(table)

@@ -29,7 +29,7 @@ from ..random import Streams
 from ..starts.pca import pca
 from ..starts.start import ERROR_FLOOR
 from ..training.threads import suitable_threads
-from ._base import MAX_CODES, BaseAutoencoder, units_of
+from ._base import MAX_CODES, BaseAutoencoder
 from ._parameters import check_memory
 
 
@@ -289,33 +289,31 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     def _scatter_of_start(self):
         return None, None if self.init == "random" else "axes"
 
-    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        return pca(inputs, latent_dim)
+    def _classical_start(self, data, streams, latent_dim):
+        return pca(data.inputs, latent_dim)
 
-    def _describe(self, table, inputs, corruption, streams, previous):
+    def _describe(self, data, streams, before):
         """The start is that of the small images, and of bicubic interpolation."""
         from ..nn.bicubic import bicubic_error
 
-        spec = super()._describe(inputs, inputs, corruption, streams, previous)
-        if spec is vars(self).get("_spec"):
-            return spec
+        table = data.table
+        spec = super()._describe(replace(data, table=data.inputs), streams, before)
         # Pixels are mixed, so that rounding of the largest is an error of the others.
         check_near(table.mean, table.mean, 0.0, table.scale, "X")
-        image, noise = spec.input_shape, 1.0
+        noise = 1.0
         if self.init != "random":
-            error = bicubic_error(table.sample, image, spec.low_shape)
+            error = bicubic_error(table.sample, spec.input_shape, spec.low_shape)
             noise = max(error / table.scale**2, ERROR_FLOOR)
         start = spec.start
-        low_noise, both = start.noise_variance, {"mean": table.mean, "scale": table.scale}
-        start = replace(start, noise_variance=noise, **both)
+        low_noise = start.noise_variance
+        start = replace(start, noise_variance=noise, mean=table.mean, scale=table.scale)
         return replace(spec, start=start, low_noise_variance=low_noise)
 
-    def _set_net(self, net, job):
-        """Set the net; held-out rows say which codes to keep, and how to upscale them."""
-        super()._set_net(net, job)
-        self.low_shape_ = job.spec.low_shape
-        held_out = job.split.valid
-        if held_out is None or job.spec.init == "random":
+    def _refine(self, trained, data):
+        """Have held-out rows say which codes to keep, and how to upscale them."""
+        self.low_shape_ = trained.spec.low_shape
+        held_out, net = trained.split.valid, trained.net
+        if held_out is None or trained.spec.init == "random":
             net.module_.share.fill_(1.0)
             return
         module = net.module_
@@ -374,7 +372,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     def _upscale(self, X_low):
         start = self._spec.start
-        check_units(units_of(self._spec), X_low.dtype, "X_low")
+        check_units(self._spec.units(), X_low.dtype, "X_low")
 
         def function(rows):
             module, device = self.net_.inference_module(rows.dtype)

@@ -308,9 +308,15 @@ class VAETransformer(PcaAttributes):
 
     def _apply_in_float64(self, method, rows, *rest):
         """A method of the module on rows: a density with little noise magnifies rounding."""
+        from ..data.batches import as_tensor, standardised
+
         module, device = self.net_.inference_module(np.float64)
-        x = self._standardise(rows.astype(np.float64))
-        return self._apply(lambda x: getattr(module, method)(x, *rest), x, device, rows)
+        rows = rows.astype(np.float64)
+        mean, scale = self._spec.family.units(self._spec.start)
+        with np.errstate(over="ignore"):  # what comes of it is checked
+            target = standardised(rows[:, : self.n_features_in_], mean, scale, np.float64)
+        target, x = as_tensor(target, device), self._standardise(rows)
+        return self._apply(lambda x: getattr(module, method)(x, target, *rest), x, device, rows)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):
         """Draw new rows: a code, from the prior or what took its place, then a row given it.
@@ -380,8 +386,8 @@ class VAETransformer(PcaAttributes):
     def _between(self, a, b, shares):
         return great_circle(a, b, shares)
 
-    def _classical_start(self, table, inputs, corruption, streams, latent_dim):
-        return probabilistic_pca_of(table, latent_dim, self._likelihood_of(table))
+    def _classical_start(self, data, streams, latent_dim):
+        return probabilistic_pca_of(data.table, latent_dim, self._likelihood_of(data.table))
 
     def _training_options(self, spec, streams, n_train):
         options = super()._training_options(spec, streams, n_train)
@@ -390,9 +396,9 @@ class VAETransformer(PcaAttributes):
             options.update(start_share=_share_of_start(spec.n_samples))
         return options
 
-    def _look_at_held_out(self, job, held_out, first):
+    def _refine(self, trained, data):
         """Find what the density of a row is made of, beside the decoder."""
-        module = self.net_.module_
+        module, first = trained.net.module_, trained.is_first
         varied, self.noise_varies_ = vars(self).get("noise_varies_"), module.noise_varies
         # A chunk, or a warm start, goes on with what a fit has learned.
         learned = None if first else vars(self).get("_mixture_of_codes")
@@ -402,7 +408,9 @@ class VAETransformer(PcaAttributes):
             goes_on = False
         if self.net_.gave_up_:
             learned, goes_on = None, False
-        if learned is not None and self._is_outlived(learned, some_rows(held_out(), _FEW_ROWS)):
+        if learned is not None and self._is_outlived(
+            learned, some_rows(data.rows_to_judge(), _FEW_ROWS)
+        ):
             learned, goes_on = None, False
         self._take_codes(learned)
         if goes_on:
@@ -413,9 +421,9 @@ class VAETransformer(PcaAttributes):
             return None
         share = _share_of_start(self.n_samples_)
         self.density_shares_ = {"decoder": 1.0 - share, "probabilistic_pca": share}
-        if first and job.inputs is job.table and job.split.valid is not None:
+        if first and not data.paired and trained.split.valid is not None:
             try:
-                self._learn_density(job, some_rows(held_out(), _FEW_ROWS))
+                self._learn_density(data, some_rows(data.rows_to_judge(), _FEW_ROWS))
             except KeyboardInterrupt as interrupt:  # what has been learned so far is whole
                 return interrupt
         return None
@@ -433,28 +441,28 @@ class VAETransformer(PcaAttributes):
         """The least gain of a density of codes: what rows are decoded to is the same with it."""
         return _ROUNDING * self.n_features_in_
 
-    def _learn_density(self, job, rows):
+    def _learn_density(self, data, rows):
         """Learn what codes are distributed like, and then shares, by rows that were held out."""
-        with_factors = has_factors(job.table, self._spec.start)
-        found = self._fitted_to_codes(job) if is_small(job.table.X) else None
+        with_factors = has_factors(data.table, self._spec.start)
+        found = self._fitted_to_codes(data) if is_small(data.table.X) else None
         if found is None and not with_factors:
             return
         mixtures = [None] if found is None else [None, found]
         bounds = self._bounds_of_few(rows, mixtures, _SHARES_DRAWS if with_factors else _FEW_DRAWS)
         of_decoder = bounds[:, 0]
-        groups = job.split.groups
+        groups = data.held_out.groups
         groups = None if groups is None else some_rows(groups, _FEW_ROWS)
         if found is not None and is_clear(bounds[:, 1] - of_decoder, self._rounding(), groups):
             self._take_codes(found)
             of_decoder = bounds[:, 1]
         if with_factors:
-            self._learn_shares(job, rows, of_decoder)
+            self._learn_shares(data, rows, of_decoder)
 
-    def _fitted_to_codes(self, job):
+    def _fitted_to_codes(self, data):
         """What codes of training rows are distributed like, as a dict; None if too few are left."""
-        rng = Streams(seed=job.spec.seed).numpy("codes")
-        index = some_rows(job.split.train.index.cpu().numpy(), _CODES)
-        mean, std = self._posterior(job.table.X[np.sort(index)])
+        rng = Streams(seed=self._spec.seed).numpy("codes")
+        index = some_rows(data.trained_on(), _CODES)
+        mean, std = self._posterior(data.table.X[np.sort(index)])
         mean, std = mean.astype(np.float64), std.astype(np.float64)
         # A row unlike all others may be encoded anywhere, and would stand for their spread.
         is_near = (np.hypot(mean, std) < _FAR).all(axis=1)
@@ -474,11 +482,11 @@ class VAETransformer(PcaAttributes):
         bounds = functools.partial(self._bounds_of_decoder, **options)
         return self._by_blocks(bounds, rows, copies=n_draws)
 
-    def _learn_shares(self, job, rows, of_decoder):
+    def _learn_shares(self, data, rows, of_decoder):
         """Shares that make rows likeliest, with densities fitted without them."""
-        table, start = job.table, self._spec.start
+        table, start = data.table, self._spec.start
         x = table.standard(rows)
-        inside = x if job.validation is None else x[:0]
+        inside = x if data.validation is None else x[:0]
         others = without(table, start, inside, x)
         # The decoder's linear path may have seen these rows: it loses what PCA gains by that.
         of_decoder = of_decoder - (log_evidence(start, x) - others[0])

@@ -1,7 +1,8 @@
 """What a decoded value means: one likelihood a file.
 
 Each module of this package that does not begin with an underscore is a likelihood that estimators
-know by the module's name. Its ``LIKELIHOOD`` is a subclass of :class:`~skae.likelihoods.Likelihood`.
+know by the module's name. Its ``LIKELIHOOD`` is a subclass of
+:class:`~skae.likelihoods.Likelihood`.
 """
 
 import importlib

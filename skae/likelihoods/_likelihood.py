@@ -101,11 +101,14 @@ class Likelihood:
         """
         from ._head import Head
 
-        return Head(self, start)
+        return Head(self)
 
-    def unit(self, start):
-        """What decoded values are multiplied by to be in units of X."""
-        return 1.0
+    def units(self, start):
+        """What is taken off rows of X, and what they are divided by, for the distribution.
+
+        Numbers, or arrays of shape (d,).
+        """
+        return 0.0, 1.0
 
     def in_units(self, x, start):
         """Decoded rows in units of X, from what a module returns."""

@@ -46,9 +46,6 @@ class BernoulliLikelihood(Likelihood):
         x = np.clip(x, 0.0, 1.0)
         return (entr(x) + entr(1.0 - x)).sum(axis=-1)
 
-    def clipped(self, x):
-        return x.clamp(0.0, 1.0)
-
     def distribution(self, natural):
         """Bernoulli distributions."""
         return Bernoulli(natural)

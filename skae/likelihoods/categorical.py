@@ -73,9 +73,6 @@ class CategoricalLikelihood(Likelihood):
         """The loss of each row under its own values, the lowest that there is."""
         return entr(np.clip(x, 0.0, 1.0)).sum(axis=-1)
 
-    def clipped(self, x):
-        return x.clamp(0.0, 1.0)
-
     def distribution(self, natural):
         """Categorical distributions of steps."""
         return Categorical(natural, self.n_categories)

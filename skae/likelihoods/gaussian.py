@@ -27,9 +27,9 @@ class GaussianLikelihood(Likelihood):
         """The head of normal distributions."""
         return GaussianHead(start, floor)
 
-    def unit(self, start):
-        """What decoded values are multiplied by to be in units of X."""
-        return start.scale
+    def units(self, start):
+        """Mean and scale of the table."""
+        return start.mean, start.scale
 
     def in_units(self, x, start):
         """Decoded rows in units of X."""
@@ -142,10 +142,6 @@ class GaussianHead(nn.Module):
             return self.start_log_std + self.log_ratio
         ratio = self.floor + (1.0 - self.floor) * torch.exp(2.0 * self.log_ratio)
         return self.start_log_std + 0.5 * torch.log(ratio)
-
-    def target(self, x):
-        """What the distribution is of, given standardised rows."""
-        return x
 
 
 LIKELIHOOD = GaussianLikelihood

@@ -136,7 +136,7 @@ class AdversarialModule(AutoencoderModule):
     def forward(self, x, target, generator):
         """Error of every row plus what it adds to the weighed divergence, (batch,)."""
         z = self.encode(x)
-        error = self.decode(z).error(self.head.target(target))
+        error = self.decode(z).error(target)
         if self.training:
             return self._against_discriminator(error, z, generator)
         return self._held_out(error, z, x, target)
@@ -161,7 +161,7 @@ class AdversarialModule(AutoencoderModule):
         _, *white = self.prior(z)
         divergence = self.discriminator.features.divergence(z, *white)
         linear = self.linear_decoder(self.linear_encoder(x))
-        start = self.head(linear, torch.zeros_like(linear)).error(self.head.target(target))
+        start = self.head(linear, torch.zeros_like(linear)).error(target)
         excess = (error.mean() - start.mean()).clamp(min=0.0)
         weight = _HELD_OUT * min(1.0, len(z) / _MANY) * self.weight
         return error + weight * divergence + _EXCESS * excess

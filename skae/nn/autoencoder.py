@@ -144,10 +144,6 @@ class AutoencoderModule(nn.Module):
         """Codes as the decoder reads them, beside what else it may know of the rows."""
         return z
 
-    def row_of(self, x):
-        """What the decoder answers, of what the encoder reads."""
-        return x
-
     def expect(self, z):
         """The mean of a row given its code."""
         return self.decode(z).mean
@@ -180,4 +176,4 @@ class AutoencoderModule(nn.Module):
         """Reconstruction error of every row, (batch,)."""
         if self.corruption is not None:
             x = self.corruption(x, generator)
-        return self.decode(self.given(self.encode(x), x)).error(self.head.target(target))
+        return self.decode(self.given(self.encode(x), x)).error(target)

@@ -15,13 +15,12 @@ import torch
 from torch.nn import functional as F
 
 from ..likelihoods.gaussian import Gaussian
+from ..starts.pca import LEAST_ERROR, errors
 from .autoencoder import AutoencoderModule
 from .init import is_zero
 
 _MOST_JUDGED = 8  # sizes at which held-out rows are looked at
-_DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
 _NEAR = 2.0  # standard deviations up to which groups are told how far out a row is
-_LEAST_ERROR = 1e-9  # share of the variance below which an error is not worth a network
 
 
 class OrderedModule(AutoencoderModule):
@@ -61,7 +60,7 @@ class OrderedModule(AutoencoderModule):
         error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
         judged = size
         if head.is_normal and start.explained.any():
-            left, least = errors(start), _LEAST_ERROR * len(start.mean)
+            left, least = errors(start), LEAST_ERROR * len(start.mean)
             error = np.maximum(left, least)
             unit = np.sqrt(error / np.maximum(rank - size, 1) / start.noise_variance)
             unit[left <= least] = 0.0
@@ -101,7 +100,7 @@ class OrderedModule(AutoencoderModule):
 
     def forward(self, x, target, generator):
         """Loss of every row, (batch,); of held-out rows at several sizes, (batch, n_sizes)."""
-        z, target = self.encode(x), self.head.target(target)
+        z = self.encode(x)
         if self.training:
             return self._loss(z, self._training_sizes(len(x), generator, x.device), target)
         losses = [
@@ -157,9 +156,9 @@ class GroupedModule(OrderedModule):
         super().__init__(start, encoder, decoder, head, whole, rank)
         self.groups = groups(self.n_codes)
         left = errors(whole) / len(whole.mean)
-        tells_all = left <= _LEAST_ERROR
+        tells_all = left <= LEAST_ERROR
         self.n_read = int(tells_all.argmax()) + 1 if tells_all.any() else None
-        self.untold = [max(float(left[end - 1]), _LEAST_ERROR) for _, end in self.groups]
+        self.untold = [max(float(left[end - 1]), LEAST_ERROR) for _, end in self.groups]
 
     @property
     def is_start(self):
@@ -203,17 +202,6 @@ class GroupedModule(OrderedModule):
                 codes = codes - F.pad(bend, (first, self.n_codes - end))
             untold = untold + self._rows_of(codes, first, self._last_read(end))
         return Gaussian(self.linear_decoder(codes) + rest, self.head.log_std())
-
-
-def errors(start):
-    """What PCA of every size leaves of the variance of standardised rows, (k,)."""
-    return len(start.mean) - np.cumsum(start.explained)
-
-
-def spans_decades(start):
-    """Whether PCA's errors are of unlike magnitude from one code to all, or end at none."""
-    left = errors(start)
-    return left[-1] <= max(_LEAST_ERROR * len(start.mean), 10.0**-_DECADES * left[0])
 
 
 def groups(n_codes):

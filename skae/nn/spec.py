@@ -6,7 +6,9 @@ Importing this imports no torch: a module is built when there is something to tr
 import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from ..likelihoods import Likelihood, as_likelihood
 from ..starts.start import Start
@@ -29,6 +31,8 @@ class Spec:
     start: Start
     n_samples: int  # that the start was found with
     seed: int  # of the networks' weights
+
+    ordered: ClassVar[bool] = False  # whether the first codes are a summary by themselves
 
     @property
     def n_codes(self):
@@ -69,6 +73,10 @@ class Spec:
     def loss_units(self):
         """Factor and offset that turn the module's loss into the one to report."""
         return self.family.error_unit(self.start), 0.0
+
+    def units(self):
+        """The standard deviations that codes and decoded rows are multiplied by."""
+        return np.append(self.start.code_scale, self.family.units(self.start)[1])
 
     def is_complete(self):
         """Whether the start leaves nothing to be learned, so that training ends at once."""

@@ -52,7 +52,7 @@ class VAEModule(AutoencoderModule):
 
         With noise that is alike for all rows, unless it is asked to be `varying`.
         """
-        posterior, target = self.encode(x), self.head.target(target)
+        posterior = self.encode(x)
         z = self.given(posterior.sample(generator), x)
         decoded, hidden = self._decode(z, generator)
         if self.training and hidden is not None:
@@ -123,7 +123,7 @@ class VAEModule(AutoencoderModule):
         noise_is_learned = noise_is_learned or self.noise_varies
         return self.head.is_normal and self.is_start and not noise_is_learned
 
-    def log_evidence(self, x, draws, prior_draws, code_densities):
+    def log_evidence(self, x, target, draws, prior_draws, code_densities):
         """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch, m).
 
         One for each of m densities of codes, which share all that is decoded; None among
@@ -134,7 +134,7 @@ class VAEModule(AutoencoderModule):
         are distributed like the prior.
         """
         posterior = self.encode(x)
-        draws, target = draws.to(x), self.head.target(self.row_of(x))
+        draws = draws.to(x)
         z = posterior.shifted(draws[:, None, :])
         decoded = self.decode(self.given(z, x)).log_prob(target)
         proposal = log_standard_normal(draws)[:, None] - posterior.log_std.sum(-1)

@@ -1,6 +1,11 @@
 """Principal component analysis, which autoencoders begin as."""
 
+import numpy as np
+
 from .start import choose_latent_dim, linear, noise_left
+
+LEAST_ERROR = 1e-9  # share of the variance below which an error is not worth a network
+_DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
 
 
 def minka_dimension(table):
@@ -22,3 +27,14 @@ def pca(table, latent_dim):
     values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     return linear(table, axes[:, :k], axes[:, :k], values[:k], noise_left(values, k))
+
+
+def errors(start):
+    """What PCA of every size leaves of the variance of standardised rows, (k,)."""
+    return len(start.mean) - np.cumsum(start.explained)
+
+
+def spans_decades(start):
+    """Whether PCA's errors are of unlike magnitude from one code to all, or end at none."""
+    left = errors(start)
+    return left[-1] <= max(LEAST_ERROR * len(start.mean), 10.0**-_DECADES * left[0])

@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from .conditional import with_conditions
 from .scores import independent
 from .start import choose_latent_dim, linear
 
 
-def no_start(table, latent_dim, likelihood):
-    """No linear path at all: what is left to a network that starts at random."""
+def no_start(table, inputs, latent_dim, likelihood):
+    """No linear path at all: what is left to a network that starts at random.
+
+    Rows of `inputs` may have conditions behind those of `table`.
+    """
     if not isinstance(latent_dim, numbers.Integral):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])
     n_features = len(table.mean)
@@ -18,4 +22,9 @@ def no_start(table, latent_dim, likelihood):
     start = linear(table, empty, empty, np.ones(latent_dim), 1.0)
     if not likelihood.is_normal:
         start = replace(start, decoder_bias=independent(table, likelihood)[0])
-    return replace(start, code_scale=np.ones(latent_dim), explained=np.zeros(latent_dim))
+    start = replace(start, code_scale=np.ones(latent_dim), explained=np.zeros(latent_dim))
+    n_conditions = len(inputs.mean) - n_features
+    if not n_conditions:
+        return start
+    nothing = np.zeros((n_conditions, n_features))
+    return with_conditions(start, table, nothing, nothing, np.zeros(n_conditions))

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.split import MIN_HELD_OUT
 from ..random import Streams
 
-MIN_HELD_OUT = 60  # fewer rows than this judge badly
 _MOST_ROWS = 2000  # held-out rows that are kept of all chunks together ...
 _MOST_NUMBERS = 2**22  # ... and numbers in them
 
@@ -56,7 +56,7 @@ class Chunks:
                 target = np.concatenate([self.target[old], target[fresh]])
         return replace(self, n_chunks=self.n_chunks + 1, n_held_out=seen, x=x, target=target)
 
-    def rows(self, device, read_by, answered_by, corruption=None):
+    def rows(self, device, read_by, answered_by, likelihood, corruption=None):
         """The sample as held-out rows on a device, or None where there is none.
 
         Parameters
@@ -64,6 +64,8 @@ class Chunks:
         device : str
         read_by, answered_by : Start
             What rows are standardised by, as the encoder sees them and as it should answer.
+        likelihood : Likelihood
+            Of the rows to answer.
         corruption : callable or None
             Whether that takes rows as they are.
         """
@@ -75,8 +77,9 @@ class Chunks:
 
         raw = corruption is not None and corruption.takes_raw_rows
         x = Reader(self.x) if raw else Reader(self.x, read_by.input_mean, read_by.input_scale)
-        x = target = x.tensor(device=device)
-        if raw or self.target is not None or read_by is not answered_by:
+        x, target = x.tensor(device=device), None
+        same = self.target is None and read_by is answered_by and likelihood.is_normal
+        if raw or not same:
             rows = self.x if self.target is None else self.target
-            target = Reader(rows, answered_by.mean, answered_by.scale).tensor(device=device)
+            target = Reader(rows, *likelihood.units(answered_by)).tensor(device=device)
         return Rows(x, target, torch.arange(len(x), device=device))

@@ -1,0 +1,125 @@
+"""The rows of one fit: read, checked, and divided into those trained on and those held out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..training.devices import fits_on
+from .limits import check_near, check_units
+from .moments import Running
+from .sources import is_small
+from .split import HeldOut
+from .table import Table, some_rows
+
+_MOST_ROWS = 2000  # of the table that stand for rows held out, where none were
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What training has to do with.
+
+    Parameters
+    ----------
+    table : Table
+        Of the rows that the decoder should return.
+    inputs : Table
+        Of the rows that the encoder reads.
+    paired : bool
+        Whether these are other rows than those of `table`.
+    held_out : HeldOut
+    validation : pair of ndarrays or None
+        Validation rows that the user gave, for the encoder and for the loss.
+    corruption : callable or None
+        What the encoder's rows go through in training.
+    device : str
+    name : str
+        What messages call the rows of `table`.
+    running : Running or None
+        Moments of all chunks up to this one; None in `fit` and for a first chunk.
+    chunks : Chunks or None
+        What is known of rows held out of chunks; None in `fit`.
+    """
+
+    table: Table
+    inputs: Table
+    paired: bool
+    held_out: HeldOut
+    validation: tuple | None
+    corruption: Any
+    device: str
+    name: str
+    running: Running | None = None
+    chunks: Any = None
+
+    def check(self, spec):
+        """Refuse rows that are too far out for the start that they are standardised by."""
+        table, inputs, start = self.table, self.inputs, spec.start
+        check_units(spec.units(), inputs.X.dtype, "X")
+        check_near(table.low, table.high, start.mean, start.scale, self.name)
+        check_near(inputs.low, inputs.high, start.input_mean, start.input_scale, "X")
+        if self.validation is not None:
+            seen, rows = self.validation
+            spec.family.check(rows, "X_val")
+            check_near(rows.min(axis=0), rows.max(axis=0), start.mean, start.scale, "X_val")
+            low, high = seen.min(axis=0), seen.max(axis=0)
+            check_near(low, high, start.input_mean, start.input_scale, "X_val")
+
+    def split(self, spec):
+        """Rows on the device, or streamed to it, some of them held out; a Split."""
+        import torch
+
+        from .batches import Rows, Split, StreamedRows, as_tensor, readers
+
+        table, inputs, held_out, device = self.table, self.inputs, self.held_out, self.device
+        answered = table.X if self.paired else None
+        x, target = readers(spec.start, spec.family, inputs.X, answered, self.corruption)
+
+        def rows(seen, answered, index):
+            there = None if target is None else target.tensor(answered, device)
+            return Rows(x.tensor(seen, device), there, index)
+
+        if is_small(table.X) or fits_on(device, table.X):
+            train = rows(inputs.X, table.X, as_tensor(self.trained_on(), device))
+        else:
+            left_out = held_out.rows
+            if held_out.train is not None:
+                left_out = np.delete(np.arange(len(table.X)), held_out.train)
+            train = StreamedRows(x, target, left_out, device)
+        if self.validation is not None:
+            seen, answered = self.validation
+            valid = rows(seen, answered, torch.arange(len(seen), device=device))
+        elif is_small(table.X):
+            valid = Rows(train.x, train.target, as_tensor(held_out.rows, device))
+        else:
+            n = len(held_out.rows)
+            here = torch.arange(n, device=device)
+            valid = rows(inputs.sample[:n], table.sample[:n], here)
+        return Split(train, valid if len(valid) else None, held_out.groups)
+
+    def trained_on(self):
+        """Numbers of the rows of the table that are trained on."""
+        if self.held_out.train is not None:
+            return self.held_out.train
+        return np.delete(np.arange(len(self.table.X)), self.held_out.rows)
+
+    def rows_held_out(self):
+        """Rows of the table that are held out, for the encoder and for the loss.
+
+        The latter are None where they are the same; None alone where no rows are held out.
+        """
+        if not len(self.held_out.rows):
+            return None
+        index = self.held_out.rows
+        if not is_small(self.table.X):  # of which the sample is kept, and they come first
+            index = np.arange(len(index))
+        return self.inputs.sample[index], self.table.sample[index] if self.paired else None
+
+    def rows_to_judge(self):
+        """Rows held out, as the encoder reads them; some of the table where there are none."""
+        if self.chunks is not None and self.chunks.x is not None:
+            return self.chunks.x
+        if self.validation is not None:
+            return self.validation[0]
+        held_out = self.rows_held_out()
+        return some_rows(self.inputs.sample, _MOST_ROWS) if held_out is None else held_out[0]

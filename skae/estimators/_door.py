@@ -1,0 +1,326 @@
+"""The door: what an estimator takes in, checked and turned into flat rows or codes of floats."""
+
+import math
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import _check_feature_names, validate_data
+
+from ..codec import plain
+from ..data.dtypes import float_dtype
+from ..data.fit_data import FitData
+from ..data.limits import check_spread
+from ..data.sources import Stream, flattened, is_small, is_stream
+from ..data.split import choose, to_keep
+from ..data.table import Table
+from ..data.validation import (
+    as_table,
+    check_all_finite,
+    check_channels_first,
+    check_numbers,
+    how_to_turn,
+    is_plain,
+    native,
+)
+from ..likelihoods import as_likelihood
+from ..starts.pca import minka_dimension
+from ..training.devices import find_device, gram_on
+from ._hooks import Hooks
+from ._parameters import LIMIT, check_limits, check_memory, is_auto
+
+_AXES: dict[Any, tuple] = {  # of rows for networks
+    "conv": ("channels", "height", "width"),
+    "recurrent": ("steps", "features"),
+    "hierarchical": ("steps", "features"),
+}
+_DEFAULT_SIZE = 2
+
+
+class Door(Hooks):
+    """Base of estimators: validation of rows, of codes and of parameters that depend on rows."""
+
+    _name_of_rows = "X"  # what messages call the rows to return, where they come beside X
+
+    def _read(self, X, extra, previous, streams, wishes, chunks=None):
+        """The rows of a fit as a :class:`~skae.data.fit_data.FitData`, or an error.
+
+        Parameters
+        ----------
+        X : array-like
+            As it was given.
+        extra : object
+            What the variant's `fit` takes beside it.
+        previous : AutoencoderNet or None
+            What training goes on from.
+        streams : Streams
+        wishes : Wishes
+        chunks : Chunks or None
+            What is known of chunks before this one; None in `fit`.
+        """
+        device = find_device(self.device)
+        X = as_table(X)
+        self._row_shape = tuple(X.shape)[1:]
+        if previous is None or self.input_shape is not None:
+            self._input_shape: tuple | None = self._find_input_shape()
+        if previous is not None:
+            self._check_same_kind()
+        X = self._validate_rows(X, at_least=2 if previous is None else 1, reset=previous is None)
+        seen, answered = self._pair(X, extra, previous)
+        paired = answered is not None
+        rows, name = (answered, self._name_of_rows) if paired else (X, "X")
+        if chunks is not None:  # rows held out of another kind of chunk are of no use to this
+            chunks = chunks.of_kind((paired, callable(getattr(self, "corruption", None))))
+        self._check_latent_dim(len(rows), min(rows.shape[1], seen.shape[1]), previous)
+        self._check_layers(seen.shape[1])
+        self._check_optimizer()
+        validation = None
+        if wishes.X is not None:
+            X_val = self._validate_rows(wishes.X, at_least=1)
+            seen_val, rows_val = self._pair_validation(X_val, extra, wishes.extra)
+            validation = seen_val, seen_val if rows_val is None else rows_val
+        look_for_copies = chunks is None and self.max_epochs > 0
+        rng = streams.numpy("split")
+        held_out = choose(rows, self.validation_fraction, wishes, rng, chunks, look_for_copies)
+        kept = None
+        if not is_small(rows):  # which is read in order
+            held_out = held_out.in_order()
+            kept = to_keep(rows, held_out, streams.numpy("split"))
+        table = Table.of(rows, kept, gram_on(device))
+        self._likelihood_of(table).check(rows, ends=(table.low.min(), table.high.max()))
+        running = None
+        if previous is not None and chunks is None:  # rows go on being standardised as they were
+            start = self._spec.start
+            table = replace(table, mean=start.mean, scale=start.scale)
+        inputs = Table.of(seen, kept) if paired else table
+        if previous is None:
+            check_spread(table, name)
+            check_spread(inputs, "X")
+        elif chunks is not None:
+            running = self._running.after(table, inputs, paired)
+            if self._can_follow(running, paired):
+                table, inputs = running.tables(table, inputs, paired)
+            else:  # not enough is known of rows before: the start stays
+                start = self._spec.start
+                table = replace(table, mean=start.mean, scale=start.scale)
+                inputs = inputs if paired else table
+        corruption = None if paired else self._corruption_of(table, streams)
+        return FitData(
+            table, inputs, paired, held_out, validation, corruption, device, name, running, chunks
+        )
+
+    def _likelihood_of(self, table):
+        """The likelihood of the rows of a table."""
+        row = self._input_shape or (len(table.mean),)
+        return as_likelihood(self.likelihood).of_rows(row)
+
+    def _kind(self):
+        """Of network: what a warm start and `partial_fit` need to be the same."""
+        kind = {
+            "network": self.network,
+            "input_shape": self._input_shape,
+            "hidden_layer_sizes": self._hidden_layer_sizes(),
+            "latent_dim": self._asked_codes,
+            "activation": self.activation,
+            "likelihood": self.likelihood,
+            "init": self.init,
+            **self._own_spec(),
+        }
+        return {name: plain(value) for name, value in kind.items()}
+
+    def _check_same_kind(self):
+        for name, value in self._kind().items():
+            check_same(name, getattr(self._spec, name), value)
+
+    def _validate_rows(self, X, *, at_least=None, reset=False):
+        """X as a float array, or a Stream of a table too large to be one.
+
+        `at_least` is the number of rows that training needs; elsewhere `_apply` finds what
+        is not finite.
+        """
+        if not is_plain(X):
+            X = as_table(X)
+            if not reset and hasattr(X, "columns"):  # columns that should not be there come first
+                _check_feature_names(self, X, reset=False)
+            check_numbers(X, "X")
+        X = self._flat(X, reset)
+        if is_stream(X):
+            return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
+        X = validate_data(
+            self,
+            X,
+            dtype=X.dtype if is_plain(X) else float_dtype(X),
+            reset=reset,
+            ensure_min_samples=at_least or 1,
+            ensure_all_finite=False,
+        )
+        if at_least is not None:
+            self._check_finite(X)
+        return native(X)
+
+    def _check_finite(self, rows):
+        """Refuse what is not finite among rows, which have conditions behind their features."""
+        are_rows = rows.shape[1] >= self.n_features_in_  # and not small images made of them
+        check_all_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
+
+    def _find_input_shape(self):
+        """The shape in which networks see a row, None for one flat."""
+        axes = _AXES.get(self.network, ())
+        if self.input_shape is None:
+            shape = self._row_shape if len(self._row_shape) > 1 else ()
+            steps = as_likelihood(self.likelihood).has_steps
+            if self.network == "mlp" and not steps and shape:
+                raise ValueError(
+                    "network='mlp' reads flat rows, however: X has rows of shape "
+                    f"{tuple(shape)}. Give input_shape={tuple(shape)}, use network='conv' or "
+                    "'recurrent', or flatten them with X.reshape(len(X), -1)."
+                )
+            if (self.network == "mlp" and not steps) or not (axes or shape):
+                return None
+            if len(shape) == len(axes) - 1 == 2:  # images in grey
+                shape = (1, *shape)
+        else:
+            shape = tuple(np.atleast_1d(self.input_shape).tolist())
+        if axes and len(shape) != len(axes):
+            raise ValueError(
+                f"network={self.network!r} needs input_shape=({', '.join(axes)}); got input_shape="
+                f"{self.input_shape} and rows of shape {self._row_shape}. Give input_shape where "
+                "rows are flat, and X[None] where X is a single row."
+            )
+        if not shape or not all(type(size) is int and size > 0 for size in shape):
+            what = f"input_shape={self.input_shape}"
+            if self.input_shape is None:
+                what = f"rows of shape {self._row_shape}, which are empty"
+            raise ValueError(f"input_shape must be positive ints; got {what}.")
+        if self.network == "conv":
+            check_channels_first(shape, self.input_shape)
+        return shape
+
+    def _flat(self, X, reset, name="X"):
+        """Rows in `input_shape` as rows of features."""
+        shape, rest = self._input_shape, tuple(getattr(X, "shape", ()))[1:]
+        if shape is None or not rest:
+            return X
+        n_features = math.prod(shape)
+        if rest in (shape, shape[1:] if shape[0] == 1 else shape) and len(rest) > 1:
+            return flattened(X)
+        advice = "" if rest == (n_features,) else how_to_turn(X, shape, name)
+        if len(rest) > 1 or (reset and rest != (n_features,)) or advice:
+            raise ValueError(
+                f"{name} must have rows of shape {shape}, as input_shape, or of {n_features} "
+                f"features; got rows of shape {rest}.{advice}"
+            )
+        return X
+
+    def _validate_codes(self, Z):
+        Z = as_table(Z)
+        check_numbers(Z, "X")
+        names, known = list(getattr(Z, "columns", ())), self.get_feature_names_out().tolist()
+        if names != known and sorted(map(str, names)) == sorted(known):
+            raise ValueError(
+                f"The column names of X must be in the order of transform, {known}; got {names}. "
+                f"Use X[{known}]."
+            )
+        no_codes = getattr(Z, "shape", ())[1:] == (0,)
+        Z = check_array(
+            Z,
+            dtype=float_dtype(Z),
+            input_name="X",
+            estimator=self,
+            ensure_min_features=1 - no_codes,
+            ensure_all_finite=False,
+        )
+        check_all_finite(Z)
+        Z = native(Z)
+        self._check_n_codes(Z.shape[1])
+        return Z
+
+    def _check_n_codes(self, n_codes):
+        most = self.latent_dim_
+        if n_codes > most or (n_codes < most and not self._spec.ordered):
+            at_most = "at most " if self._spec.ordered else ""
+            raise ValueError(
+                f"X must hold codes, with {at_most}latent_dim_={most} columns; got {n_codes}."
+            )
+
+    def _check_latent_dim(self, n_samples, n_features, previous):
+        for name in ("latent_dim", "n_components", "batch_size", "hidden_layer_sizes"):
+            if isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
+        asked, most = self._asked_codes, min(n_samples, n_features)
+        if previous is None and isinstance(asked, Integral) and asked > most:
+            name = "latent_dim" if is_auto(self.n_components) else "n_components"
+            raise ValueError(
+                f"{name}={asked} must be between 0 and min(n_samples, n_features)={most}; X has "
+                f"{n_samples} samples and {n_features} features."
+            )
+        if asked == "mle" and n_samples < n_features:
+            raise ValueError(
+                "n_components='mle' is only supported if n_samples >= n_features; X has "
+                f"{n_samples} samples and {n_features} features. Give a number of components."
+            )
+
+    @property
+    def _asked_codes(self):
+        """What `latent_dim` says, or `n_components`, whichever was given."""
+        given = [v for v in (self.latent_dim, self.n_components) if not is_auto(v)]
+        if len(given) == 2 and given[0] != given[1]:
+            raise ValueError(
+                "latent_dim and n_components are two names of one parameter and must be equal; got "
+                f"latent_dim={given[0]!r} and n_components={given[1]!r}. Give one of them."
+            )
+        asked = given[0] if given else _DEFAULT_SIZE
+        return int(asked) if isinstance(asked, Integral) else asked
+
+    def _wanted_codes(self, table):
+        """How many codes a table's closed form is to have; a float is a share of variance."""
+        asked = self._asked_codes
+        if asked is None:
+            return min(table.X.shape)
+        return minka_dimension(table) if asked == "mle" else asked
+
+    def _validate_params(self):
+        super()._validate_params()
+        check_limits(self)
+
+    def _check_layers(self, n_features):
+        """Refuse networks for `n_features` that do not fit in memory."""
+        if callable(self.network):
+            return
+        axis = {"conv": 0, "recurrent": -1, "hierarchical": -1}.get(self.network)
+        row = self._input_shape or (n_features,)
+        n_read = n_features if axis is None else row[axis]
+        sizes = self._hidden_layer_sizes()
+        check_memory(f"hidden_layer_sizes={sizes}", self.network, (n_read, *sizes))
+
+    def _check_optimizer(self):
+        if not isinstance(self.optimizer, str):
+            from ..training.optimizers import check_optimizer
+
+            check_optimizer(self.optimizer, plain(self.weight_decay), plain(self.lr))
+
+    def _hidden_layer_sizes(self):
+        from ..nn.networks import DEFAULT_SIZES
+
+        return self._layer_sizes("hidden_layer_sizes", DEFAULT_SIZES.get(self.network, ()))
+
+    def _layer_sizes(self, name, default):
+        """The sizes that a parameter gives, or what "auto" stands for."""
+        value = getattr(self, name)
+        if isinstance(value, str):
+            return default
+        sizes = tuple(np.atleast_1d(value).tolist())
+        if not all(type(size) is int and 0 < size < LIMIT for size in sizes):
+            raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
+        return sizes
+
+
+def check_same(name, before, now):
+    """Refuse to go on with a network of another kind."""
+    if before != now:
+        raise ValueError(
+            "warm_start=True and partial_fit go on with a network of the same kind, however: "
+            f"{name} was {before!r} and is {now!r}. Begin anew with fit and warm_start=False."
+        )

@@ -1,0 +1,100 @@
+"""How an autoencoder is fitted on one chunk of rows after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.moments import RunningTable, moments_of_first
+from ..data.split import Wishes
+from ..data.table import some_rows
+from ..random import Streams
+from ..training.callbacks import check_callbacks
+from ..training.chunks import Chunks
+from ._verbs import Verbs
+
+_PROGRESS = "n_samples_", "n_iter_", "best_epoch_", "loss_curve_", "validation_curve_"
+
+
+class InChunks(Verbs):
+    """Base of estimators: the whole way of `partial_fit`."""
+
+    def _partial_fit(self, X, extra):
+        """Train for one epoch on a chunk, judged on rows held out of all chunks."""
+        from ..training.train import progress_of_chunk, train_chunk
+
+        previous = vars(self).get("net_")
+        if previous is None:
+            self._forget()
+        before = {name: vars(self)[name] for name in _PROGRESS if previous is not None}
+        chunks = vars(self).get("_chunks") or Chunks(Streams(self.random_state).seed)
+        streams = chunks.streams()
+        data = self._read(X, extra, previous, streams, Wishes(), chunks)
+        rows_before = data.chunks
+        spec = self._spec_of_chunk(data, streams)
+        data.check(spec)
+        split = data.split(spec)
+        data = replace(data, chunks=rows_before.after(data.rows_held_out(), streams))
+        valid = data.chunks.rows(data.device, spec.start, spec.start, spec.family, data.corruption)
+        check_callbacks(self.callbacks, valid is not None)
+        options = self._training_options(spec, streams, len(split.train))
+        former = self._former(data, spec)
+        keep_latest = self.validation_fraction is None
+        split = split._replace(valid=valid)
+        trained, kept = train_chunk(spec, split, data, options, previous, former, keep_latest)
+        if kept == "former":
+            split = split._replace(valid=former.rows)
+            trained = trained._replace(spec=self._spec, split=split)
+
+        self._chunks = data.chunks
+        running = data.running
+        if running is None:
+            running = moments_of_first(data, spec.start.latent_dim, self._scatter_of_start())
+        self._running = running
+        progress = progress_of_chunk(trained.net, len(data.table.X), kept, before)
+        n_seen, n_before = progress["n_samples_"], before.get("n_samples_", 0)
+        rows = *_rows_so_far(data, rows_before, n_before), min(n_seen, data.table.X.shape[1])
+        self._adopt(trained, data, progress, running.table, rows)
+
+    def _spec_of_chunk(self, data, streams):
+        """What the module is built from; its start follows the rows of all chunks.
+
+        Where the start cannot follow, as not enough is known of rows before, it stays.
+        """
+        before = vars(self).get("_spec")
+        if before is None:
+            return self._describe(data, streams, None)
+        if not isinstance(data.table, RunningTable):
+            return before
+        seen, rows = _rows_so_far(data, data.chunks, self.n_samples_)
+        table = replace(data.table, sample=rows)
+        inputs = replace(data.inputs, sample=seen) if data.paired else table
+        return self._describe(replace(data, table=table, inputs=inputs), streams, before)
+
+    def _former(self, data, spec):
+        """What was kept before a chunk, to be judged beside a start that is another now."""
+        from ..training.former import Former, Moved
+
+        before = vars(self).get("_spec")
+        if before is None or spec is before:
+            return None
+        then, now, corruption = before.start, spec.start, data.corruption
+        # Rows are corrupted as they are now, whatever start they are then read by.
+        read_by = then if corruption is None else now
+        with np.errstate(over="ignore"):  # rows may be far from the former start
+            rows = data.chunks.rows(data.device, read_by, then, spec.family, corruption)
+        return Former(self.net_, rows, None if corruption is None else Moved(corruption, now, then))
+
+
+def _rows_so_far(data, before, n_before):
+    """Rows of this chunk and those before, evenly: for the encoder and for the loss.
+
+    Of this chunk there are as many as are still known, on average, of the `n_before` others.
+    """
+    seen, rows = data.inputs.sample, data.table.sample
+    if before.x is None:
+        return seen, rows
+    n = max(1, round(len(before.x) * len(data.table.X) / n_before))
+    known = np.concatenate([before.x, some_rows(seen, n)])
+    if not data.paired:
+        return known, known
+    return known, np.concatenate([before.target, some_rows(rows, n)])

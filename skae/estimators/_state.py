@@ -1,0 +1,70 @@
+"""The fitted state of an estimator as plain arrays, and back."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..data.moments import Running
+from ..nn.spec import Spec
+from ..state import check_stamp, stamp
+from ..training.chunks import Chunks
+from ..training.devices import is_available
+from ._modes import ordinary_modes
+from ._parameters import Parameters
+
+
+class State(Parameters):
+    """Base of estimators: pickling, with no torch object in the pickle."""
+
+    net_: Any  # of AutoencoderNet
+    device_: str
+    latent_dim_: int
+    mean_: np.ndarray
+    n_samples_: int
+    _spec: Any  # of Spec: what the module is built from
+    _spec_type: ClassVar[type[Spec]]
+    _chunks: Any  # of Chunks: rows held out of chunks; None after `fit`
+    _running: Any  # of Running: moments of all rows so far
+    _row_shape: tuple  # of a row of X, as it was given
+    _input_shape: tuple | None  # of a row as networks see it
+    _dtype: str  # of what is drawn
+    _total_variance: float
+    _density_of_codes: dict | None  # that `sample` draws from, where there is no prior
+    _codes: np.ndarray  # that it is learned from
+    _fitted: list  # names of all that a fit has set
+
+    def __sklearn_is_fitted__(self):
+        return "net_" in vars(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        """What was fitted as plain arrays and values, with no torch object among them."""
+        state = super().__getstate__().copy()
+        if "net_" in state:
+            state["net_"] = self.net_.to_arrays()
+            state["_spec"] = self._spec.to_arrays()
+            state["_chunks"] = None if self._chunks is None else vars(self._chunks)
+            state["_running"] = self._running.to_arrays()
+            state |= stamp()
+        return state
+
+    def __setstate__(self, state):
+        state = state.copy()
+        if "net_" in state:
+            check_stamp(type(self).__name__, state, stacklevel=2)
+        arrays = state.pop("net_", None)
+        super().__setstate__(state)
+        if arrays is not None:
+            self._spec = self._spec_type.from_arrays(self._spec)
+            self._chunks = None if self._chunks is None else Chunks(**self._chunks)
+            self._running = Running.from_arrays(self._running)
+            with ordinary_modes():
+                if not is_available(self.device_):
+                    self.device_ = "cpu"
+                from ..training.train import make_net
+
+                self.net_ = make_net(self._spec, self.device_).from_arrays(arrays)

@@ -1,0 +1,303 @@
+"""The methods of a fitted autoencoder, and how they are computed block by block."""
+
+from dataclasses import asdict
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.limits import check_finite, check_units
+from ..density.codes import CodeDensity
+from ..random import Streams
+from ._door import Door
+from ._modes import InOrdinaryModes
+
+
+class Verbs(InOrdinaryModes, Door):
+    """Base of estimators: the methods that all of them have once they are fitted."""
+
+    def transform(self, X):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, latent_dim_)
+            The codes, in the dtype of X. For a VAE they are posterior means.
+        """
+        check_is_fitted(self, "net_")
+        return self._shown(self._encode(self._validate_rows(X)))
+
+    def inverse_transform(self, X):
+        """Decode codes into rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim_)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            The mean of the decoder's distribution, in the units of the training rows and
+            the dtype of the codes.
+        """
+        check_is_fitted(self, "net_")
+        return self._shaped(self._decode(self._hidden(self._validate_codes(X))))
+
+    def reconstruct(self, X):
+        """Encode and decode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            ``inverse_transform(transform(X))``, in the dtype of X.
+        """
+        check_is_fitted(self, "net_")
+        return self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)))
+
+    def score_samples(self, X):
+        """How well each row is reconstructed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            1 minus the squared error of a row in units of the total variance of the
+            training rows: 1 is perfect, 0 as good as the mean. The average over the
+            training rows is the fraction of their variance that is reconstructed.
+        """
+        check_is_fitted(self, "net_")
+        X = self._validate_rows(X)
+        with np.errstate(over="ignore"):
+            score = 1.0 - self._squared_errors(X) / self._total_variance
+            score = score.astype(X.dtype, copy=False)
+        check_finite(score, X, "X")
+        return score
+
+    def score(self, X, y=None):
+        """Mean of `score_samples`; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """Draw new rows.
+
+        Codes are drawn from a Gaussian mixture fitted to training codes (Ghosh et al.
+        2020) and decoded.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState, Generator or None, default=None
+            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
+            None uses the estimator's `random_state`: if that is an int, every call returns
+            the same rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "net_")
+        n_samples, streams = self._sampling(n_samples, random_state)
+        codes = self._draw_codes(n_samples, streams.numpy("sampling"))
+        return self._shaped(self._decode(codes))
+
+    def interpolate(self, X_a, X_b, steps=8):
+        """Rows on the way from one row to another, by way of their codes.
+
+        Parameters
+        ----------
+        X_a, X_b : array-likes of shape (n_samples, n_features)
+            Each row of X_a is led to the same row of X_b.
+        steps : int, default=8
+            Number of rows on each way, the reconstructions of both ends included.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, steps, n_features)
+        """
+        check_is_fitted(self, "net_")
+        if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 2:
+            raise ValueError(f"steps must be an int of at least 2, however: steps={steps!r}.")
+        a, b = (self._encode(self._validate_rows(X)) for X in (X_a, X_b))
+        if a.shape != b.shape:
+            raise ValueError(
+                f"X_a and X_b must have as many rows, however: they have {len(a)} and {len(b)}."
+            )
+        shares = np.linspace(0.0, 1.0, int(steps), dtype=a.dtype)[:, None]
+        codes = self._between(a[:, None], b[:, None], shares)
+        X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
+        return X.reshape(len(a), int(steps), *X.shape[1:])
+
+    def _between(self, a, b, shares):
+        """Codes on the way from a to b: a straight line."""
+        return (1 - shares) * a + shares * b
+
+    def _draw_codes(self, n_samples, rng):
+        if not self.latent_dim_:
+            return np.empty((n_samples, 0), dtype=self._dtype)
+        density = self._density_of_codes
+        if density is None:  # learned at first use, as many models are never drawn from
+            density = asdict(CodeDensity.of(self._codes, np.random.default_rng(0)))
+            self._density_of_codes = density
+        return CodeDensity(**density).draw(n_samples, rng).astype(self._dtype)
+
+    def _sampling(self, n_samples, random_state):
+        """The number of rows to draw as an int, and the streams to draw them from."""
+        if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples!r}.")
+        random_state = self.random_state if random_state is None else random_state
+        return int(n_samples), Streams(random_state)
+
+    def _encode(self, X):
+        """Codes of validated rows in the user's units, in the dtype of X."""
+        if X.dtype != np.float64:  # which holds the units of any model
+            check_units(self._spec.units(), X.dtype, "X")
+        code_scale = self._spec.start.code_scale.astype(X.dtype)
+
+        def function(rows):
+            with np.errstate(over="ignore", invalid="ignore"):
+                codes = self._apply_encoder("embed", rows) * code_scale
+                if not np.isfinite(codes).all():
+                    check_finite(codes, rows, "X")
+            return codes
+
+        return self._by_blocks(function, X)
+
+    def _decode(self, Z):
+        """Rows of validated codes, in the dtype of Z."""
+        start = self._spec.start
+        check_units(self._spec.units(), Z.dtype, "Z")
+        code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
+
+        def function(codes):
+            with np.errstate(over="ignore", invalid="ignore"):
+                x = self._apply_decoder("expect", codes / code_scale)
+                x = self._spec.family.in_units(x, start)
+            check_finite(x, codes, "Z")
+            return x
+
+        return self._by_blocks(function, Z)
+
+    def _shown(self, codes):
+        """Codes as `transform` returns them: in order of the variance they explain, whitened."""
+        order, white = vars(self).get("_order"), vars(self).get("_whitening")
+        codes = codes if order is None else codes[:, order]
+        if white is None:
+            return codes
+        centre, there, _ = (value.astype(codes.dtype) for value in white)
+        return (codes - centre) @ there
+
+    def _hidden(self, codes):
+        """The codes that `_shown` would show as these."""
+        order, white = vars(self).get("_order"), vars(self).get("_whitening")
+        if white is not None:
+            k = codes.shape[1]  # the first of them, where codes are ordered
+            centre, _, back = (value.astype(codes.dtype) for value in white)
+            codes = codes @ back[:k, :k] + centre[:k]
+        return codes if order is None else codes[:, np.argsort(order)]
+
+    def _reconstruct(self, X):
+        return self._decode(self._encode(X))
+
+    def _shaped(self, X):
+        """Rows in the shape that `fit` saw them in."""
+        return X if len(self._row_shape) < 2 else X.reshape(len(X), *self._row_shape)
+
+    def _squared_errors(self, X, answers=None):
+        """Of the reconstruction of each row, in float64."""
+
+        def errors(rows, answers):
+            with np.errstate(over="ignore"):
+                return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+
+        if answers is None:
+            return self._by_blocks(lambda rows: errors(rows, rows), X)
+        return errors(X, answers)
+
+    def _by_blocks(self, function, rows, copies=1, at_least=1):
+        """A function of rows on blocks of an array or a Stream; one array comes out.
+
+        `copies` is how many of each row are in memory at once, `at_least` how many rows.
+        """
+        from ..data.batches import in_blocks
+
+        if len(rows) == 1 and isinstance(rows, np.ndarray):
+            return function(rows)
+        return in_blocks(function, rows, copies * self._widest_layer(), at_least)
+
+    def _widest_layer(self):
+        """Numbers of the widest layer of networks, rows and codes included, for one row."""
+        from ..nn.networks import widest_layer
+
+        row = self._spec.input_shape or (self.n_features_in_,)
+        layer = widest_layer(self._spec.network, row, self._spec.hidden_layer_sizes)
+        return max(self.n_features_in_, layer, 2 * self.latent_dim_)
+
+    def _apply_decoder(self, method, codes):
+        """A method of the module that decodes, on a block of codes; an array in their dtype."""
+        module, device = self.net_.inference_module(codes.dtype)
+        return self._apply(getattr(module, method), codes, device)
+
+    def _apply_encoder(self, method, rows):
+        """A method of the module that encodes, on a block of rows; an array in their dtype."""
+        start = self._spec.start
+        module, device, to_standardise = self.net_.encoding_module(
+            rows.dtype, start.input_mean, start.input_scale
+        )
+        x = self._standardise(rows) if to_standardise else rows
+        return self._apply(getattr(module, method), x, device, rows)
+
+    def _standardise(self, rows):
+        from ..data.batches import standardised
+
+        start = self._spec.start
+        with np.errstate(over="ignore"):  # what comes of it is checked
+            return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
+
+    def _apply(self, function, x, device, rows=None):
+        """A function of a tensor on an array; what comes out is checked to be numbers.
+
+        What is not finite among the `rows` that x was made of shows in what comes out,
+        which is smaller.
+        """
+        import torch
+
+        from ..data.batches import as_tensor
+
+        with torch.inference_mode():
+            out = function(as_tensor(x, device)).cpu().numpy()
+        if rows is not None and not np.isfinite(out).all():
+            with np.errstate(invalid="ignore"):
+                self._check_finite(rows)
+        return out
+
+    @property
+    def _n_features_out(self):
+        return self.latent_dim_
+
+    @property
+    def n_components_(self):
+        """The number of codes, by its name in PCA."""
+        return self.latent_dim_

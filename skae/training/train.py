@@ -1,0 +1,109 @@
+"""Training of one module, by `fit` or on a chunk: between an estimator and its net."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data.batches import Split
+from ..nn.spec import Spec
+from .net import AutoencoderNet
+
+
+class Trained(NamedTuple):
+    """What training has left.
+
+    Parameters
+    ----------
+    net : AutoencoderNet
+    spec : Spec
+        What its module was built from.
+    split : Split
+        The rows that it was trained on and judged by.
+    is_first : bool
+        Whether training began at the start, in `fit`.
+    interrupt : KeyboardInterrupt or None
+        What ended it early, with something to keep.
+    """
+
+    net: AutoencoderNet
+    spec: Spec
+    split: Split
+    is_first: bool
+    interrupt: KeyboardInterrupt | None = None
+
+
+def make_net(spec, device, **options):
+    """An untrained net for the module that a spec describes."""
+    # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
+    resolution = len(spec.start.mean) * (1e-5 + 1e-13 / spec.start.noise_variance)
+    options = {"units": spec.loss_units(), "resolution": resolution, **options}
+    return AutoencoderNet(spec.build, device=device, **options)
+
+
+def train(spec, split, data, options, previous):
+    """Train from the start, or from what `previous`, a net or None, has learned."""
+    net = make_net(spec, data.device, **options).initialize()
+    if previous is not None:
+        net.begin_from(previous.module_)
+    net.module_.corruption = data.corruption
+    interrupt = None
+    try:
+        net.partial_fit(split)
+    except KeyboardInterrupt as error:
+        if net.best_epoch_ is None:  # before there was anything to keep
+            raise
+        net.settle(split.valid)
+        interrupt = error
+    net.module_.corruption = None
+    return Trained(net, spec, split, previous is None, interrupt)
+
+
+def train_chunk(spec, split, data, options, previous, former, keep_latest):
+    """Train on a chunk; what was trained, and what was kept: see `AutoencoderNet.train_chunk`."""
+    net = make_net(spec, data.device, **options).initialize()
+    if previous is not None:
+        net.go_on_from(previous)
+    net.module_.corruption = data.corruption
+    kept = net.train_chunk(split, former, keep_latest)
+    net.module_.corruption = None
+    return Trained(net, spec, split, False), kept
+
+
+def progress_of_fit(net, n_samples):
+    """Fitted attributes that say how far training has come, by name."""
+    n_iter, validation = len(net.loss_curve_), np.array(net.validation_curve_)
+    if len(validation):  # an epoch that broke off has no held-out loss
+        validation = np.append(validation, [np.nan] * (n_iter + 1 - len(validation)))
+    return {
+        "n_samples_": n_samples,
+        "n_samples_seen_": n_samples,
+        "n_iter_": n_iter,
+        "best_epoch_": net.best_epoch_,
+        "loss_curve_": np.array(net.loss_curve_),
+        "validation_curve_": validation,
+    }
+
+
+def progress_of_chunk(net, n_samples, kept, before):
+    """The same after a chunk of so many rows; `before` is that of the chunks before, or empty."""
+    n_samples += before.get("n_samples_", 0)
+    n_iter = len(net.loss_curve_) + before.get("n_iter_", 0)
+    curve: Any = before.get("validation_curve_", np.empty(0))
+    new = net.validation_curve_[1 if before else 0 :]
+    if len(curve) or len(new):  # unknown losses are NaN
+        old, curve = curve, np.full(n_iter + 1, np.nan)
+        curve[: len(old)] = old
+        curve[len(curve) - len(new) :] = new
+    if kept in ("start", "latest"):
+        best_epoch = n_iter if kept == "latest" else 0
+    else:
+        best_epoch = before["best_epoch_"]
+    net.best_epoch_ = best_epoch
+    return {
+        "n_samples_": n_samples,
+        "n_samples_seen_": n_samples,
+        "n_iter_": n_iter,
+        "best_epoch_": best_epoch,
+        "loss_curve_": np.append(before.get("loss_curve_", np.empty(0)), net.loss_curve_),
+        "validation_curve_": curve,
+    }
