@@ -6,11 +6,12 @@ mean is kept in one of two ways: as a covariance, which is exact, or as its lead
 off anew after every chunk, as scikit-learn's IncrementalPCA does (Ross et al. 2008).
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..codec import Plain
 from .sources import blocks
 from .table import EXACT_WIDTH, Table, fix_signs
 
@@ -71,7 +72,7 @@ class RunningTable(Table):
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Plain):
     """What rows so far say."""
 
     n_samples: int
@@ -175,11 +176,13 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Running:
+class Running(Plain):
     """Moments of all rows so far, as the decoder should answer and as the encoder sees them."""
 
     table: Moments
     inputs: Any  # of Moments; None where these are the same rows
+
+    parts = {"table": Moments, "inputs": Moments}
 
     def after(self, table, inputs, paired):
         """These and a chunk more; `paired` is whether `inputs` are other rows than `table`."""
@@ -211,18 +214,9 @@ class Running:
         pairs = zip((self.table, self.inputs), scatter, strict=True)
         return all(of is None or moments.has_scatter for moments, of in pairs)
 
-    def to_arrays(self):
-        """Plain arrays and numbers, for a pickle."""
-        return asdict(self)
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        inputs = arrays["inputs"]
-        return cls(Moments(**arrays["table"]), None if inputs is None else Moments(**inputs))
-
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Plain):
     """Moments of pairs of rows, clean and corrupted, in units of X."""
 
     n: int

@@ -34,3 +34,17 @@ def without(table, start, rows, x):
     equal = max(noise_left(eigh(covariance)[0], k), ERROR_FLOOR)
     noises = np.full(len(mean), equal), factor_noise(covariance, k, equal)
     return [log_evidence(with_noise(start, covariance, of), x - mean) for of in noises]
+
+
+def drawn(start, codes, rng):
+    """Rows that a classical density draws, given their codes, in units of X."""
+    x = codes @ start.decoder + start.decoder_bias
+    x += np.sqrt(start.noise_variance) * rng.standard_normal(x.shape)
+    return x * start.scale + start.mean
+
+
+def moments(start):
+    """Mean (d,) and covariance (d, d) of rows under a classical density, in units of X."""
+    loadings = start.decoder * start.scale
+    noise = np.broadcast_to(start.noise_variance * start.scale**2, len(start.mean))
+    return start.mean + start.decoder_bias * start.scale, loadings.T @ loadings + np.diag(noise)

@@ -15,13 +15,15 @@ import numpy as np
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
+from ..codec import Plain
+
 _MOST = 64  # components
 _NO_SPREAD = 1e-300  # of a code that does not vary, whose units are not known
 _PER_COMPONENT = 20  # codes for each latent that a component has at least, on average
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeDensity:
+class CodeDensity(Plain):
     """A mixture of m normals over k latents.
 
     Parameters

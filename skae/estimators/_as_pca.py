@@ -129,7 +129,7 @@ def _of_decoder(model, inputs, rows):
     codes explain. For PCA they are the explained variances.
     """
     k, decode = model.latent_dim_, model._decode
-    number = max(50, _NUMBERS // (4 * max(k, 1) * model._widest_layer()))
+    number = max(50, _NUMBERS // (4 * max(k, 1) * model._model.widest_layer()))
     chosen = some_rows(np.arange(len(rows)), min(number, _MOST_ROWS))
     codes, x = model._encode(inputs[chosen]).astype(np.float64), rows[chosen]
     spread = codes.std(axis=0)

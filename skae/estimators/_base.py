@@ -210,7 +210,7 @@ class BaseAutoencoder(InChunks):
         self.mean_ = table.mean
         self._dtype = data.inputs.X.dtype.name
         self._total_variance = _total_variance(table)
-        self._density_of_codes: dict | None = None
+        self._density_of_codes = None
         for name, value in progress.items():
             setattr(self, name, value)
         with trained.net.threads():

@@ -157,13 +157,8 @@ class Door(Hooks):
             ensure_all_finite=False,
         )
         if at_least is not None:
-            self._check_finite(X)
+            check_all_finite(X, "X", vars(self).get("feature_names_in_"))
         return native(X)
-
-    def _check_finite(self, rows):
-        """Refuse what is not finite among rows, which have conditions behind their features."""
-        are_rows = rows.shape[1] >= self.n_features_in_  # and not small images made of them
-        check_all_finite(rows, "X", vars(self).get("feature_names_in_") if are_rows else None)
 
     def _find_input_shape(self):
         """The shape in which networks see a row, None for one flat."""

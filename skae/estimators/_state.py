@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..data.moments import Running
+from ..data.moments import Pairs, Running
+from ..density.codes import CodeDensity
+from ..density.row import RowDensity
 from ..nn.spec import Spec
 from ..state import check_stamp, stamp
 from ..training.chunks import Chunks
@@ -29,9 +31,23 @@ class State(Parameters):
     _input_shape: tuple | None  # of a row as networks see it
     _dtype: str  # of what is drawn
     _total_variance: float
-    _density_of_codes: dict | None  # that `sample` draws from, where there is no prior
+    _pairs: Any  # of Pairs: moments of pairs of rows, between chunks
+    _density: RowDensity  # of rows
+    _density_of_codes: CodeDensity | None  # that `sample` draws from, where there is no prior
     _codes: np.ndarray  # that it is learned from
     _fitted: list  # names of all that a fit has set
+
+    @classmethod
+    def _parts(cls):
+        """Types of the fitted attributes that a pickle holds as arrays, by name."""
+        return {
+            "_spec": cls._spec_type,
+            "_chunks": Chunks,
+            "_running": Running,
+            "_pairs": Pairs,
+            "_density": RowDensity,
+            "_density_of_codes": CodeDensity,
+        }
 
     def __sklearn_is_fitted__(self):
         return "net_" in vars(self)
@@ -46,9 +62,9 @@ class State(Parameters):
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
-            state["_spec"] = self._spec.to_arrays()
-            state["_chunks"] = None if self._chunks is None else vars(self._chunks)
-            state["_running"] = self._running.to_arrays()
+            for name in self._parts():
+                if state.get(name) is not None:
+                    state[name] = state[name].to_arrays()
             state |= stamp()
         return state
 
@@ -59,12 +75,12 @@ class State(Parameters):
         arrays = state.pop("net_", None)
         super().__setstate__(state)
         if arrays is not None:
-            self._spec = self._spec_type.from_arrays(self._spec)
-            self._chunks = None if self._chunks is None else Chunks(**self._chunks)
-            self._running = Running.from_arrays(self._running)
+            for name, part in self._parts().items():
+                if vars(self).get(name) is not None:
+                    setattr(self, name, part.from_arrays(vars(self)[name]))
             with ordinary_modes():
-                if not is_available(self.device_):
-                    self.device_ = "cpu"
                 from ..training.train import make_net
 
+                if not is_available(self.device_):
+                    self.device_ = "cpu"
                 self.net_ = make_net(self._spec, self.device_).from_arrays(arrays)

@@ -1,6 +1,5 @@
 """The methods of a fitted autoencoder, and how they are computed block by block."""
 
-from dataclasses import asdict
 from numbers import Integral
 
 import numpy as np
@@ -8,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.limits import check_finite, check_units
 from ..density.codes import CodeDensity
+from ..nn.fitted import Fitted
 from ..random import Streams
 from ._door import Door
 from ._modes import InOrdinaryModes
@@ -159,9 +159,9 @@ class Verbs(InOrdinaryModes, Door):
             return np.empty((n_samples, 0), dtype=self._dtype)
         density = self._density_of_codes
         if density is None:  # learned at first use, as many models are never drawn from
-            density = asdict(CodeDensity.of(self._codes, np.random.default_rng(0)))
+            density = CodeDensity.of(self._codes, np.random.default_rng(0))
             self._density_of_codes = density
-        return CodeDensity(**density).draw(n_samples, rng).astype(self._dtype)
+        return density.draw(n_samples, rng).astype(self._dtype)
 
     def _sampling(self, n_samples, random_state):
         """The number of rows to draw as an int, and the streams to draw them from."""
@@ -174,11 +174,11 @@ class Verbs(InOrdinaryModes, Door):
         """Codes of validated rows in the user's units, in the dtype of X."""
         if X.dtype != np.float64:  # which holds the units of any model
             check_units(self._spec.units(), X.dtype, "X")
-        code_scale = self._spec.start.code_scale.astype(X.dtype)
+        code_scale, model = self._spec.start.code_scale.astype(X.dtype), self._model
 
         def function(rows):
             with np.errstate(over="ignore", invalid="ignore"):
-                codes = self._apply_encoder("embed", rows) * code_scale
+                codes = model.encode("embed", rows) * code_scale
                 if not np.isfinite(codes).all():
                     check_finite(codes, rows, "X")
             return codes
@@ -187,13 +187,13 @@ class Verbs(InOrdinaryModes, Door):
 
     def _decode(self, Z):
         """Rows of validated codes, in the dtype of Z."""
-        start = self._spec.start
+        start, model = self._spec.start, self._model
         check_units(self._spec.units(), Z.dtype, "Z")
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
 
         def function(codes):
             with np.errstate(over="ignore", invalid="ignore"):
-                x = self._apply_decoder("expect", codes / code_scale)
+                x = model.decode("expect", codes / code_scale)
                 x = self._spec.family.in_units(x, start)
             check_finite(x, codes, "Z")
             return x
@@ -236,62 +236,15 @@ class Verbs(InOrdinaryModes, Door):
             return self._by_blocks(lambda rows: errors(rows, rows), X)
         return errors(X, answers)
 
-    def _by_blocks(self, function, rows, copies=1, at_least=1):
-        """A function of rows on blocks of an array or a Stream; one array comes out.
+    @property
+    def _model(self):
+        """The fitted net from the outside."""
+        names = vars(self).get("feature_names_in_")
+        return Fitted(self.net_, self._spec, self.n_features_in_, names)
 
-        `copies` is how many of each row are in memory at once, `at_least` how many rows.
-        """
-        from ..data.batches import in_blocks
-
-        if len(rows) == 1 and isinstance(rows, np.ndarray):
-            return function(rows)
-        return in_blocks(function, rows, copies * self._widest_layer(), at_least)
-
-    def _widest_layer(self):
-        """Numbers of the widest layer of networks, rows and codes included, for one row."""
-        from ..nn.networks import widest_layer
-
-        row = self._spec.input_shape or (self.n_features_in_,)
-        layer = widest_layer(self._spec.network, row, self._spec.hidden_layer_sizes)
-        return max(self.n_features_in_, layer, 2 * self.latent_dim_)
-
-    def _apply_decoder(self, method, codes):
-        """A method of the module that decodes, on a block of codes; an array in their dtype."""
-        module, device = self.net_.inference_module(codes.dtype)
-        return self._apply(getattr(module, method), codes, device)
-
-    def _apply_encoder(self, method, rows):
-        """A method of the module that encodes, on a block of rows; an array in their dtype."""
-        start = self._spec.start
-        module, device, to_standardise = self.net_.encoding_module(
-            rows.dtype, start.input_mean, start.input_scale
-        )
-        x = self._standardise(rows) if to_standardise else rows
-        return self._apply(getattr(module, method), x, device, rows)
-
-    def _standardise(self, rows):
-        from ..data.batches import standardised
-
-        start = self._spec.start
-        with np.errstate(over="ignore"):  # what comes of it is checked
-            return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
-
-    def _apply(self, function, x, device, rows=None):
-        """A function of a tensor on an array; what comes out is checked to be numbers.
-
-        What is not finite among the `rows` that x was made of shows in what comes out,
-        which is smaller.
-        """
-        import torch
-
-        from ..data.batches import as_tensor
-
-        with torch.inference_mode():
-            out = function(as_tensor(x, device)).cpu().numpy()
-        if rows is not None and not np.isfinite(out).all():
-            with np.errstate(invalid="ignore"):
-                self._check_finite(rows)
-        return out
+    def _by_blocks(self, function, rows, copies=1):
+        """A function of rows on blocks of an array or a Stream; one array comes out."""
+        return self._model.by_blocks(function, rows, copies)
 
     @property
     def _n_features_out(self):

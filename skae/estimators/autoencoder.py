@@ -27,6 +27,8 @@ class AutoencoderSpec(Spec):
     # The start of all codes that the networks were made for, where only the first are in use.
     whole: Start | None = None
 
+    parts = {"start": Start, "whole": Start}
+
     @property
     def n_codes(self):
         """Number of codes that the networks were made for."""

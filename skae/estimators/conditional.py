@@ -1,5 +1,6 @@
 """The conditional variational autoencoder, which starts as pPCA around every class mean."""
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,7 +40,7 @@ class ConditionalSpec(VAESpec):
         """The torch module, at its start."""
         from ..nn.conditional import ConditionalVAEModule
 
-        return ConditionalVAEModule(self.start, *self.parts())
+        return ConditionalVAEModule(self.start, *self.modules())
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -531,7 +532,7 @@ class ConditionalVAE(VAETransformer):
         """Rows with the conditions that they make likely."""
         conditions, log_weights = self._mixture
         of_each = [
-            self._apply_in_float64("plausibility", _side_by_side(rows, condition))
+            self._model.in_float64("plausibility", _side_by_side(rows, condition))
             for condition in conditions
         ]
         plausibility = np.array(of_each).T
@@ -547,13 +548,14 @@ class ConditionalVAE(VAETransformer):
         conditions = (1 - shares) * a[..., k:] + shares * b[..., k:]
         return np.concatenate([codes, conditions], axis=-1)
 
-    def _bound(self, rows, *, of_prior=True, draws=None):
+    def _log_density(self, fitted, rows, *, draws=None):
+        of_block = functools.partial(self._density.of_block, fitted)
         if not hasattr(self, "classes_"):  # every row would need prior draws of its own
-            return super()._bound(rows, of_prior=False, draws=draws)
+            return of_block(rows, of_prior=False, draws=draws)
         group = rows[:, self.n_features_in_ :].argmax(axis=1)
         bound = np.empty(len(rows))
         for number in np.unique(group):
-            bound[group == number] = super()._bound(rows[group == number])
+            bound[group == number] = of_block(rows[group == number])
         return bound
 
     # Training

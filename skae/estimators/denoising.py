@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.utils import check_array
@@ -317,9 +317,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if corruption is None or corruption.takes_raw_rows:
             pairs = Pairs.of(moments, table, inputs)
             if isinstance(table, RunningTable):
-                pairs = Pairs(**self._pairs).after(pairs)
+                pairs = self._pairs.after(pairs)
                 moments = pairs.standardised(table, inputs)
-            self._pairs: Any = vars(pairs) if len(table.mean) <= EXACT_WIDTH else None
+            self._pairs = pairs if len(table.mean) <= EXACT_WIDTH else None
             n_pairs = pairs.n if corruption is None else None
         if self._likelihood_of(table).is_normal:
             start = linear_denoiser(table, latent_dim, moments, n_pairs)

@@ -371,12 +371,12 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return self._upscale(self._low(X))
 
     def _upscale(self, X_low):
-        start = self._spec.start
+        start, model = self._spec.start, self._model
         check_units(self._spec.units(), X_low.dtype, "X_low")
 
         def function(rows):
             module, device = self.net_.inference_module(rows.dtype)
-            x = self._apply(module.upscaled_mean, self._standardise(rows), device, rows)
+            x = model.apply(module.upscaled_mean, model.standardise(rows), device, rows)
             with np.errstate(over="ignore"):
                 x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
             check_finite(x, rows, "X_low")

@@ -158,6 +158,13 @@ class AutoencoderModule(nn.Module):
         """Whether the noise of a row depends on its code."""
         return False
 
+    def keep_aside(self, accepts, before):
+        """Keep what was learned aside, in a loss of its own, only where that is accepted.
+
+        ``accepts(**options)`` says whether held-out rows are better off with the losses that
+        `forward` returns with these options; `before` is whether it was kept before.
+        """
+
     def drop_idle(self):
         """Do without parts that have learned nothing and never will."""
 

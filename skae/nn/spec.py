@@ -5,17 +5,18 @@ Importing this imports no torch: a module is built when there is something to tr
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..codec import Plain
 from ..likelihoods import Likelihood, as_likelihood
 from ..starts.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Plain):
     """Everything that decides on a module, so that it can be built again with the same weights.
 
     An estimator whose module needs more has a subclass with more fields, and its own `build`.
@@ -31,6 +32,8 @@ class Spec:
     start: Start
     n_samples: int  # that the start was found with
     seed: int  # of the networks' weights
+
+    parts = {"start": Start}
 
     ordered: ClassVar[bool] = False  # whether the first codes are a summary by themselves
 
@@ -81,17 +84,3 @@ class Spec:
     def is_complete(self):
         """Whether the start leaves nothing to be learned, so that training ends at once."""
         return self.start.latent_dim == 0
-
-    def to_arrays(self):
-        """Fields as arrays and plain values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {k: asdict(v) if isinstance(v, Start) else v for k, v in values.items()}
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        """The spec that `to_arrays` was asked of."""
-        starts = {field.name for field in fields(cls) if field.type in (Start, Start | None)}
-        for name in starts:
-            if arrays[name] is not None:
-                arrays = {**arrays, name: Start(**arrays[name])}
-        return cls(**arrays)

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
-from .init import is_zero
+from .init import is_zero, with_zero_output
 from .mlp import Mlp, mlp
 
 # Of a posterior: far beyond any that is learned, so that what a network extrapolates is finite.
@@ -76,6 +76,17 @@ class VAEModule(AutoencoderModule):
     @property
     def noise_varies(self):
         return self.noise is not None and not is_zero(self.noise)
+
+    def keep_aside(self, accepts, before):
+        """Let noise depend on the code only where held-out rows are likelier with it."""
+        if not self.noise_varies:
+            return
+        keeps = before  # where an interrupt comes before the answer
+        try:
+            keeps = accepts(varying=True)
+        finally:
+            if not keeps:
+                with_zero_output(self.noise)
 
     def drop_idle(self):
         if not self.noise_varies:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..codec import Plain
+
 ERROR_FLOOR = 1e-9
 
 
 @dataclass(frozen=True)
-class Start:
+class Start(Plain):
     """A linear autoencoder of standardised rows, k codes for d features."""
 
     mean: np.ndarray  # (d,), of decoded rows, in units of X

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..codec import Plain
 from ..data.split import MIN_HELD_OUT
 from ..random import Streams
 
@@ -13,7 +14,7 @@ _MOST_NUMBERS = 2**22  # ... and numbers in them
 
 
 @dataclass(frozen=True)
-class Chunks:
+class Chunks(Plain):
     """Held-out rows of all chunks so far: a sample in which every one is equally likely."""
 
     seed: int

@@ -1,5 +1,6 @@
 """The skorch net: what an epoch is, which epoch is kept, when training stops."""
 
+import functools
 import math
 import sys
 from typing import Any
@@ -13,7 +14,6 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from ..data.batches import Rows, n_batches
-from ..nn.init import with_zero_output
 from ..nn.networks import largest_product
 from ..nn.own import check_rows, draw_from, own_parts, try_own_networks
 from ..warn import warn
@@ -350,29 +350,24 @@ class AutoencoderNet(NeuralNet):
         draw_from(self.module_, None)
         if self.progress_ is not None:
             self.progress_.close()
-        self._judge_noise(held_out)
+        before = self.aside_before_
+        self.module_.keep_aside(functools.partial(self._accepts, held_out, before), before)
         losses = "of_start_", "start_losses_", "latest_losses_", "best_losses_"
         for name in ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_", *losses):
             setattr(self, name, None)
 
-    def _judge_noise(self, held_out):
-        """Let a VAE's noise depend on the code where held-out rows are likelier with it.
+    def _accepts(self, held_out, kept_before, **options):
+        """Whether held-out rows are clearly better off with something learned aside.
 
-        As with weights of chunks, noise that varied before was accepted: it only goes where
-        rows are clearly less likely with it.
+        `options` have the module use it. As with weights of chunks, what was kept before was
+        accepted: it only goes where rows are clearly worse off with it.
         """
-        if not self.module_.noise_varies:
-            return
-        keeps = self.noise_varied_
-        try:
-            if held_out is not None:
-                losses = self._held_out_losses(self.get_iterator(held_out), varying=True)
-                with np.errstate(invalid="ignore"):  # what is not a number is not clear
-                    gain = self.best_losses_ - self._beside_start(losses)
-                    keeps = not self.is_clear(-gain) if keeps else self.is_clear(gain)
-        finally:
-            if not keeps:
-                with_zero_output(self.module_.noise)
+        if held_out is None:
+            return kept_before
+        losses = self._held_out_losses(self.get_iterator(held_out), **options)
+        with np.errstate(invalid="ignore"):  # what is not a number is not clear
+            gain = self.best_losses_ - self._beside_start(losses)
+        return not self.is_clear(-gain) if kept_before else self.is_clear(gain)
 
     def notify(self, method_name, **cb_kwargs):
         try:
@@ -476,7 +471,7 @@ class AutoencoderNet(NeuralNet):
         self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
         self.best_losses_ = np.empty(0)
-        self.noise_varied_ = self.module_.noise_varies
+        self.aside_before_ = self.module_.noise_varies
         start = [value.clone() for value in self._weights()]
         self.best_ = start, 0  # weights, and their epoch
         self.spare_ = [value.clone() for value in start]
