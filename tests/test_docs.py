@@ -54,6 +54,24 @@ def test_variant_in_one_file_passes_the_checks(estimator, check):
     check(estimator)
 
 
+def overridden():
+    """Private names that a class of an estimator defines and a base of it, too."""
+    found = set()
+    for name in set(skae.__all__) - {"__version__"}:
+        classes = [c for c in getattr(skae, name).__mro__ if c.__module__.startswith("skae.")]
+        for number, cls in enumerate(classes):
+            of_bases = {name for base in classes[number + 1 :] for name in vars(base)}
+            found |= {name for name in vars(cls).keys() & of_bases if re.match("_[a-z]", name)}
+    return {name for name in found if not name.startswith("_sklearn")}
+
+
+def test_hooks_that_are_overridden_are_documented():
+    page = (ROOT / "docs" / "contributing.rst").read_text()
+    table = page[page.index("What else a variant may say") : page.index("A likelihood in one file")]
+    rows = re.findall(r"^   \* - (``.*)$", table, re.MULTILINE)
+    assert {hook for row in rows for hook in re.findall("``(_[a-z_]+)``", row)} == overridden()
+
+
 @pytest.mark.parametrize("name", [name for name in skae.__all__ if not name.startswith("_")])
 def test_diagram_links_to_the_page_of_the_class(name):
     estimator = getattr(skae, name)()

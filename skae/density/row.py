@@ -68,7 +68,6 @@ class RowDensity(Plain):
     def of_block(self, fitted, rows, *, of_prior=True, draws=None):
         """Log-density of a block of rows, in units of the start's scale, (n,)."""
         d, spec = fitted.n_features, fitted.spec
-        spec.family.check(rows[:, :d])
         options = {"of_prior": of_prior, "draws": draws}
         bound = decoder_bounds(fitted, rows, [self.codes], **options)[:, 0]
         classical = self.classical(spec)

@@ -31,11 +31,11 @@ SHARED_PARAMETERS = """\
         "relu", "selu", "silu", "softplus" or "tanh". Recurrent layers have their own.
     init : {"pca", "random"}, default="pca"
         Whether training begins at the classical start or at random weights.
-    likelihood : {"gaussian", "bernoulli", "categorical"}, default="gaussian"
-        What a decoded value means: the mean of a normal distribution (squared error), a
-        probability (cross-entropy, for values in [0, 1]), or one of the probabilities of
-        a step. A row is then made of steps (the last axis of `input_shape`; without one it
-        is a single step) whose values sum to 1, as when they are one-hot.
+    likelihood : str or Likelihood, default="gaussian"
+        What a decoded value means: "gaussian", the mean of a normal distribution (squared
+        error); "bernoulli", a probability (cross-entropy, for values in [0, 1]);
+        "categorical", one of the probabilities of a step, the last axis of `input_shape`,
+        which sum to 1; "poisson", the rate of a count. Or a `skae.likelihoods.Likelihood`.
     lr : float, default=2e-3
         Highest learning rate. It rises over the first steps, then falls along a cosine
         to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.

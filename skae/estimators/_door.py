@@ -111,11 +111,6 @@ class Door(Hooks):
             table, inputs, paired, held_out, validation, corruption, device, name, running, chunks
         )
 
-    def _likelihood_of(self, table):
-        """The likelihood of the rows of a table."""
-        row = self._input_shape or (len(table.mean),)
-        return as_likelihood(self.likelihood).of_rows(row)
-
     def _kind(self):
         """Of network: what a warm start and `partial_fit` need to be the same."""
         kind = {

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..data.conditions import Conditions
 from ..data.moments import Pairs, Running
 from ..density.codes import CodeDensity
 from ..density.row import RowDensity
@@ -33,6 +34,7 @@ class State(Parameters):
     _total_variance: float
     _pairs: Any  # of Pairs: moments of pairs of rows, between chunks
     _density: RowDensity  # of rows
+    _conditions: Conditions  # that rows have had
     _density_of_codes: CodeDensity | None  # that `sample` draws from, where there is no prior
     _codes: np.ndarray  # that it is learned from
     _fitted: list  # names of all that a fit has set
@@ -46,6 +48,7 @@ class State(Parameters):
             "_running": Running,
             "_pairs": Pairs,
             "_density": RowDensity,
+            "_conditions": Conditions,
             "_density_of_codes": CodeDensity,
         }
 

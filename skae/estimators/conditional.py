@@ -1,33 +1,24 @@
 """The conditional variational autoencoder, which starts as pPCA around every class mean."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import assert_all_finite, check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from ..data.limits import check_near
-from ..data.sources import Mapped, is_small, mapped
+from ..data.conditions import Conditions, labels_of
+from ..data.sources import is_small, mapped
 from ..data.split import Wishes
-from ..data.validation import check_numbers, is_missing
 from ..density.points import normal_points
 from ..nn.spec import Spec
 from ..starts.conditional import conditional_pca
-from ..warn import warn
 from ._door import check_same
 from .vae import VAESpec, VAETransformer
 
-# More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
-# 1, 2, 3, ... with that number of rows each.
-_MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
-_N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
-_DRAWS_OF_NUMBER = 8  # of codes for each of them, together as many as for a known condition
+_DRAWS_OF_NUMBER = 8  # of codes for each training condition that stands for several rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +147,7 @@ class ConditionalVAE(VAETransformer):
             On Ctrl-C. The best epoch so far is kept as a fitted estimator.
         """
         wishes = Wishes(y, groups, X_val, y_val)
-        return self._guarded(type(self)._fit, X, (y, None, None), wishes=wishes)
+        return self._guarded(type(self)._fit, X, (y, None, False), wishes=wishes)
 
     def partial_fit(self, X, y=None, classes=None):
         """Go on training with a further chunk of rows: one pass over it.
@@ -184,7 +175,7 @@ class ConditionalVAE(VAETransformer):
         --------
         VAETransformer.partial_fit : How chunks are used.
         """
-        return self._guarded(type(self)._partial_fit, X, (y, classes, vars(self).get("_seen")))
+        return self._guarded(type(self)._partial_fit, X, (y, classes, True))
 
     def transform(self, X, y=None):
         """Encode rows.
@@ -223,10 +214,10 @@ class ConditionalVAE(VAETransformer):
         check_is_fitted(self, "net_")
         Z = self._hidden(self._validate_codes(X))
         if y is None:
-            conditions, log_weights = self._mixture
+            conditions, log_weights = self._mixture()
             conditions = np.exp(log_weights) @ conditions
         else:
-            conditions = self._conditions(y, len(Z))[:]
+            conditions = self._conditions.as_read(y, len(Z))[:]
         return self._shaped(self._decode(_side_by_side(Z, conditions)))
 
     def reconstruct(self, X, y=None):
@@ -280,8 +271,9 @@ class ConditionalVAE(VAETransformer):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
+        self._spec.family.check(X)
         if y is not None:
-            joined = self._join(X, self._conditions(y, len(X)))
+            joined = self._join(X, self._conditions.as_read(y, len(X)))
             if is_small(X):  # rows of one condition share draws
                 order = np.lexsort(joined[:, self.n_features_in_ :].T)
                 likelihood = np.empty(len(X))
@@ -290,9 +282,9 @@ class ConditionalVAE(VAETransformer):
                 likelihood = self._log_likelihood(joined)
             with np.errstate(over="ignore"):
                 return likelihood.astype(X.dtype, copy=False)
-        conditions, log_weights = self._mixture
+        conditions, log_weights = self._mixture()
         m, draws = len(conditions), [None] * len(conditions)
-        if not hasattr(self, "classes_"):
+        if not self._conditions.are_classes:
             # Neighbours are alike, and together have as many draws as a class has.
             n_each = 2 if self.net_.module_.posterior_is_exact else _DRAWS_OF_NUMBER
             points = normal_points(n_each * m, self.latent_dim_)
@@ -340,11 +332,11 @@ class ConditionalVAE(VAETransformer):
         check_is_fitted(self, "net_")
         n_samples, streams = self._sampling(n_samples, random_state)
         if y is None:
-            conditions, log_weights = self._mixture
+            conditions, log_weights = self._mixture()
             rng = streams.numpy("conditions")
             conditions = conditions[rng.choice(len(conditions), n_samples, p=np.exp(log_weights))]
         else:
-            conditions = self._conditions(y, n_samples)[:]
+            conditions = self._conditions.as_read(y, n_samples)[:]
         rng = streams.numpy("sampling")
         codes = self._draw_codes(n_samples, rng)
         return self._sample(_side_by_side(codes, conditions), add_noise, rng)
@@ -370,146 +362,40 @@ class ConditionalVAE(VAETransformer):
     # Conditions
 
     def _pair(self, X, extra, previous):
-        y, classes, seen = extra
+        y, classes, is_chunk = extra
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Use "
                 "VAETransformer for rows without conditions."
             )
+        n_samples = len(X)
         if previous is None:
-            self._set_conditions(y, classes, len(X))
-        elif classes is not None:
-            known = self.classes_.tolist() if hasattr(self, "classes_") else None
-            check_same("classes", known, np.unique(_as_array(classes, "classes")).tolist())
-        self._count(y, len(X), seen)
-        return self._join(X, self._conditions(y, len(X))), X
+            conditions = Conditions.find(y, self.condition, classes, n_samples)
+        else:
+            conditions = self._conditions
+            if classes is not None:
+                known = conditions.classes.tolist() if conditions.are_classes else None
+                check_same("classes", known, labels_of(classes))
+            if not is_chunk:  # a fit counts anew
+                conditions = replace(conditions, rows=None, counts=None)
+        if conditions.are_classes:
+            self.classes_ = conditions.classes
+        self._conditions = conditions.after(y, n_samples)
+        return self._join(X, conditions.as_read(y, n_samples)), X
 
     def _pair_validation(self, X, extra, y):
         if y is None:
             raise ValueError("X_val needs y_val, the conditions of its rows; got y_val=None.")
-        return self._join(X, self._conditions(y, len(X))), X
+        return self._join(X, self._conditions.as_read(y, len(X))), X
 
-    def _set_conditions(self, y, classes, n_samples):
-        """Find out what conditions are."""
-        if classes is not None and np.size(classes) == 0:
-            raise ValueError(f"classes must hold at least one label; got classes={classes}.")
-        self._condition_names = _names(y)
-        y, kind = _as_array(y), self.condition
-        if y.dtype.kind == "f":
-            assert_all_finite(y, input_name="y")
-        if kind == "auto" and classes is not None:
-            kind = "class"
-        if kind == "auto":
-            with np.errstate(invalid="ignore"):  # of numbers that are no int64
-                target = type_of_target(y)
-            kind = "number" if target.startswith("continuous") else "class"
-            kind = "number" if y.ndim == 2 and y.shape[1] > 1 else kind
-        if kind == "class":
-            y = column_or_1d(y)
-            self.classes_ = np.unique(y if classes is None else _as_array(classes, "classes"))
-            if self.condition == "auto" and classes is None:
-                _warn_of_numbers(self.classes_, n_samples)
-        elif classes is not None:
-            raise ValueError(
-                "classes must be None where conditions are numbers, however: condition='number' "
-                f"and classes={np.unique(_as_array(classes, 'classes')).tolist()}."
-            )
-        else:
-            y = self._numbers(y, n_samples)
-            # In units of a power of two, so that no square overflows and none is 0.
-            unit = 2.0 ** np.frexp(np.abs(y).max(axis=0))[1].clip(-1000, 1000)
-            spread = (y / unit).std(axis=0) * unit
-            mean = (y / unit).mean(axis=0) * unit
-            self._numbers_scale = mean, np.where(spread > 0, spread, 1.0)
-
-    def _count(self, y, n_samples, seen):
-        """Find out how often conditions are: those `seen` in earlier chunks too, if any."""
-        if hasattr(self, "classes_"):
-            counts = np.bincount(self._class_numbers(y, n_samples), minlength=len(self.classes_))
-            counts = counts if seen is None else counts + seen[1]
-            self._seen = np.eye(len(counts)), counts
-            # A class still to come is taken to have been seen half a time.
-            shares = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
-            self._mixture = self._seen[0], np.log(shares)
-            return
-        conditions, counts = self._conditions(y, n_samples), np.ones(n_samples)
-        if seen is not None:
-            conditions = np.concatenate([seen[0], conditions])
-            counts = np.append(seen[1], counts)
-        # Evenly along the first of them.
-        order, total = np.argsort(conditions[:, 0], kind="stable"), counts.sum()
-        m = min(_N_CONDITIONS, len(counts))
-        places = (np.arange(m) + 0.5) * total / m
-        places = np.searchsorted(np.cumsum(counts[order]), places, side="right")
-        self._seen = conditions[order[places]], np.full(m, total / m)
-        self._mixture = self._seen[0], np.full(m, -np.log(m))
-
-    def _conditions(self, y, n_samples):
-        """Conditions as the networks read them, (n_samples, q), from `y` or one of it.
-
-        Indicators of many classes for many rows are made as they are read.
-        """
-        names, known = _names(y), self._condition_names
-        if None not in (names, known) and names != known:
-            raise ValueError(
-                f"The column names of y must be those of fit, in the same order, {known}; got "
-                f"{names}. Use y[{known}]."
-            )
-        if hasattr(self, "classes_"):
-            shape = np.asarray(y).shape
-            if len(shape) == 2:
-                warn(
-                    "y must be a column of labels, of shape (n_samples,); got one of shape "
-                    f"{shape}. Use y.ravel().",
-                    DataConversionWarning,
-                )
-            numbers = np.arange(len(self.classes_))
-            column = self._class_numbers(y, n_samples)[:, None]
-            indicators = Mapped(lambda some: some == numbers, len(numbers), column)
-            return indicators[:] if is_small(indicators) else indicators
-        y = _as_array(y)
-        mean, scale = self._numbers_scale
-        if y.shape in ((), (len(mean),)) and (y.ndim == 0 or len(mean) > 1):  # one of it
-            y = np.broadcast_to(y, (n_samples, len(mean)))
-        y = self._numbers(y, n_samples)
-        if y.shape[1] != len(mean):
-            raise ValueError(
-                f"y must have {len(mean)} conditions for a row, as in fit, however: it has "
-                f"{y.shape[1]}."
-            )
-        check_near(y.min(axis=0), y.max(axis=0), mean, scale, "y")
-        return (y - mean) / scale
-
-    def _class_numbers(self, y, n_samples):
-        """The number of the class of every row, (n_samples,), from `y` or one of it."""
-        y = _as_array(y)
-        y = np.repeat(y, n_samples) if y.ndim == 0 else y
-        y = column_or_1d(y)
-        check_consistent_length(y, np.empty(n_samples))
-        if (y.dtype.kind in "US") == (self.classes_.dtype.kind in "US"):
-            index = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-            unknown = np.unique(y[self.classes_[index] != y])
-        else:
-            unknown = np.unique(y)
-        if len(unknown):
-            raise ValueError(
-                f"y must hold classes that fit has seen, {_shortened(self.classes_)}, however: "
-                f"it holds {_shortened(unknown)}."
-            )
-        return index
-
-    @staticmethod
-    def _numbers(y, n_samples):
-        check_numbers(y, "y")
-        y = y.reshape(-1, 1) if y.ndim == 1 else y
-        y = check_array(y, dtype=np.float64, input_name="y")
-        check_consistent_length(y, np.empty(n_samples))
-        return y
+    def _mixture(self):
+        """Conditions that stand for those of all rows, and the logarithms of their shares."""
+        return self._conditions.rows, self._conditions.log_weights()
 
     def _beside(self, X, y):
         """Validated rows with their conditions, or alone where these are not known."""
         X = self._validate_rows(X)
-        return X if y is None else self._join(X, self._conditions(y, len(X)))
+        return X if y is None else self._join(X, self._conditions.as_read(y, len(X)))
 
     def _join(self, X, conditions):
         if len(conditions.shape) == 1:
@@ -530,7 +416,7 @@ class ConditionalVAE(VAETransformer):
 
     def _with_likely(self, rows):
         """Rows with the conditions that they make likely."""
-        conditions, log_weights = self._mixture
+        conditions, log_weights = self._mixture()
         of_each = [
             self._model.in_float64("plausibility", _side_by_side(rows, condition))
             for condition in conditions
@@ -550,7 +436,7 @@ class ConditionalVAE(VAETransformer):
 
     def _log_density(self, fitted, rows, *, draws=None):
         of_block = functools.partial(self._density.of_block, fitted)
-        if not hasattr(self, "classes_"):  # every row would need prior draws of its own
+        if not self._conditions.are_classes:  # every row would need prior draws of its own
             return of_block(rows, of_prior=False, draws=draws)
         group = rows[:, self.n_features_in_ :].argmax(axis=1)
         bound = np.empty(len(rows))
@@ -566,14 +452,14 @@ class ConditionalVAE(VAETransformer):
     def _own_spec(self):
         kind = self.condition
         if kind == "auto":  # which is found out once
-            kind = "class" if hasattr(self, "classes_") else "number"
+            kind = "class" if self._conditions.are_classes else "number"
         return {"condition": kind}
 
     def _scatter_of_start(self):
         return None, None if self.init == "random" else "exact"
 
     def _classical_start(self, data, streams, latent_dim):
-        likelihood, classes = self._likelihood_of(data.table), hasattr(self, "classes_")
+        likelihood, classes = self._likelihood_of(data.table), self._conditions.are_classes
         return conditional_pca(data.table, data.inputs, latent_dim, likelihood, classes)
 
 
@@ -581,48 +467,3 @@ def _side_by_side(rows, conditions):
     """Rows with conditions, one for each or one for all, in the dtype of the rows."""
     conditions = np.broadcast_to(conditions, (len(rows), conditions.shape[-1]))
     return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)
-
-
-def _names(y):
-    """The names of the columns of a data frame, if these are strings."""
-    names = list(getattr(y, "columns", ()))
-    return names if names and all(isinstance(name, str) for name in names) else None
-
-
-def _as_array(y, name="y"):
-    """Labels or numbers as an array, of strings where pandas has objects; none is missing."""
-    mask = np.ma.getmask(y)
-    # In a list a missing label beside others would become the text "nan".
-    y = np.asarray(y, dtype=None if hasattr(y, "__array__") else object)
-    if y.dtype.kind in "OT":
-        missing = np.array([is_missing(value) for value in y.flat], dtype=bool).reshape(y.shape)
-    else:
-        missing = y != y  # NaN and NaT
-    rows = np.flatnonzero((missing | mask).reshape(len(y) if y.ndim else 1, -1).any(axis=1))
-    if len(rows):
-        raise ValueError(
-            f"{name} must have no missing values (NaN, None, NA or NaT); got {len(rows)}, the "
-            f"first in row {rows[0]}. Drop these rows, or give them a label of their own."
-        )
-    return np.asarray(y.tolist()) if y.dtype.kind in "OT" else y
-
-
-def _warn_of_numbers(classes, n_samples):
-    """Warn where labels look like quantities: many distinct numbers, and no codes of classes."""
-    n = len(classes)
-    if classes.dtype.kind not in "iuf" or n <= _MANY_CLASSES:
-        return
-    are_codes = classes[0] in (0, 1) and classes[-1] - classes[0] == n - 1
-    if not are_codes or n_samples < _ROWS_OF_CLASS * n:
-        warn(
-            f"y holds {n} distinct whole numbers in {n_samples} rows, and each is taken for a "
-            "class of its own. Use condition='number' if they are quantities, as ages are, or "
-            "condition='class' if they are labels.",
-            UserWarning,
-        )
-
-
-def _shortened(values):
-    """The first of some values, as a message names them."""
-    names = [repr(value) for value in values[:10].tolist()]
-    return f"[{', '.join(names)}{', ...' if len(values) > 10 else ''}]"

@@ -236,6 +236,7 @@ class VAETransformer(PcaAttributes):
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
+        self._spec.family.check(X)
         with np.errstate(over="ignore"):
             return self._log_likelihood(X).astype(X.dtype, copy=False)
 
