@@ -148,6 +148,10 @@ class AutoencoderModule(nn.Module):
         """The mean of a row given its code."""
         return self.decode(z).mean
 
+    def reconstruct(self, x):
+        """The mean of a row given the code of a standardised row."""
+        return self.expect(self.given(self.embed(x), x))
+
     @property
     def is_start(self):
         """Whether encoder and decoder are the classical start, as nothing was learned."""

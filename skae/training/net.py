@@ -19,7 +19,6 @@ from ..nn.own import check_rows, draw_from, own_parts, try_own_networks
 from ..warn import warn
 from .graph import REPLAYED, GraphedSteps, is_captured
 from .judge import is_clear
-from .optimizers import optimizer_arguments
 from .threads import suitable_threads, tensor_floats
 
 _WARMUP = 0.05  # share of the steps over which the learning rate rises
@@ -57,9 +56,6 @@ class AutoencoderNet(NeuralNet):
     start_share : float
         Of the start in what a held-out row is judged by, where losses are minus
         log-densities (with another weight of the KL term, nearly so).
-    optimizer : str or torch.optim.Optimizer subclass
-    weight_decay : float
-        Handed to optimisers that know it; the parameters of a head are spared.
     early_stopping : bool
         Whether to stop after `n_iter_no_change` epochs without a lower held-out loss.
     n_iter_no_change : int
@@ -91,8 +87,9 @@ class AutoencoderNet(NeuralNet):
         units=(1.0, 0.0),
         resolution=0.0,
         start_share=0.0,
-        optimizer="adamw",
-        weight_decay=0.0,
+        criterion=torch.nn.Identity,
+        optimizer=torch.optim.AdamW,
+        train_split=None,
         early_stopping=True,
         n_iter_no_change=20,
         beta=1.0,
@@ -113,9 +110,15 @@ class AutoencoderNet(NeuralNet):
         self.beta_warmup = beta_warmup
         self.precision = precision
         self.progress = progress
-        kwargs.update(optimizer_arguments(optimizer, weight_decay, lr, device))
-        kwargs.update(lr=lr, device=device, criterion=torch.nn.Identity, train_split=None)
-        super().__init__(module, **kwargs)
+        super().__init__(
+            module,
+            criterion=criterion,
+            optimizer=optimizer,
+            lr=lr,
+            device=device,
+            train_split=train_split,
+            **kwargs,
+        )
 
     # What skorch leaves to be said
 
@@ -140,6 +143,8 @@ class AutoencoderNet(NeuralNet):
         return X.train, X.valid
 
     def get_iterator(self, dataset, training=False):
+        if not isinstance(dataset, Rows):  # of skorch's own, for `predict` and `forward`
+            return super().get_iterator(dataset, training)
         if training:
             return dataset.batches(self.batch_size, self.shuffle_, least=self.least_rows_)
         times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
@@ -147,6 +152,10 @@ class AutoencoderNet(NeuralNet):
         n_rows, most = times * len(dataset), max(self.batch_size, _VALIDATION_BATCH)
         size = math.ceil(n_rows / math.ceil(n_rows / most))
         return dataset.batches(size, times=times)
+
+    def infer(self, x, **fit_params):
+        """Decode what x, standardised rows, is encoded to: what `forward` and `predict` return."""
+        return self.module_.reconstruct(x)
 
     def train_step_single(self, batch, **fit_params):
         loss = self.module_(*batch, self.noise_).mean()

@@ -7,6 +7,7 @@ import numpy as np
 from ..data.batches import Split
 from ..nn.spec import Spec
 from .net import AutoencoderNet
+from .optimizers import optimizer_arguments
 
 
 class Trained(NamedTuple):
@@ -36,8 +37,11 @@ def make_net(spec, device, **options):
     """An untrained net for the module that a spec describes."""
     # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
     resolution = len(spec.start.mean) * (1e-5 + 1e-13 / spec.start.noise_variance)
-    options = {"units": spec.loss_units(), "resolution": resolution, **options}
-    return AutoencoderNet(spec.build, device=device, **options)
+    named = {name: options.pop(name, None) for name in ("optimizer", "weight_decay")}
+    if named["optimizer"] is not None:
+        options.update(optimizer_arguments(**named, lr=options["lr"], device=device))
+    units = {"units": spec.loss_units(), "resolution": resolution}
+    return AutoencoderNet(spec.build, device=device, **units, **options)
 
 
 def train(spec, split, data, options, previous):
