@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from _estimators import ESTIMATORS, OF_CODES
+from _sizes import small_memory
 from sklearn.decomposition import PCA
 from skorch.callbacks import Callback, EarlyStopping
 
@@ -13,7 +14,6 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from skae.data import sources
 from skae.training.chunks import Chunks
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -235,7 +235,7 @@ def test_no_rows_held_out_keeps_the_latest(bent):
 
 
 def test_the_held_out_rows_are_a_fair_sample_of_all_chunks(monkeypatch):
-    monkeypatch.setattr("skae.training.chunks._MOST_ROWS", 100)
+    small_memory(monkeypatch, kept_rows=100)
     chunks, counts = Chunks(seed=0), np.zeros(8)
     for repeat in range(60):
         chunks = Chunks(seed=repeat)
@@ -251,8 +251,7 @@ def test_the_held_out_rows_are_a_fair_sample_of_all_chunks(monkeypatch):
 
 
 def test_large_chunks_are_streamed(bent, monkeypatch):
-    monkeypatch.setattr(sources, "RESIDENT", 500)
-    monkeypatch.setattr("skae.estimators._base._KEPT", 360)
+    small_memory(monkeypatch, resident=500, kept=360)
     model = AutoencoderTransformer(2, random_state=0).partial_fit(bent).partial_fit(bent)
     assert model.n_samples_ == 800
     assert len(model._chunks.x) == 100
