@@ -9,6 +9,7 @@ import pytest
 import torch
 import zarr
 from _sizes import ample_device, small_memory
+from skorch.callbacks import Callback
 
 from skae import (
     AutoencoderTransformer,
@@ -138,6 +139,23 @@ def test_nothing_is_read_whole(bent):
     assert X.read <= 3 * len(bent)
     X.most = 0
     model.transform(X), model.score(X), model.denoise(X)
+    assert X.most <= 100
+
+
+def test_chunks_are_read_by_blocks(bent):
+    X, held_out = Slices(bent), []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, batch, training, **kwargs):
+            held_out.append(0 if training else len(batch[0]))
+
+    options = {"validation_fraction": 0.5, "random_state": 0, "callbacks": [Watch()]}
+    model = AutoencoderTransformer(2, **options)
+    for of_all_chunks in (60, 120):  # no more of each are kept in memory
+        held_out.clear()
+        model.partial_fit(X)
+        assert sum(held_out) == of_all_chunks
+    assert model.n_samples_ == 800
     assert X.most <= 100
 
 
