@@ -1,6 +1,7 @@
 """All estimators, as the common tests go through them."""
 
 import numpy as np
+from skorch.callbacks import Callback
 
 import skae
 
@@ -39,3 +40,15 @@ LIKELIHOODS = [
 
 # Whose rows are told by their codes: an upscaled image is made of the small one itself.
 OF_CODES = [cls for cls in ESTIMATORS if cls is not skae.SuperResolutionAutoencoder]
+
+
+class NoTraining(Callback):
+    """Fails where an error comes later than it should."""
+
+    def on_train_begin(self, net, **kwargs):
+        raise AssertionError("training began")
+
+
+def never_trained(cls, *args, **parameters):
+    """An estimator whose `fit` is to end before training begins."""
+    return cls(*args, **{"callbacks": [NoTraining()], **parameters})

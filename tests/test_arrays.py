@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from _estimators import ESTIMATORS, ConditionalVAE
+from _sizes import small_memory
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SuperResolutionAutoencoder
-from skae.data import batches
 from skae.displays import LatentSpaceDisplay
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -35,7 +35,7 @@ def test_one_row_of_a_reversed_table(fitted, bent):
 
 def test_a_last_block_of_one_row_of_a_reversed_table(fitted, bent, monkeypatch):
     expected = fitted.transform(bent[:65])
-    monkeypatch.setattr(batches, "_BLOCK", 64 * 256)  # of networks that are 128 wide
+    small_memory(monkeypatch, array=64 * 256)  # of networks that are 128 wide
     for step in (-1, 1):
         codes = fitted.transform(bent[:65][::step])
         np.testing.assert_allclose(codes, expected[::step], atol=1e-12)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from _sizes import small_memory
 from scipy.optimize import minimize
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
@@ -139,7 +140,7 @@ def test_a_large_constant_costs_nothing(iris, value):
 
 
 def test_streamed_moments_are_exact(table, monkeypatch):
-    monkeypatch.setattr("skae.data.sources._BLOCK", 100)
+    small_memory(monkeypatch, block=100)
     moments = Table.of(table)
     np.testing.assert_allclose(moments.mean, table.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(moments.variance, table.var(axis=0, ddof=1))

@@ -9,13 +9,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from _programs import InterruptedAt
+from _vae import decoded, unit
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
+from skorch.callbacks import Callback
+from torch import nn
 
 from skae import AutoencoderTransformer, ConditionalVAE, VAETransformer
+from skae.data.table import Table
 from skae.density.codes import CodeDensity
+from skae.density.mixture import likeliest_shares
+from skae.density.points import normal_points
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +48,27 @@ def trained(ring):
     return VAETransformer(2, max_epochs=60, random_state=0).fit(ring[:600])
 
 
-def without(vae):
-    """The same density, of codes from the prior."""
+def of_part(vae, name, X):
+    """Log-density of rows under one part of the mixture that their density is."""
     copy = pickle.loads(pickle.dumps(vae))
-    copy._mixture_of_codes = None
-    return copy
+    copy.density_shares_ = {part: float(part == name) for part in vae.density_shares_}
+    return copy.score_samples(X)
+
+
+def of_prior(vae, X):
+    """That of the decoder, if codes were from the prior."""
+    module, _ = vae.net_.inference_module(np.float64)
+    x = torch.tensor((X - vae.mean_) / unit(vae))
+    with torch.inference_mode():
+        bounds = module.log_evidence(x, normal_points(256, 2), normal_points(2048, 2), [None])
+    return bounds[:, 0].numpy() - X.shape[1] * np.log(unit(vae))
+
+
+def in_the_middle(vae, n):
+    """Rows that the decoder draws where the prior is densest, and a mixture on a ring is not."""
+    rng = np.random.default_rng(0)
+    mean, std = decoded(vae, 0.3 * rng.standard_normal((n, 2)))
+    return mean + std * rng.standard_normal(mean.shape)
 
 
 def test_density_is_that_of_the_mixture_of_lowest_bic(clusters):
@@ -99,34 +122,37 @@ def test_codes_may_be_of_any_scale_and_far_out(clusters):
 
 def test_held_out_rows_are_likelier_with_it(trained, ring):
     assert trained.n_code_components_ >= 2
-    assert trained.score(ring[600:]) > without(trained).score(ring[600:]) + 0.1
+    gain = of_part(trained, "decoder", ring[600:]) - of_prior(trained, ring[600:])
+    assert gain.mean() > 0.1
     assert trained.score(ring[600:]) > PCA(2).fit(ring[:600]).score(ring[600:])
 
 
-def test_classical_shares_are_learned_beside_it(ring, monkeypatch):
-    seen = []
-    learn = VAETransformer._learn_shares
-
-    def spy(self, table, rows, of_decoder):
-        seen.append((rows, of_decoder))
-        learn(self, table, rows, of_decoder)
-
-    monkeypatch.setattr(VAETransformer, "_learn_shares", spy)
-    vae = VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
-    ((rows, of_decoder),) = seen
-    with_prior, with_codes = vae._bounds_of_few(rows, [None, vae._mixture_of_codes], 64).T
-    np.testing.assert_array_equal(of_decoder, with_codes)
-    assert with_codes.mean() > with_prior.mean()
+def test_classical_shares_are_learned_beside_it(ring):
+    X, X_val = ring[:700], ring[700:]
+    vae = VAETransformer(2, max_epochs=3, random_state=0).fit(X, X_val=X_val)
+    assert vae.n_code_components_ >= 2
+    _, *classical = parts = [of_part(vae, name, X_val) for name in vae.density_shares_]
+    expected = likeliest_shares(np.array(parts))
+    np.testing.assert_allclose(list(vae.density_shares_.values()), expected, rtol=0.02)
+    beside_prior = likeliest_shares(np.array([of_prior(vae, X_val), *classical]))
+    assert (beside_prior[1:] > 1.3 * expected[1:]).all()
 
 
-def test_nothing_but_the_density_is_changed(trained, ring, monkeypatch):
-    monkeypatch.setattr(VAETransformer, "_learn_density", lambda self, job, rows: None)
-    other = VAETransformer(2, max_epochs=60, random_state=0).fit(ring[:600])
-    assert other.n_code_components_ == 0
-    for verb in ("transform", "reconstruct"):
-        np.testing.assert_array_equal(getattr(trained, verb)(ring), getattr(other, verb)(ring))
-    np.testing.assert_array_equal(trained.posterior(ring), other.posterior(ring))
-    np.testing.assert_array_equal(trained.kl_per_latent_, other.kl_per_latent_)
+def test_nothing_but_the_density_is_changed(ring):
+    weights = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            weights.append({k: v.clone() for k, v in net.module_.state_dict().items()})
+
+    vae = VAETransformer(2, max_epochs=10, random_state=0, callbacks=[Watch()]).fit(ring)
+    assert vae.n_code_components_ >= 2
+    best = weights[vae.best_epoch_ - 1]
+    for name, value in vae.net_.module_.state_dict().items():
+        assert torch.equal(value, best[name]), name
+    module, _ = vae.net_.inference_module(np.float64)
+    x = torch.tensor((ring - vae.mean_) / unit(vae))
+    np.testing.assert_allclose(vae.transform(ring), module.embed(x).detach(), atol=1e-12)
 
 
 def test_the_density_is_one_and_samples_are_from_it(trained):
@@ -169,38 +195,58 @@ def briefly_trained(ring):
     return VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
 
 
-@pytest.mark.parametrize("wild", [(np.inf, np.inf), (np.nan, 1.0), (1e13, 1.0), (0.0, 1e13)])
-def test_rows_that_are_encoded_anywhere_do_not_matter(briefly_trained, ring, monkeypatch, wild):
-    """As by a network that has gone far for rows far out, or not even to a number."""
-    posterior = VAETransformer._posterior
+class Far(nn.Module):
+    """An encoder that goes far for rows with much of the last feature, once it is trained."""
 
-    def sometimes_wild(self, X):
-        mean, std = posterior(self, X)
-        mean[:3], std[:3] = wild
-        return mean, std
+    def __init__(self, n_codes, much, far):
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, n_codes))
+        self.much, self.far = much, torch.tensor(far)
 
-    monkeypatch.setattr(VAETransformer, "_posterior", sometimes_wild)
-    found = clone(briefly_trained).fit(ring)
-    assert found.n_code_components_ == briefly_trained.n_code_components_ >= 2
-    assert found.score(ring) == pytest.approx(briefly_trained.score(ring), abs=0.05)
+    def forward(self, x):
+        out = self.network(x)
+        return torch.where((x[:, -1:] < self.much) | self.training, out, self.far.to(out))
 
 
-def test_no_density_where_no_code_is_a_number(ring, monkeypatch):
-    nowhere = np.full((765, 2), np.nan), np.ones((765, 2))
-    monkeypatch.setattr(VAETransformer, "_posterior", lambda self, X: nowhere)
-    vae = VAETransformer(2, max_epochs=10, random_state=0).fit(ring)
+def trained_to_go_far(ring, n_far, far):
+    """A VAE that encodes so many of its training rows far out, these rows, and validation rows."""
+    mark = np.random.default_rng(0).uniform(0.01, 0.03, (900, 1))
+    mark[n_far:] *= -1.0
+    X, X_val = np.split(np.hstack([ring, mark]), [700])
+    much = -X[:, -1].mean() / Table.of(X).scale  # 0 once rows are standardised
+
+    def network(shape, n_codes, latent_dim):
+        decoder = nn.Sequential(nn.Linear(latent_dim, 32), nn.SiLU(), nn.Linear(32, 4))
+        return Far(n_codes, much, far), decoder
+
+    model = VAETransformer(2, network=network, max_epochs=10, random_state=0)
+    return model.fit(X, X_val=X_val), X, X_val
+
+
+@pytest.mark.parametrize("far", [(1e13, 1e13, 0.0, 0.0), (0.0, 0.0, 1e13, 1e13)])
+def test_rows_that_are_encoded_anywhere_do_not_matter(ring, far):
+    """As by a network that has gone far for rows far out, in the mean or in the spread."""
+    (near, *_), (found, X, X_val) = (trained_to_go_far(ring, n, far) for n in (0, 3))
+    assert np.abs(found.posterior(X[:3])).max() > 1e4
+    assert found.n_code_components_ == near.n_code_components_ >= 2
+    assert found.score(X_val) == pytest.approx(near.score(X_val), abs=0.05)
+
+
+def test_no_density_where_all_codes_are_far_out(ring):
+    vae, X, X_val = trained_to_go_far(ring, 700, (1e13, 1e13, 0.0, 0.0))
+    assert np.abs(vae.transform(X)).min() > 1e4
     assert vae.n_code_components_ == 0
-    assert vae.score(ring) > PCA(2).fit(ring).score(ring)
+    assert np.isfinite(vae.score_samples(X_val)).all()
 
 
-def test_an_interrupt_while_it_is_learned_keeps_the_fit(briefly_trained, ring, monkeypatch):
-    def interrupted(codes, rng):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(CodeDensity, "of", interrupted)
+def test_an_interrupt_while_it_is_learned_keeps_the_fit(briefly_trained, ring):
     vae = clone(briefly_trained)
-    with pytest.raises(KeyboardInterrupt):
-        vae.fit(ring)
+    sys.settrace(InterruptedAt(CodeDensity.of, 1))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            vae.fit(ring)
+    finally:
+        sys.settrace(None)
     assert vae.n_iter_ == 10
     assert vae.n_code_components_ == 0
     assert vae.density_shares_ == {"decoder": 1 - 1 / 901, "probabilistic_pca": 1 / 901}
@@ -210,20 +256,23 @@ def test_an_interrupt_while_it_is_learned_keeps_the_fit(briefly_trained, ring, m
 
 def test_warm_starts_and_chunks_keep_it_until_held_out_rows_are_less_likely_with_it(ring):
     vae = VAETransformer(2, max_epochs=40, random_state=0, warm_start=True).fit(ring[:600])
-    learned, codes = vae.n_code_components_, vae._mixture_of_codes
+    learned, drawn = vae.n_code_components_, vae.sample(50, add_noise=False)
     assert learned >= 2
+    vae.set_params(max_epochs=0).fit(ring[300:])  # rows of which another would be learned
+    np.testing.assert_array_equal(vae.sample(50, add_noise=False), drawn)
     vae.set_params(max_epochs=2).fit(ring[:600])
     assert vae.n_code_components_ == learned
-    assert vae._mixture_of_codes is codes
     for chunk in (ring[600:601], ring[601:604], ring[604:]):  # a row or three say nothing
         vae.partial_fit(chunk)
         assert vae.n_code_components_ == learned
-    vae._mixture_of_codes = {**codes, "means": codes["means"] + 50.0}  # as if codes had moved away
-    vae.partial_fit(ring[600:])
-    assert vae.n_code_components_ == 0
-    # Shares were learned beside it.
-    assert vae.density_shares_["probabilistic_pca"] == 1 / (vae.n_samples_ + 1)
-    assert vae.score(ring) > PCA(2).fit(ring).score(ring)
+    for outlive in (
+        lambda model: model.partial_fit(in_the_middle(vae, 300)),
+        lambda model: model.fit(ring[:600], X_val=in_the_middle(vae, 300)),
+    ):
+        model = outlive(pickle.loads(pickle.dumps(vae)))
+        assert model.n_code_components_ == 0
+        # Shares were learned beside it.
+        assert model.density_shares_["probabilistic_pca"] == 1 / (model.n_samples_ + 1)
 
 
 def test_a_warm_start_keeps_it_where_features_are_too_many_for_factor_analysis(ring):
@@ -247,7 +296,6 @@ def test_there_is_none_where_nothing_was_held_out_or_conditions_are(ring):
     ]
     for model in models:
         assert model.n_code_components_ == 0
-        assert model._mixture_of_codes is None
 
 
 def test_it_is_found_with_array_api_dispatch():

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from _estimators import ESTIMATORS, LIKELIHOODS, OF_CODES
+from _sizes import small_memory
 from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -189,13 +190,11 @@ def test_float32_and_float64_agree(cls, bent):
 
 @every_estimator
 def test_results_depend_on_neither_order_nor_blocks(cls, bent, monkeypatch):
-    from skae.data import batches
-
     estimator = cls(max_epochs=5, random_state=0).fit(bent)
     codes, scores = estimator.transform(bent), estimator.score_samples(bent)
     order = np.random.default_rng(0).permutation(len(bent))
     np.testing.assert_allclose(estimator.transform(bent[order]), codes[order], rtol=1e-12)
-    monkeypatch.setattr(batches, "_BLOCK", 50)
+    small_memory(monkeypatch, array=50)
     np.testing.assert_allclose(estimator.transform(bent), codes, rtol=1e-12)
     # Some scores are 1 minus a number near it.
     np.testing.assert_allclose(estimator.score_samples(bent), scores, rtol=1e-12, atol=1e-14)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from _sizes import small_memory
 from scipy.special import logsumexp
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
@@ -208,16 +209,12 @@ def test_indicators_of_many_classes_are_never_all_in_memory(monkeypatch):
     """100 classes of 40,000 rows would be 32 MB, and 16 MB beside rows in float32."""
     import tracemalloc
 
-    from skae.data import batches, sources
-
     rng = np.random.default_rng(0)
     rows, y = rng.standard_normal((40_000, 3)).astype(np.float32), np.arange(40_000) % 100
     model = ConditionalVAE(1, max_epochs=0, random_state=0)
     whole = model.fit(rows, y).transform(rows, y)
-    for name, size in (("RESIDENT", 20_000), ("_BLOCK", 10_000), ("_LARGEST", 80_000)):
-        monkeypatch.setattr(sources, name, size)
-    monkeypatch.setattr(batches, "_BLOCK", 40_000)
-    monkeypatch.setattr("skae.estimators._base._KEPT", 40_000)
+    sizes = {"resident": 20_000, "block": 10_000, "chunk": 80_000, "array": 40_000, "kept": 40_000}
+    small_memory(monkeypatch, **sizes)
     tracemalloc.start()
     model.fit(rows, y)
     fitted = tracemalloc.get_traced_memory()[1]
@@ -232,13 +229,11 @@ def test_indicators_of_many_classes_are_never_all_in_memory(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 @pytest.mark.parametrize("init", ["pca", "random"])
 def test_larger_than_memory(two_sheets, init, tmp_path, monkeypatch):
-    from skae.data import sources
-
     rows, y = two_sheets
     table = np.memmap(tmp_path / "X", np.float64, "w+", shape=rows.shape)
     table[:] = rows
     whole = ConditionalVAE(2, max_epochs=0, init=init, random_state=0).fit(rows, y)
-    monkeypatch.setattr(sources, "RESIDENT", 1000)
+    small_memory(monkeypatch, resident=1000)
     model = ConditionalVAE(2, max_epochs=0, init=init, random_state=0).fit(table, y)
     np.testing.assert_allclose(
         model.score_samples(table, y), whole.score_samples(rows, y), rtol=1e-9

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from _estimators import never_trained
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -53,20 +54,10 @@ MESSAGE = (
 )
 
 
-@pytest.fixture
-def no_training(monkeypatch):
-    from skae.training.net import AutoencoderNet
-
-    def trained(*args, **kwargs):
-        raise AssertionError("training began")
-
-    for name in ("partial_fit", "train_chunk"):
-        monkeypatch.setattr(AutoencoderNet, name, trained)
-
-
 @pytest.mark.parametrize("y", MISSING)
-def test_missing_labels(y, no_training):
-    for verb in (ConditionalVAE().fit, ConditionalVAE().partial_fit):
+def test_missing_labels(y):
+    model = never_trained(ConditionalVAE)
+    for verb in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match=MESSAGE):
             verb(X, y)
 
@@ -162,8 +153,8 @@ def test_the_warning_points_to_the_line_of_the_user():
         assert [w.filename for w in caught] == [__file__]
 
 
-def test_a_warning_that_is_an_error_leaves_nothing_behind(no_training):
-    model = ConditionalVAE(1)
+def test_a_warning_that_is_an_error_leaves_nothing_behind():
+    model = never_trained(ConditionalVAE, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(UserWarning, match="67 distinct"):

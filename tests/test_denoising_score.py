@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
+from _sizes import small_memory
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -162,14 +163,11 @@ def test_a_callable_for_counts(bent):
 
 
 def test_larger_than_memory(bent, tmp_path, monkeypatch):
-    from skae.data import sources
-
     tables = [np.memmap(tmp_path / name, np.float64, "w+", shape=bent.shape) for name in "ab"]
     tables[0][:], tables[1][:] = noise(bent, 0.5, np.random.default_rng(0)), bent
     model = DenoisingAutoencoder(2, max_epochs=0).fit(bent)
     whole = model.score_samples(bent), model.score_samples(np.array(tables[0]), bent)
-    monkeypatch.setattr(sources, "RESIDENT", 1000)
-    monkeypatch.setattr(sources, "_BLOCK", 300)
+    small_memory(monkeypatch, resident=1000, block=300)
     np.testing.assert_allclose(model.score_samples(tables[1]), whole[0], rtol=1e-10)
     np.testing.assert_allclose(model.score_samples(*tables), whole[1], rtol=1e-10)
 

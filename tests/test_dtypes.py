@@ -11,13 +11,13 @@ import pyarrow
 import pytest
 import torch
 import zarr
+from _sizes import small_memory
 
 from skae import (
     AutoencoderTransformer,
     DenoisingAutoencoder,
     SuperResolutionAutoencoder,
 )
-from skae.data import sources
 
 N = 60
 NUMBERS = np.random.default_rng(0).standard_normal((N, 3))
@@ -29,7 +29,7 @@ PAIRS = N // 2
 def size(request, monkeypatch):
     """Every test is of a small table, and of one that passes for large."""
     if request.param == "read by blocks":
-        monkeypatch.setattr(sources, "RESIDENT", 10)
+        small_memory(monkeypatch, resident=10)
     return request.param
 
 

@@ -4,11 +4,11 @@ import matplotlib
 import numpy as np
 import pytest
 from _estimators import ESTIMATORS
+from _sizes import small_memory
 from sklearn.decomposition import PCA
 from zarr import array
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SuperResolutionAutoencoder
-from skae.data import sources
 from skae.displays import (
     LatentManifoldDisplay,
     LatentSpaceDisplay,
@@ -123,7 +123,7 @@ def test_super_resolution_knows_only_channels_first(network, colored):
 
 
 def test_channels_last_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "RESIDENT", 500)
+    small_memory(monkeypatch, resident=500)
     X = images((8, 8, 3))
     np.save(tmp_path / "X.npy", X)
     zarr = array(X, chunks=(4, 8, 8, 3))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from _estimators import ESTIMATORS
+from _sizes import small_memory
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -13,7 +14,6 @@ from skae import (
     SuperResolutionAutoencoder,
     VAETransformer,
 )
-from skae.data import sources
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -78,7 +78,7 @@ def test_tables_that_cannot_be_squared(cls, dtype, exponent, message):
 def test_other_ways_to_moments(shape, monkeypatch):
     rows = X[:10].T if shape == "wide" else X
     if shape == "read by blocks":
-        monkeypatch.setattr(sources, "RESIDENT", 10)
+        small_memory(monkeypatch, resident=10)
     for factor, message in (
         (1e-170, "must differ by 1e-140"),
         (1e170, "must be finite in float64"),

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow
 import pytest
 from _estimators import ESTIMATORS
+from _sizes import small_memory
 from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
@@ -19,7 +20,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae.data import sources
 from skae.displays import LatentSpaceDisplay, LatentTraversalDisplay, ReconstructionDisplay
 
 matplotlib.use("Agg")
@@ -70,7 +70,7 @@ def test_columns_that_hold_no_numbers(kind, monkeypatch):
     for method in (model.transform, model.score, model.partial_fit):
         with pytest.raises(ValueError, match=message):
             method(frame)
-    monkeypatch.setattr(sources, "RESIDENT", 10)  # tables that are read by blocks
+    small_memory(monkeypatch, resident=10)  # tables that are read by blocks
     with pytest.raises(ValueError, match=message):
         fit(frame)
 
@@ -181,7 +181,7 @@ def test_columns_with_values_that_are_not_finite(cls, dtype):
 
 
 def test_missing_values_of_a_table_read_by_blocks(monkeypatch):
-    monkeypatch.setattr(sources, "RESIDENT", 10)
+    small_memory(monkeypatch, resident=10)
     frame = FRAME.astype({"a": np.float32})
     with pytest.raises(ValueError, match=r"Input X contains NaN in column 'c', first in row \d+\."):
         fit(frame.assign(c=np.nan))

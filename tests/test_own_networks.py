@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from _estimators import ESTIMATORS
+from _sizes import small_memory
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
@@ -501,10 +502,8 @@ def test_the_rate_falls_to_nothing_with_batches_that_have_company(rows):
 
 
 def test_streamed_rows_have_company_too(rows, monkeypatch, tmp_path):
-    from skae.data import sources
-
     sizes = []
-    monkeypatch.setattr(sources, "RESIDENT", 100)
+    small_memory(monkeypatch, resident=100)
     table = np.memmap(tmp_path / "X", np.float64, "w+", shape=rows[:145].shape)
     table[:] = rows[:145]
     options = {"batch_size": 6, "max_epochs": 1, "random_state": 0, "callbacks": [counting(sizes)]}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from _estimators import ESTIMATORS, LIKELIHOODS
+from _sizes import small_memory
 from sklearn.decomposition import PCA
 from torch import nn
 from torch.nn import functional as F
@@ -277,11 +278,9 @@ def test_own_networks_may_be_the_same_objects_every_time(images):
 
 @pytest.mark.parametrize("kind", ["memmap", "zarr", "dask"])
 def test_images_larger_than_memory(kind, images, tmp_path, monkeypatch):
-    from skae.data import sources
-
     X = np.repeat(images.astype(np.float32), 2, axis=0)
     X += 0.01 * np.random.default_rng(0).standard_normal(X.shape).astype(np.float32)
-    monkeypatch.setattr(sources, "RESIDENT", 1000)
+    small_memory(monkeypatch, resident=1000)
     if kind == "memmap":
         table = np.memmap(tmp_path / "X", np.float32, "w+", shape=X.shape)
         table[:] = X
@@ -300,8 +299,6 @@ def test_a_map_whose_rows_are_not_in_order_is_not_copied(images, tmp_path, monke
     """Every second pixel of a map, and one that is stored column by column."""
     import tracemalloc
 
-    from skae.data import sources
-
     X = np.repeat(images.astype(np.float32), 20, axis=0)
     maps = []
     for name, order, step in (("steps", "C", 2), ("columns", "F", 1)):
@@ -310,9 +307,7 @@ def test_a_map_whose_rows_are_not_in_order_is_not_copied(images, tmp_path, monke
         table[..., ::step] = X
         maps.append(table[..., ::step])
     expected = AutoencoderTransformer(2, max_epochs=0).fit(X.reshape(len(X), -1))
-    for name, size in (("RESIDENT", 1000), ("_BLOCK", 5000)):
-        monkeypatch.setattr(sources, name, size)
-    monkeypatch.setattr("skae.estimators._base._KEPT", 10_000)
+    small_memory(monkeypatch, resident=1000, block=5000, kept=10_000)
     for table in maps:
         tracemalloc.start()
         model = AutoencoderTransformer(2, network="conv", max_epochs=0).fit(table)

@@ -8,6 +8,8 @@ import pyarrow
 import pytest
 import torch
 import zarr
+from _sizes import ample_device, small_memory
+from skorch.callbacks import Callback
 
 from skae import (
     AutoencoderTransformer,
@@ -15,21 +17,16 @@ from skae import (
     SuperResolutionAutoencoder,
     VAETransformer,
 )
-from skae.data import sources
 from skae.data.batches import Reader, StreamedRows
 from skae.data.sources import Stream, blocks, is_stream
 from skae.data.table import Table
 
 
 @pytest.fixture(autouse=True)
-def small_memory(monkeypatch):
+def little_memory(monkeypatch):
     """All but the smallest tables are too large to copy, and blocks are small."""
-    monkeypatch.setattr(sources, "RESIDENT", 500)
-    monkeypatch.setattr(sources, "_BLOCK", 600)
-    monkeypatch.setattr(sources, "_FINE", 60)
-    monkeypatch.setattr(sources, "_FINEST", 18)
-    monkeypatch.setattr("skae.data.batches._GROUP", 480)
-    monkeypatch.setattr("skae.estimators._base._KEPT", 360)
+    small_memory(monkeypatch, resident=500, block=600, group=480, kept=360)
+    small_memory(monkeypatch, shuffled_block=60, shuffled_block_in_memory=18)
 
 
 class Slices:
@@ -102,7 +99,7 @@ def streamed(request, bent, tmp_path):
 
 def test_every_kind_is_read_by_blocks(streamed, bent, monkeypatch):
     assert is_stream(streamed)
-    monkeypatch.setattr(sources, "RESIDENT", 10_000)
+    small_memory(monkeypatch, resident=10_000)
     assert not is_stream(streamed)
 
 
@@ -110,7 +107,7 @@ def test_the_closed_form_is_the_same(streamed, bent, monkeypatch):
     model = AutoencoderTransformer(2, max_epochs=0).fit(streamed)
     codes, rows = model.transform(streamed), model.reconstruct(streamed)
     score = model.score_samples(streamed)
-    monkeypatch.setattr(sources, "RESIDENT", 10_000)
+    small_memory(monkeypatch, resident=10_000)
     reference = AutoencoderTransformer(2, max_epochs=0).fit(bent)
     tolerance = {"rtol": 0, "atol": 1e-6 if isinstance(streamed, pd.DataFrame) else 1e-12}
     np.testing.assert_allclose(codes, reference.transform(bent), **tolerance)
@@ -126,7 +123,7 @@ def test_training_learns_as_much_as_in_memory(kind, bent, tmp_path, monkeypatch)
     options = {"max_epochs": 60, "random_state": 0}
     models = [AutoencoderTransformer(2, **options).fit(streamed)]
     models += [VAETransformer(2, **options).fit(streamed)]
-    monkeypatch.setattr(sources, "RESIDENT", 10_000)
+    small_memory(monkeypatch, resident=10_000)
     for model in models:
         reference = type(model)(2, **options).fit(bent[:300])
         start = type(model)(2, max_epochs=0).fit(bent[:300])
@@ -142,6 +139,23 @@ def test_nothing_is_read_whole(bent):
     assert X.read <= 3 * len(bent)
     X.most = 0
     model.transform(X), model.score(X), model.denoise(X)
+    assert X.most <= 100
+
+
+def test_chunks_are_read_by_blocks(bent):
+    X, held_out = Slices(bent), []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, batch, training, **kwargs):
+            held_out.append(0 if training else len(batch[0]))
+
+    options = {"validation_fraction": 0.5, "random_state": 0, "callbacks": [Watch()]}
+    model = AutoencoderTransformer(2, **options)
+    for of_all_chunks in (60, 120):  # no more of each are kept in memory
+        held_out.clear()
+        model.partial_fit(X)
+        assert sum(held_out) == of_all_chunks
+    assert model.n_samples_ == 800
     assert X.most <= 100
 
 
@@ -227,13 +241,13 @@ def test_pairs(bent, tmp_path, monkeypatch):
     model = DenoisingAutoencoder(2, **options).fit(Slices(noisy), X_clean=as_zarr(bent, tmp_path))
     denoised = model.denoise(Slices(noisy))
     DenoisingAutoencoder(2, max_epochs=2).fit(Slices(noisy), X_clean=Slices(bent))
-    monkeypatch.setattr(sources, "RESIDENT", 10_000)
+    small_memory(monkeypatch, resident=10_000)
     reference = DenoisingAutoencoder(2, **options).fit(noisy, X_clean=bent)
     np.testing.assert_allclose(denoised, reference.denoise(noisy), atol=1e-12)
 
 
 def test_what_fits_on_a_gpu_is_put_there_whole(bent, monkeypatch):
-    monkeypatch.setattr("skae.estimators._base.fits_on", lambda device, X: True)
+    ample_device(monkeypatch)
     options = {"max_epochs": 30, "random_state": 0}
     X = Slices(bent)
     model = AutoencoderTransformer(2, **options).fit(X)
@@ -292,8 +306,7 @@ def test_moments_with_a_first_block_that_is_far_out():
 
 
 def test_a_wide_table_where_nothing_varies(monkeypatch):
-    monkeypatch.setattr("skae.data.table._SKETCH", 20)
-    monkeypatch.setattr("skae.data.table._EXACT_LENGTH", 100)
+    small_memory(monkeypatch, sketch=20, exact_length=100)
     X = np.full((150, 200), 3.0)
     np.testing.assert_allclose(AutoencoderTransformer(2, max_epochs=1).fit(X).reconstruct(X), X)
 
@@ -312,7 +325,7 @@ def test_blocks_of_chunks(bent, tmp_path, monkeypatch):
     assert X.step(fine=True) == 70
     small = Stream(zarr.create_array(store=tmp_path / "Y.zarr", data=bent, chunks=(3, 6)))
     assert small.step() == 99  # whole chunks, up to 600 numbers
-    monkeypatch.setattr(sources, "_LARGEST", 240)
+    small_memory(monkeypatch, chunk=240)
     assert X.step(fine=True) == 40
     assert sum(sizes) == 400
     chosen = np.array([3, 69, 70, 399])
@@ -326,9 +339,7 @@ def test_leading_axes_of_a_wide_table(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((150, 20)) * np.linspace(3, 1, 20) @ rng.standard_normal((20, 200))
     X += rng.standard_normal(X.shape) + 50.0
-    monkeypatch.setattr("skae.data.table._SKETCH", 40)
-    monkeypatch.setattr("skae.data.table.EXACT_WIDTH", 100)
-    monkeypatch.setattr("skae.data.table._EXACT_LENGTH", 100)
+    small_memory(monkeypatch, sketch=40, exact_width=100, exact_length=100)
     pca = PCA(4, svd_solver="full").fit(X)
     best = np.square(X - pca.inverse_transform(pca.transform(X))).sum()
     for source, bound in ((X, 1.0001), (Slices(X), 1.01)):
@@ -344,12 +355,11 @@ def test_leading_axes_of_a_wide_table(monkeypatch):
 
 def test_a_share_of_variance_that_a_sketch_does_not_reach(monkeypatch):
     X = np.random.default_rng(0).standard_normal((150, 200))
-    monkeypatch.setattr("skae.data.table._SKETCH", 20)
-    monkeypatch.setattr("skae.data.table._EXACT_LENGTH", 100)
+    small_memory(monkeypatch, sketch=20, exact_length=100)
     with pytest.raises(ValueError, match=r"latent_dim=0\.9 takes more than 20 codes"):
         AutoencoderTransformer(0.9).fit(X)
     few = AutoencoderTransformer(0.1, max_epochs=0).fit(X)
-    monkeypatch.setattr(sources, "RESIDENT", 100_000)  # where there is memory it is exact
+    small_memory(monkeypatch, resident=100_000)  # where there is memory it is exact
     assert AutoencoderTransformer(0.9, max_epochs=0).fit(X).latent_dim_ > 80
     assert AutoencoderTransformer(0.1, max_epochs=0).fit(X).latent_dim_ == few.latent_dim_
 

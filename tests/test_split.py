@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _estimators import ESTIMATORS
+from _sizes import small_memory
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, make_blobs
 from sklearn.decomposition import PCA
@@ -25,7 +26,6 @@ from skae import (
     DenoisingAutoencoder,
     VAETransformer,
 )
-from skae.data import sources
 from skae.data.split import in_groups, near_copies
 from skae.training.judge import is_clear
 
@@ -240,7 +240,7 @@ def test_a_large_table_trains_on_the_rows_of_a_splitter(bent, monkeypatch):
     AutoencoderTransformer(2, **options).fit(bent)
     in_memory = sum(sizes)
     sizes.clear()
-    monkeypatch.setattr(sources, "RESIDENT", 500)
+    small_memory(monkeypatch, resident=500)
     AutoencoderTransformer(2, **options).fit(bent)
     assert sum(sizes) == in_memory == 270
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _sizes import small_memory
 from scipy.optimize import minimize_scalar
 from sklearn.decomposition import PCA
 from torch import nn
@@ -326,10 +327,8 @@ def test_chunks(images):
 
 
 def test_images_larger_than_memory(images, tmp_path, monkeypatch):
-    from skae.data import sources
-
     whole = SuperResolutionAutoencoder(2, network="conv", max_epochs=0).fit(images)
-    monkeypatch.setattr(sources, "RESIDENT", 1000)
+    small_memory(monkeypatch, resident=1000)
     X = np.memmap(tmp_path / "X", np.float64, "w+", shape=images.shape)
     X[:] = images
     options = {"network": "conv", "upscaler_layer_sizes": (8,), "random_state": 0}

@@ -1,0 +1,20 @@
+"""What the networks of a VAE say, in the units of X."""
+
+import numpy as np
+import torch
+
+
+def unit(vae):
+    """The unit of standardised rows."""
+    module, _ = vae.net_.inference_module(np.float64)
+    std = module.head.log_std().detach().exp().numpy()
+    return float((np.sqrt(vae.noise_variance_) / std).mean())
+
+
+def decoded(vae, codes):
+    """Means and standard deviations of rows, given codes in the order of the networks."""
+    module, _ = vae.net_.inference_module(np.float64)
+    with torch.inference_mode():
+        rows = module.decode(torch.tensor(codes))
+    std = rows.std.expand_as(rows.mean)
+    return vae.mean_ + unit(vae) * rows.mean.numpy(), unit(vae) * std.numpy()
