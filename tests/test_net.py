@@ -11,7 +11,6 @@ import torch
 from _estimators import ESTIMATORS, OF_CODES
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, GradientNormClipping, LRScheduler
-from torch import nn
 
 from skae import (
     AutoencoderTransformer,
@@ -90,90 +89,6 @@ def test_rounding_is_not_amplified(bent):
         for X in (bent, bent * noise)
     ]
     np.testing.assert_allclose(codes[0], codes[1], atol=1e-3 * np.abs(codes[0]).max())
-
-
-@pytest.fixture
-def captured_on_cpu(monkeypatch):
-    """As on CUDA, but for the graph: a replay runs the step."""
-    from skae.training import graph, net, optimizers
-
-    replays = []
-
-    def capture(trial, step, generator):
-        for _ in range(3):
-            trial()
-        return lambda: (replays.append(1), step())
-
-    for module in (net, optimizers):
-        monkeypatch.setattr(module, "is_captured", lambda device: True)
-    monkeypatch.setattr(graph, "capture", capture)
-    return replays
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer, DenoisingAutoencoder])
-def test_replayed_steps_do_what_steps_do(cls, optimizer, bent, request):
-    options = {"max_epochs": 5, "random_state": 0, "optimizer": optimizer, "lr": 1e-3}
-    if cls is DenoisingAutoencoder:
-        options["corruption"] = "salt_and_pepper"
-    if cls is VAETransformer:
-        options["beta_warmup"] = 2  # these epochs go step by step
-    expected = cls(2, **options).fit(bent)
-    replays = request.getfixturevalue("captured_on_cpu")
-    model = cls(2, **options).fit(bent)
-    n_whole = (len(bent) - 60) // model.net_.batch_size
-    assert len(replays) == n_whole * (4 if cls is VAETransformer else 5)
-    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-4)
-    np.testing.assert_allclose(model.validation_curve_, expected.validation_curve_, rtol=1e-4)
-    np.testing.assert_allclose(
-        model.transform(bent), expected.transform(bent), atol=1e-3 * np.abs(bent).max()
-    )
-
-
-@pytest.mark.parametrize("batch_size", [150, 300, 1000])
-def test_replays_with_hardly_a_batch(batch_size, bent, request):
-    options = {"max_epochs": 3, "random_state": 0, "batch_size": batch_size}
-    expected = AutoencoderTransformer(2, **options).fit(bent)
-    request.getfixturevalue("captured_on_cpu")
-    model = AutoencoderTransformer(2, **options).fit(bent)
-    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-4)
-
-
-def test_what_cannot_be_replayed_is_not(captured_on_cpu, bent):
-    class Hook(Callback):
-        def on_batch_end(self, net, **kwargs):
-            pass
-
-    options = {"max_epochs": 2, "random_state": 0}
-    AutoencoderTransformer(2, callbacks=[Hook()], **options).fit(bent)
-    AutoencoderTransformer(2, optimizer=torch.optim.Adagrad, **options).fit(bent)
-    AutoencoderTransformer(2, **options).partial_fit(bent)
-    DenoisingAutoencoder(2, corruption=lambda X, level, rng: X, **options).fit(bent)
-    AutoencoderTransformer(2, network=drops, **options).fit(bent)
-    assert not captured_on_cpu
-
-
-def drops(input_shape, n_codes, latent_dim):
-    encoder = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.1), nn.Linear(8, n_codes))
-    return encoder, nn.Linear(latent_dim, 6)
-
-
-def compares_rows(input_shape, n_codes, latent_dim):
-    encoder = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, n_codes))
-    return encoder, nn.Linear(latent_dim, 6)
-
-
-@pytest.mark.parametrize("batch_size", [3, 113, 339, 1000])  # of 340 rows to train on
-def test_replays_of_networks_that_compare_rows(batch_size, bent, request):
-    options = {"max_epochs": 2, "random_state": 0, "batch_size": batch_size}
-    expected = AutoencoderTransformer(2, network=compares_rows, **options).fit(bent)
-    replays = request.getfixturevalue("captured_on_cpu")
-    model = AutoencoderTransformer(2, network=compares_rows, **options).fit(bent)
-    assert len(replays) == 2 * {3: 112, 113: 2, 339: 0, 1000: 0}[batch_size]
-    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-4)
-    name = "encoder.module.1.running_var"
-    values = (m.net_.module_.state_dict()[name] for m in (model, expected))
-    torch.testing.assert_close(*values, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..training.devices import has_float64
 from .sources import blocks, step_of
 
 _BLOCK = 2**22  # numbers held at a time by one array of a batched computation
@@ -74,11 +75,17 @@ class Reader:
     def tensor(self, X=None, device="cpu"):
         """Rows of a table (all of `X`, by default its own) as one tensor on the device."""
         X = self.X if X is None else X
-        kept = self.mean is None and X.dtype == np.float64
-        out = torch.empty(X.shape, dtype=torch.float64 if kept else torch.float32, device=device)
+        dtype = self.dtype(X, device)
+        there = torch.float64 if dtype == np.float64 else torch.float32
+        out = torch.empty(X.shape, dtype=there, device=device)
         for first, block in blocks(X):
-            out[first : first + len(block)] = as_tensor(self.read(block))
+            rows = self.read(block).astype(dtype, copy=False)
+            out[first : first + len(block)] = as_tensor(rows)
         return out
+
+    def dtype(self, X, device):
+        """The dtype of rows of a table on a device: of raw ones their own, if it is there."""
+        return X.dtype if self.mean is None and has_float64(device) else np.dtype(np.float32)
 
 
 def readers(start, likelihood, inputs, rows=None, corruption=None):
@@ -215,7 +222,7 @@ class StreamedRows(Rows):
 
     def _gather(self, reader, lows, taken, places):
         """Rows of several blocks as one tensor on the device, each at its place."""
-        dtype = np.float32 if reader.mean is not None else reader.X.dtype
+        dtype = reader.dtype(reader.X, self.device)
         out = np.empty((len(places), reader.X.shape[1]), dtype=dtype)
         done = 0
         for low, chosen in zip(lows, taken, strict=True):

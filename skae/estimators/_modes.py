@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..training.devices import KINDS
 from ..training.imports import import_torch
-
-_DEVICES = "cpu", "cuda", "mps"
 
 
 @contextlib.contextmanager
@@ -36,7 +35,7 @@ def _away_from_others():
         modes.append(torch.inference_mode(False))
     if torch.empty(0).device.type != "cpu":
         modes.append(torch.device("cpu"))
-    for kind in _DEVICES:
+    for kind in KINDS:
         if torch.is_autocast_enabled(kind):
             modes.append(torch.autocast(kind, enabled=False))
     errors = np.geterr()

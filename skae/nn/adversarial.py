@@ -53,7 +53,7 @@ class Features(nn.Module):
     def whitening(self, draws):
         """Mean of the features of draws from the prior, and what makes them white."""
         with torch.no_grad():
-            features = self(draws).double().cpu().numpy()
+            features = self(draws).cpu().double().numpy()
         values, axes = np.linalg.eigh(np.cov(features.T))
         white = axes / np.sqrt(np.maximum(values, 0.0) + _RIDGE * values.mean())
         return tuple(torch.tensor(value).to(draws) for value in (features.mean(axis=0), white))

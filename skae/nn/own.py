@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..training.devices import float64_device
 from ..training.threads import half_precision
 from ..warn import warn
 
@@ -302,7 +303,7 @@ def try_own_networks(module, build, batch, generator):
     with DrawnFrom(generator), torch.no_grad():
         for part, x in given.items():
             _try_inference(part.eval(), x)
-        device = "cpu" if rows.device.type == "mps" else rows.device
+        device = float64_device(rows.device)
         double = _rebuilt(build, module).double().to(device).eval()
         for part, x in zip(own_parts(double), given.values(), strict=True):
             _call(part, part.inputs(x.to(device).double()))

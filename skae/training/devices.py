@@ -1,13 +1,90 @@
-"""Which device to compute on, and what fits there."""
+"""Which device to compute on, and what each kind of device can do."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of device can do.
+
+    Parameters
+    ----------
+    count : callable
+        How many such devices this machine has.
+    float64 : bool, default=True
+        Whether they compute in float64.
+    free_memory : callable or None, default=None
+        How many bytes are free on the device of a name; None where they use the host's memory.
+    capture : callable or None, default=None
+        ``capture(trial, step, generator)`` runs `trial` to warm up, then records what `step`
+        computes and returns a function that does it again. It may fail. None where steps cannot
+        be recorded.
+    """
+
+    count: Callable[[], int]
+    float64: bool = True
+    free_memory: Callable[[str], int] | None = None
+    capture: Callable | None = None
+
+
+def _n_cuda():
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _n_mps():
+    import torch
+
+    return int(torch.backends.mps.is_available())
+
+
+def _free_on_cuda(device):
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return free
+
+
+def _capture_on_cuda(trial, step, generator):
+    """A callable that replays `step`, after a few runs of `trial` to warm up."""
+    import torch
+
+    with torch.cuda.device(generator.device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                trial()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(generator)
+        with torch.cuda.graph(graph):
+            step()
+    return graph.replay
+
+
+KINDS = {
+    "cpu": Kind(count=lambda: 1),
+    "cuda": Kind(count=_n_cuda, free_memory=_free_on_cuda, capture=_capture_on_cuda),
+    "mps": Kind(count=_n_mps, float64=False),
+}
+
+
+def kind_of(device):
+    """The :class:`Kind` of a device, given by its name or as torch's own object."""
+    return KINDS[str(device).partition(":")[0]]
 
 
 def find_device(device):
     """The torch device that a parameter names, as a string."""
     if device == "auto":
         return "cuda" if is_available("cuda") else "cpu"
-    if re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None:
+    numbered = {name for name, kind in KINDS.items() if kind.free_memory is not None}
+    name = re.sub(r":\d+$", "", device)
+    if name not in KINDS or (name != device and name not in numbered):
         raise ValueError(
             f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', however: device={device!r}."
         )
@@ -19,19 +96,21 @@ def find_device(device):
     return device
 
 
+def is_available(device):
+    """Whether this machine has a device; False, too, for a kind that is not known here."""
+    kind, _, number = device.partition(":")
+    return kind in KINDS and int(number or 0) < KINDS[kind].count()
+
+
 def fits_on(device, X):
     """Whether a large table has a place in a GPU's memory, with as much to spare."""
-    if not device.startswith("cuda"):
-        return False
-    import torch
-
-    free, _ = torch.cuda.mem_get_info(device)
-    return 4 * 4 * X.shape[0] * X.shape[1] < free
+    free_memory = kind_of(device).free_memory
+    return free_memory is not None and 4 * 4 * X.shape[0] * X.shape[1] < free_memory(device)
 
 
 def gram_on(device):
     """Products of rows with themselves on a GPU, in float64; None for numpy's."""
-    if not device.startswith("cuda"):
+    if kind_of(device).free_memory is None or not has_float64(device):
         return None
     from ..data.batches import as_tensor
 
@@ -42,10 +121,11 @@ def gram_on(device):
     return gram
 
 
-def is_available(device):
-    import torch
+def has_float64(device):
+    """Whether a device computes in float64."""
+    return kind_of(device).float64
 
-    kind, _, number = device.partition(":")
-    if kind == "cuda":
-        return torch.cuda.is_available() and int(number or 0) < torch.cuda.device_count()
-    return kind == "cpu" or torch.backends.mps.is_available()
+
+def float64_device(device):
+    """Where to compute in float64 what is otherwise computed on a device."""
+    return device if has_float64(device) else "cpu"

@@ -6,16 +6,14 @@ epoch is read once, at its end.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
+from .devices import kind_of
+
 # Of these it is known that a step does the same when it is replayed.
 REPLAYED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-
-
-def is_captured(device):
-    """Whether steps on this device can be captured."""
-    return device.startswith("cuda")
 
 
 class GraphedSteps:
@@ -87,10 +85,11 @@ class GraphedSteps:
         weights = [value.clone() for value in self.net.module_.state_dict().values()]
 
         def trial():
+            self._next()
             self.position.zero_()
             self.taken.copy_(taken)
-            self._next()
 
+        capture: Any = kind_of(self.net.device).capture
         replay = capture(trial, self._next, self.net.noise_)
         with torch.no_grad():
             torch._foreach_copy_(list(self.net.module_.state_dict().values()), weights)
@@ -102,19 +101,3 @@ class GraphedSteps:
             counter.zero_()
         self.net.noise_.set_state(state)
         return replay
-
-
-def capture(trial, step, generator):
-    """A callable that replays `step`, after a few runs of `trial` to warm up."""
-    with torch.cuda.device(generator.device):
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                trial()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(generator)
-        with torch.cuda.graph(graph):
-            step()
-    return graph.replay

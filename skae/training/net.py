@@ -17,7 +17,8 @@ from ..data.batches import Rows, n_batches
 from ..nn.networks import largest_product
 from ..nn.own import check_rows, draw_from, own_parts, try_own_networks
 from ..warn import warn
-from .graph import REPLAYED, GraphedSteps, is_captured
+from .devices import float64_device, kind_of
+from .graph import REPLAYED, GraphedSteps
 from .judge import is_clear
 from .threads import suitable_threads, tensor_floats
 
@@ -413,7 +414,7 @@ class AutoencoderNet(NeuralNet):
                 module = self.module().double()
                 module.load_state_dict(self.module_.state_dict())
                 module.drop_idle()
-                device = "cpu" if device == "mps" else device
+                device = float64_device(device)
             self.inference_modules_[dtype] = module.to(device).eval(), device
         return self.inference_modules_[dtype]
 
@@ -570,7 +571,7 @@ class AutoencoderNet(NeuralNet):
     def _can_replay(self, rows):
         """Whether a step is the same every time, but for what is on the device."""
         return (
-            is_captured(self.device)
+            kind_of(self.device).capture is not None
             and type(rows) is Rows
             and isinstance(self.optimizer_, REPLAYED)
             and isinstance(self.optimizer_.param_groups[0]["lr"], torch.Tensor)

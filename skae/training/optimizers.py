@@ -4,7 +4,7 @@ import inspect
 
 import torch
 
-from .graph import is_captured
+from .devices import kind_of
 
 
 class LeanAdamW(torch.optim.AdamW):
@@ -80,7 +80,7 @@ def optimizer_arguments(optimizer, weight_decay, lr, device):
     that its steps can be captured in a graph.
     """
     named = isinstance(optimizer, str)
-    captured = named and is_captured(str(device))
+    captured = named and kind_of(device).capture is not None
     if named:
         optimizer = OPTIMIZERS[optimizer]
         optimizer = torch.optim.AdamW if captured and optimizer is LeanAdamW else optimizer
