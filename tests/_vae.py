@@ -18,3 +18,9 @@ def decoded(vae, codes):
         rows = module.decode(torch.tensor(codes))
     std = rows.std.expand_as(rows.mean)
     return vae.mean_ + unit(vae) * rows.mean.numpy(), unit(vae) * std.numpy()
+
+
+def set_shares(vae, shares):
+    """Give the parts of the density of a fitted model other shares."""
+    vae.density_shares_.clear()
+    vae.density_shares_.update(shares)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from _programs import InterruptedAt
-from _vae import decoded, unit
+from _vae import decoded, set_shares, unit
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -51,7 +51,7 @@ def trained(ring):
 def of_part(vae, name, X):
     """Log-density of rows under one part of the mixture that their density is."""
     copy = pickle.loads(pickle.dumps(vae))
-    copy.density_shares_ = {part: float(part == name) for part in vae.density_shares_}
+    set_shares(copy, {part: float(part == name) for part in vae.density_shares_})
     return copy.score_samples(X)
 
 
@@ -60,7 +60,7 @@ def of_prior(vae, X):
     module, _ = vae.net_.inference_module(np.float64)
     x = torch.tensor((X - vae.mean_) / unit(vae))
     with torch.inference_mode():
-        bounds = module.log_evidence(x, normal_points(256, 2), normal_points(2048, 2), [None])
+        bounds = module.log_evidence(x, x, normal_points(256, 2), normal_points(2048, 2), [None])
     return bounds[:, 0].numpy() - X.shape[1] * np.log(unit(vae))
 
 
@@ -172,7 +172,7 @@ def test_the_density_is_one_and_samples_are_from_it(trained):
 
 def test_a_classical_density_draws_codes_from_its_own_prior(trained, ring):
     copy = pickle.loads(pickle.dumps(trained))
-    copy.density_shares_ = {"decoder": 0.0, "probabilistic_pca": 1.0}
+    set_shares(copy, {"decoder": 0.0, "probabilistic_pca": 1.0})
     start = PCA(2).fit(ring[:600])
     drawn = copy.sample(50_000, random_state=0)
     np.testing.assert_allclose(np.cov(drawn.T), start.get_covariance(), atol=0.01)

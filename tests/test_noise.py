@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from _vae import decoded
+from _vae import decoded, set_shares
 from scipy import stats
 from scipy.spatial import cKDTree
 from sklearn.model_selection import PredefinedSplit
@@ -108,7 +108,7 @@ def test_density_integrates_to_one():
 
 def test_draws_have_the_noise_of_their_codes(vae):
     model = pickle.loads(pickle.dumps(vae))
-    model.density_shares_ = {"decoder": 1.0}
+    set_shares(model, {"decoder": 1.0})
     drawn, means = (
         model.sample(20_000, random_state=1, add_noise=noise) for noise in (True, False)
     )

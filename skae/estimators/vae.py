@@ -188,6 +188,17 @@ class VAETransformer(PcaAttributes):
     beta_warmup: int = 0
     whiten: bool = False
 
+    @property
+    def density_shares_(self):
+        """Shares of the decoder and of classical densities in the density of a row."""
+        return self._density.shares
+
+    @property
+    def n_code_components_(self):
+        """Number of normals in the density of codes; 0 where that is the prior."""
+        codes = self._density.codes
+        return 0 if codes is None else len(codes.weights)
+
     def posterior(self, X):
         """The Gaussian posterior of each row's code.
 
@@ -318,26 +329,20 @@ class VAETransformer(PcaAttributes):
         if codes is not None and not still_fits(codes, fitted, rows, net.start_moved_):
             codes, goes_on = None, False
         if goes_on:
-            self._take(replace(before, codes=codes))
+            self._density = replace(before, codes=codes)
             return None
-        self._take(RowDensity(codes=codes))
+        self._density = RowDensity(codes=codes)
         is_start = self.max_epochs == 0 and module.posterior_is_exact
         if is_start or not _is_mixed(trained.spec):
             return None
-        self._take(beside_start(self.n_samples_, codes))
+        self._density = beside_start(self.n_samples_, codes)
         if trained.is_first and not data.paired and trained.split.valid is not None:
             try:
                 for density in learned(self._density, trained, data, fitted):
-                    self._take(density)
+                    self._density = density
             except KeyboardInterrupt as interrupt:  # what has been learned so far is whole
                 return interrupt
         return None
-
-    def _take(self, density):
-        """Take over what the density of a row is made of."""
-        self._density = density
-        self.density_shares_ = density.shares
-        self.n_code_components_ = 0 if density.codes is None else len(density.codes.weights)
 
     def _after_training(self, inputs, rows, rank):
         if self._spec.family.is_normal:
