@@ -11,6 +11,11 @@ def unit(vae):
     return float((np.sqrt(vae.noise_variance_) / std).mean())
 
 
+def standardised(vae, X):
+    """Rows as the networks read them."""
+    return torch.tensor((X - vae.mean_) / unit(vae))
+
+
 def decoded(vae, codes):
     """Means and standard deviations of rows, given codes in the order of the networks."""
     module, _ = vae.net_.inference_module(np.float64)

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AdversarialAutoencoder, priors
+from skae.data.table import Table
 from skae.nn.adversarial import AdversarialModule, Discriminator, Features
 from skae.nn.mlp import mlp
 
@@ -51,26 +52,19 @@ def test_normal_and_uniform_priors():
     assert drawn("uniform", 5, 7).shape == (5, 7)
 
 
-def test_moments_of_the_roll_by_integration():
+def test_the_roll_is_that_of_scikit_learn():
+    """Less its mean, in units of its standard deviation; both by integration."""
+    roll = make_swiss_roll(4000, noise=0.5, random_state=0)[0][:, [0, 2]]
     a, b = 1.5 * np.pi, 4.5 * np.pi
 
-    def mean(function):
-        return integrate.quad(function, a, b)[0] / (b - a)
+    def moment(turn, power):
+        return integrate.quad(lambda t: (t * turn(t)) ** power, a, b)[0] / (b - a)
 
-    means, variances = priors._moments_of_the_roll()
-    for number, turn in enumerate((np.cos, np.sin)):
-        first = mean(lambda t, turn=turn: t * turn(t))
-        second = mean(lambda t, turn=turn: (t * turn(t)) ** 2)
-        assert means[number] == pytest.approx(first)
-        assert variances[number] == pytest.approx(second - first**2 + 0.25)
-
-
-def test_the_roll_is_that_of_scikit_learn():
-    roll = make_swiss_roll(4000, noise=0.5, random_state=0)[0][:, [0, 2]]
-    mean, variance = priors._moments_of_the_roll()
-    accuracy = two_sample_accuracy((roll - mean) / np.sqrt(variance), drawn("swiss_roll"))
-    assert accuracy < 0.53
-    assert two_sample_accuracy((roll - mean) / np.sqrt(variance), drawn("normal")) > 0.8
+    for column, turn in zip(roll.T, (np.cos, np.sin), strict=True):
+        mean, square = moment(turn, 1), moment(turn, 2)
+        column[:] = (column - mean) / np.sqrt(square - mean**2 + 0.25)
+    assert two_sample_accuracy(roll, drawn("swiss_roll")) < 0.53
+    assert two_sample_accuracy(roll, drawn("normal")) > 0.8
 
 
 # The statistic and the discriminator
@@ -132,7 +126,7 @@ def test_each_side_follows_a_gradient_of_its_own(bent):
     model = AdversarialAutoencoder(2, max_epochs=2, random_state=0).fit(bent)
     module = model.net_.module_.float().train()
     assert isinstance(module, AdversarialModule)
-    x = torch.from_numpy((bent - model.mean_) / model._spec.start.scale).float()
+    x = torch.from_numpy((bent - model.mean_) / Table.of(bent).scale).float()
     module.zero_grad()
     module(x, x, generator()).mean().backward()
     got = {name: value.grad.clone() for name, value in module.named_parameters()}
@@ -168,14 +162,14 @@ def test_held_out_rows_weigh_an_error_above_that_of_the_start_tenfold(sign, bent
     """And the divergence, less where fewer than 1,000 of them show it."""
     options = {"max_epochs": 20, "validation_fraction": None, "random_state": 0}
     model = AdversarialAutoencoder(2, **options).fit(bent)
-    pca, start = PCA(2).fit(bent), model._spec.start
-    noise = 2 * start.noise_variance * start.scale**2
-    linear = np.square(bent - pca.inverse_transform(pca.transform(bent))).sum() / len(bent) / noise
-    module = model.net_.module_.float().eval()
+    pca = PCA(2).fit(bent)
+    left = np.square(bent - pca.inverse_transform(pca.transform(bent))).sum() / len(bent)
+    linear = left / (2 * pca.noise_variance_)
+    module, table = model.net_.module_.float().eval(), Table.of(bent)
     with torch.no_grad():
         module.decoder.output.weight *= sign  # so that what was learned is wrong
         for copies, weight in ((1, 0.4), (2, 0.8), (3, 1.0)):
-            x = torch.from_numpy((bent - model.mean_) / start.scale).float().tile(copies, 1)
+            x = torch.from_numpy(table.standard(bent)).float().tile(copies, 1)
             z = module.encode(x)
             error = module.decode(z).error(x)
             excess = error.mean() - linear
@@ -291,14 +285,14 @@ def test_codes_have_mean_0_and_covariance_1(bent):
     """Which the decoder takes back: reconstructions are those of the bare module."""
     model = AdversarialAutoencoder(2, random_state=0).fit(bent)
     assert model.best_epoch_ > 0
-    codes, start = model.transform(bent), model._spec.start
-    x = torch.from_numpy((bent - model.mean_) / start.scale)
+    codes, scale = model.transform(bent), Table.of(bent).scale
+    x = torch.from_numpy((bent - model.mean_) / scale)
     module = model.net_.inference_module(np.float64)[0]
     with torch.no_grad():
         bare = module.encode(x)
         decoded = module.decode(bare).mean.numpy()
     bare = bare.numpy()
-    np.testing.assert_allclose(model.reconstruct(bent), decoded * start.scale + model.mean_)
+    np.testing.assert_allclose(model.reconstruct(bent), decoded * scale + model.mean_)
     for value, from_bare, wanted in (
         (codes.mean(axis=0), bare.mean(axis=0), 0),
         (np.cov(codes.T), np.cov(bare.T), np.eye(2)),

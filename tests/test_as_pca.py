@@ -343,7 +343,7 @@ def test_an_interrupt_at_any_line_finds_the_old_state_or_the_new_one(cls, bent):
     for number in range(1, 30):
         model = cls(2, **options).fit(bent[:100])
         before = model.transform(bent)
-        sys.settrace(InterruptedAt(cls._guarded, number))
+        sys.settrace(InterruptedAt(cls.fit, number, below=True))
         try:
             model.fit(bent)
         except KeyboardInterrupt:

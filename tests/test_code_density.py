@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from _programs import InterruptedAt
-from _vae import decoded, set_shares, unit
+from _vae import decoded, set_shares, standardised, unit
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -58,9 +58,9 @@ def of_part(vae, name, X):
 def of_prior(vae, X):
     """That of the decoder, if codes were from the prior."""
     module, _ = vae.net_.inference_module(np.float64)
-    x = torch.tensor((X - vae.mean_) / unit(vae))
+    draws = normal_points(256, 2), normal_points(2048, 2)
     with torch.inference_mode():
-        bounds = module.log_evidence(x, x, normal_points(256, 2), normal_points(2048, 2), [None])
+        bounds = module.log_evidence(standardised(vae, X), *draws, [None])
     return bounds[:, 0].numpy() - X.shape[1] * np.log(unit(vae))
 
 
@@ -151,8 +151,8 @@ def test_nothing_but_the_density_is_changed(ring):
     for name, value in vae.net_.module_.state_dict().items():
         assert torch.equal(value, best[name]), name
     module, _ = vae.net_.inference_module(np.float64)
-    x = torch.tensor((ring - vae.mean_) / unit(vae))
-    np.testing.assert_allclose(vae.transform(ring), module.embed(x).detach(), atol=1e-12)
+    codes = module.embed(standardised(vae, ring)).detach()
+    np.testing.assert_allclose(vae.transform(ring), codes, atol=1e-12)
 
 
 def test_the_density_is_one_and_samples_are_from_it(trained):

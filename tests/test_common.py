@@ -24,6 +24,7 @@ from skae import (
     VAETransformer,
 )
 from skae.data.split import at_random
+from skae.priors import great_circle
 
 PUBLIC = [getattr(skae, cls.__name__) for cls in ESTIMATORS]
 VARIANTS = [
@@ -354,12 +355,18 @@ def test_interpolation_leads_from_reconstruction_to_reconstruction(cls, bent):
             model.interpolate(bent[7:14], rows, steps=steps)
 
 
-def test_interpolation_of_a_normal_prior_is_along_a_great_circle():
-    vae, autoencoder = VAETransformer(2), AutoencoderTransformer(2)
-    a, b = np.array([[[2.0, 0.0]]]), np.array([[[0.0, 2.0]]])
+def test_interpolation_of_a_normal_prior_is_along_a_great_circle(bent):
+    a, b = np.array([[2.0, 0.0]]), np.array([[0.0, 2.0]])
     shares = np.array([[0.0], [0.5], [1.0]])
-    np.testing.assert_allclose(vae._between(a, b, shares)[0, 1], [np.sqrt(2), np.sqrt(2)])
-    np.testing.assert_allclose(autoencoder._between(a, b, shares)[0, 1], [1, 1])
+    np.testing.assert_allclose(great_circle(a, b, shares)[1], [np.sqrt(2), np.sqrt(2)])
     for end in (3 * a, -a, 0 * a):  # in one direction, in opposite ones, without one
-        expected = (1 - shares) * a[0] + shares * end[0]
-        np.testing.assert_allclose(vae._between(a, end, shares)[0], expected)
+        expected = (1 - shares) * a + shares * end
+        np.testing.assert_allclose(great_circle(a, end, shares), expected)
+    for cls, way in (
+        (VAETransformer, great_circle),
+        (AutoencoderTransformer, lambda a, b, shares: (1 - shares) * a + shares * b),
+    ):
+        model = cls(2, max_epochs=0).fit(bent)
+        a, b = model.transform(bent[:2])
+        expected = model.inverse_transform(way(a, b, shares))
+        np.testing.assert_allclose(model.interpolate(bent[:1], bent[1:2], 3)[0], expected)

@@ -11,7 +11,7 @@ from _estimators import ESTIMATORS
 from torch import nn
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae.density.points import normal_points as _normal_points
+from skae.density.points import normal_points
 
 
 @contextlib.contextmanager
@@ -120,10 +120,10 @@ def everything(cls, X, mode=contextlib.nullcontext, **options):
     + [(cls, mode) for cls in ESTIMATORS for mode in ("float16", "several")],
 )
 def test_modes_change_nothing(cls, mode, rows, results):
-    _normal_points.cache_clear()
+    normal_points.cache_clear()
     for name, value in everything(cls, rows, MODES[mode]).items():
         np.testing.assert_array_equal(value, results[cls][name], err_msg=str(name))
-    _normal_points.cache_clear()
+    normal_points.cache_clear()
 
 
 def own(input_shape, n_codes, latent_dim):

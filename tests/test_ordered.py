@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
+from skae.data.table import Table
 from skae.nn.init import with_zero_output
 from skae.nn.ordered import GroupedModule, OrderedModule, spread_out
 
@@ -59,7 +60,7 @@ def test_at_the_start_every_size_weighs_the_same():
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
     module, _ = model.net_.inference_module(np.float64)
-    rows = torch.tensor((X - model.mean_) / model._spec.start.scale)
+    rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
         losses = module(rows, rows, None).mean(0)
     # Half the squared error in units of the noise: the noise is what is left per dimension.
@@ -81,9 +82,8 @@ def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size(n):
 def test_held_out_rows_are_judged_by_the_error_of_every_size(tables, ordered):
     """In units of what PCA of this size leaves per dimension."""
     X, _ = tables
-    start = ordered._spec.start
     module, _ = ordered.net_.inference_module(np.float64)
-    rows = torch.tensor((X - start.mean) / start.scale)
+    rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
         losses = module(rows, rows, None).sum(0)
     expected = [
@@ -98,7 +98,7 @@ def test_rows_are_trained_at_every_size_and_a_third_at_the_last(monkeypatch):
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
     module = model.net_.module_.train()
-    rows = torch.tensor((X - model.mean_) / model._spec.start.scale).float()
+    rows = torch.tensor(Table.of(X).standard(X)).float()
     seen = []
     decode = module.decode
     monkeypatch.setattr(
@@ -260,7 +260,7 @@ def test_wide_tables_weigh_sizes_the_same():
     X += 0.1 * np.random.default_rng(2).standard_normal(X.shape)
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
     module, _ = model.net_.inference_module(np.float64)
-    rows = torch.tensor((X - model.mean_) / model._spec.start.scale)
+    rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
         losses = module(rows, rows, None).mean(0)
     assert_allclose(losses, 0.5 * (60 - 8) * 59 / 60, rtol=1e-6)
@@ -518,12 +518,6 @@ def test_modules_that_were_made_before_bend_together():
     ).fit(steep(200))
     assert type(model.net_.module_) is OrderedModule
     assert model.truncate(2).transform(steep(200)).shape == (200, 2)
-
-
-def test_pickles_have_the_start_once(grouped):
-    assert grouped.__getstate__()["_spec"]["whole"] is None
-    state = grouped.truncate(3).__getstate__()["_spec"]
-    assert state["whole"]["encoder"].shape == (6, 5)
 
 
 def test_rows_are_trained_at_sizes_at_which_pca_leaves_something(monkeypatch):

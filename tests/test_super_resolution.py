@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from skae import SuperResolutionAutoencoder
 from skae.data.batches import Rows
+from skae.data.table import Table
 from skae.nn.init import is_zero
 from skae.nn.upscaler import ConvUpscaler, upscaler
 
@@ -112,10 +113,18 @@ def test_the_loss_is_the_error_of_what_is_upscaled(images):
     error = squared_error(images, resized(model.downsample(images), (10, 7)))
     assert model.loss_curve_[0] == pytest.approx(error / 400, rel=1e-5)
     assert model.noise_variance_ == pytest.approx(error / images.size, rel=1e-5)
-    start = model._spec.start  # whose noise is the unit of what is added
-    assert start.noise_variance * start.scale**2 == pytest.approx(error / images.size)
     half = SuperResolutionAutoencoder(3, validation_fraction=0.5, **options).fit(images)
     assert half.validation_curve_[0] == pytest.approx(error / 400, rel=0.05)
+
+
+def test_what_is_added_is_in_units_of_the_error_of_bicubic_interpolation(images):
+    model = SuperResolutionAutoencoder(3, network="conv", max_epochs=0).fit(images)
+    low = model.downsample(images)
+    bicubic = resized(low, (10, 7))
+    module, _ = model.net_.inference_module(np.float64)
+    torch.nn.init.ones_(module.upscaler.output.bias)
+    unit = np.sqrt(squared_error(images, bicubic) / images.size)
+    np.testing.assert_allclose(model.upscale(low) - bicubic, np.full(images.shape, unit))
 
 
 # What is learned
@@ -163,22 +172,21 @@ def test_codes_learn_and_decode_to_large_images(images, trained):
     assert ours < 0.8 * theirs
 
 
-def test_codes_that_held_out_images_do_not_like_are_forgotten(images, monkeypatch):
-    from skae.nn.super_resolution import SuperResolutionModule
-
-    def no_gain(self, rows):
-        return -np.ones(len(rows))
-
-    start = SuperResolutionAutoencoder(3, network="conv", max_epochs=0).fit(images)
-    options = {"network": "conv", "max_epochs": 3, "random_state": 0}
-    for name in ("gain_of_codes", "fit_share"):
-        monkeypatch.setattr(SuperResolutionModule, name, no_gain)
-    model = SuperResolutionAutoencoder(3, **options).fit(images)
+def test_codes_that_held_out_images_do_not_like_are_forgotten():
+    """One code for two directions: PCA cannot be improved, and details go with the other one."""
+    y, x = np.mgrid[:8, :8]
+    smooth, other, details = np.cos(np.pi * x / 8), np.cos(np.pi * y / 8), (-1.0) ** (x + y)
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 400, 1, 1))
+    X = 3 * a * smooth + b * (other + details) + 0.05 * rng.standard_normal((400, 8, 8))
+    start = SuperResolutionAutoencoder(1, network="conv", max_epochs=0).fit(X)
+    options = {"network": "conv", "max_epochs": 5, "random_state": 0}
+    model = SuperResolutionAutoencoder(1, **options).fit(X)
     assert model.best_epoch_ > 0
-    codes = model.transform(images)
-    np.testing.assert_allclose(codes, start.transform(images), atol=1e-10)
+    codes = model.transform(X)
+    np.testing.assert_allclose(codes, start.transform(X), atol=1e-10)
     np.testing.assert_allclose(model.inverse_transform(codes), start.inverse_transform(codes))
-    everything = SuperResolutionAutoencoder(3, validation_fraction=None, **options).fit(images)
+    everything = SuperResolutionAutoencoder(1, validation_fraction=None, **options).fit(X)
     assert not is_zero(everything.net_.module_.encoder)
     assert everything.net_.module_.share == 1.0
 
@@ -186,22 +194,25 @@ def test_codes_that_held_out_images_do_not_like_are_forgotten(images, monkeypatc
 def test_gain_of_codes_and_share_of_detail(images, trained):
     """Both against the errors of rows decoded one way and the other."""
     module, _ = trained.net_.inference_module(np.float64)
-    start = trained._spec.start
-    low = trained.downsample(images[300:]).reshape(100, -1)
-    x = torch.tensor((low - start.input_mean) / start.input_scale)
-    target = torch.tensor((images[300:].reshape(100, -1) - start.mean) / start.scale)
+    large, small = images.reshape(400, -1), trained.downsample(images).reshape(400, -1)
+    large_table, small_table = Table.of(large[:300]), Table.of(small[:300])
+    x = torch.tensor(small_table.standard(small[300:]))
+    target = torch.tensor(large_table.standard(large[300:]))
     rows = Rows(x, target, torch.arange(100))
-    pca = PCA(3).fit(trained.downsample(images[:300]).reshape(300, -1))
-    noise = 2 * trained._spec.low_noise_variance * start.input_scale**2
-    linear = np.square(low - pca.inverse_transform(pca.transform(low))).sum(axis=1) / noise
+    pca = PCA(3).fit(small[:300])
+    linear = np.square(small[300:] - pca.inverse_transform(pca.transform(small[300:])))
+    in_units = small_table.scale**2 / (2 * pca.noise_variance_)
+    bicubic = resized(trained.downsample(images[:300]), (10, 7))
+    noise = squared_error(images[:300], bicubic) / images[:300].size / large_table.scale**2
     with torch.no_grad():
         decoded = module.decode(module.encode(x)).mean
-        learned = (decoded - x).square().sum(1).numpy() * start.input_scale**2 / noise
-        np.testing.assert_allclose(module.gain_of_codes(rows), linear - learned, rtol=1e-8)
+        learned = (decoded - x).square().sum(1).numpy()
+        gain = in_units * (linear.sum(axis=1) / small_table.scale**2 - learned)
+        np.testing.assert_allclose(module.gain_of_codes(rows), gain, rtol=1e-8)
 
         def error(share):
             answer = module.upscale(decoded, share).mean
-            return ((answer - target).square().sum(1) / (2 * start.noise_variance)).numpy()
+            return ((answer - target).square().sum(1) / (2 * noise)).numpy()
 
         before = float(module.share)
         gain = module.fit_share(rows)
@@ -254,9 +265,9 @@ def test_convolutions_see_the_image_itself():
     rng = np.random.default_rng(0)
     X = 10 * np.linspace(0, 1, 64).reshape(1, 1, 8, 8) + rng.random((50, 1, 8, 8))
     model = SuperResolutionAutoencoder(2, network="conv", max_epochs=0).fit(X)
-    module, start = model.net_.module_, model._spec.start
+    module = model.net_.module_
     low = model.downsample(X).reshape(50, -1)
-    x = (low - start.input_mean) / start.input_scale
+    x = Table.of(low).standard(low)
     seen = (x + module.context.double().numpy()) * module.contrast
     slope, shift = np.polyfit(low.ravel(), seen.ravel(), 1)
     np.testing.assert_allclose(seen, slope * low + shift, atol=1e-5)
