@@ -293,7 +293,7 @@ class Ghost(contextlib.ExitStack):
         try:
             step()
         except BaseException:
-            generator.is_usable = False  # as on CUDA before torch 2.11
+            generator.is_usable = False  # as in some versions of torch
             raise
         finally:
             self._recording = None

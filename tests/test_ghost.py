@@ -9,7 +9,7 @@ import multiprocessing
 import pickle
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -386,6 +386,58 @@ def not_replayed():
 
 def test_what_cannot_be_replayed_is_not(there):
     there(not_replayed)
+
+
+class ReadsANumber(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        out = self.layer(x)
+        return out / max(1.0, out.abs().max().item())
+
+
+def reads_a_number(*sizes):
+    encoder, decoder = compares_rows(*sizes)
+    return ReadsANumber(encoder), decoder
+
+
+def failed_capture(optimizer):
+    """Fits of a VAE whose capture fails in its step, and before anything is done; and without."""
+    case = CASES["vae"]
+    options = {"network": reads_a_number, "optimizer": optimizer, "device": "ghost"}
+    found = []
+    for capture in (None, failing):
+        with simulated() as device, warnings.catch_warnings(record=True) as warned:
+            if capture is not None:
+                devices.KINDS["ghost"] = replace(devices.KINDS["ghost"], capture=capture)
+            warnings.simplefilter("always", UserWarning)
+            model = case.model(**options).fit(case.X)
+            state = {k: v.cpu().numpy() for k, v in model.net_.module_.state_dict().items()}
+            (warning,) = warned
+            assert warning.filename == __file__
+            found.append((str(warning.message), {**results(case, model), **state}))
+        assert not device.n_captures
+    with simulated(captures=False):
+        found.append(results(case, case.model(**options).fit(case.X)))
+    return found
+
+
+def failing(trial, step, generator):
+    raise RuntimeError("no graphs today\nsecond line")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_a_capture_that_fails_changes_nothing(optimizer, there):
+    (message, found), (other, expected), eager = there(failed_capture, optimizer)
+    assert "captured in a CUDA graph: operation not permitted when a step" in message
+    assert "Have the network read no numbers on the host" in message
+    assert "graph: no graphs today. Have" in other
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    agree("vae", found, eager)  # but for rounding, as its optimiser has a number for its rate
 
 
 def drops(input_shape, n_codes, latent_dim):

@@ -1,6 +1,7 @@
 """Which device to compute on, and what each kind of device can do."""
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,8 +20,8 @@ class Kind:
         How many bytes are free on the device of a name; None where they use the host's memory.
     capture : callable or None, default=None
         ``capture(trial, step, generator)`` runs `trial` to warm up, then records what `step`
-        computes and returns a function that does it again. It may fail. None where steps cannot
-        be recorded.
+        computes and returns a function that does it again. It may raise any exception. None
+        where steps cannot be recorded.
     """
 
     count: Callable[[], int]
@@ -48,21 +49,26 @@ def _free_on_cuda(device):
     return free
 
 
+_CAPTURING = threading.Lock()  # captures of two threads disturb each other
+
+
 def _capture_on_cuda(trial, step, generator):
-    """A callable that replays `step`, after a few runs of `trial` to warm up."""
+    """See :class:`Kind`."""
     import torch
 
     with torch.cuda.device(generator.device):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        with torch.cuda.stream(side):  # a capture that fails would leave it the current one
             for _ in range(3):
                 trial()
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(generator)
+            # By default the stream is of the first device, and other threads may do nothing.
+            capture = torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local")
+            with _CAPTURING, capture:
+                step()
         torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(generator)
-        with torch.cuda.graph(graph):
-            step()
     return graph.replay
 
 

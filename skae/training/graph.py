@@ -5,7 +5,6 @@ step reads all it needs from them; so a replay is a single launch, and the loss 
 epoch is read once, at its end.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +18,9 @@ REPLAYED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 class GraphedSteps:
     """Steps of one net on resident rows, in batches of one size.
 
+    One is captured when this is made. Where that fails it raises what went wrong, and weights, the
+    optimiser's memory and the generator are as they were before.
+
     Parameters
     ----------
     net : skae.training.net.AutoencoderNet
@@ -26,35 +28,35 @@ class GraphedSteps:
     rows : skae.data.batches.Rows
     rates : Tensor of shape (n_steps,)
         The learning rate of every step, on the device.
+    taken : int
+        The number of steps before.
     """
 
-    def __init__(self, net, rows, rates):
+    def __init__(self, net, rows, rates, taken):
         self.net = net
         self.rows = rows
         self.rates = rates
         self.size = net.batch_size
         self.order = rows.index.clone()
         device = rows.index.device
-        self.taken = torch.zeros(1, dtype=torch.int64, device=device)
+        self.taken = torch.full((1,), taken, dtype=torch.int64, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
         self.total = torch.zeros((), dtype=torch.float64, device=device)
         self.within = torch.arange(min(self.size, len(self.order)), device=device)
-        self.replay: Callable | None = None
+        self.n_whole = len(self.order) // self.size
+        if 0 < len(self.order) % self.size < net.least_rows_:  # which then join the last batch
+            self.n_whole -= 1
+        self.replay: Any = self._captured() if self.n_whole else None
 
     def epoch(self, order):
         """One pass in this order; the mean loss of a row."""
         self.order.copy_(order)
         self.position.zero_()
         self.total.zero_()
-        whole = len(order) // self.size
-        if 0 < len(order) % self.size < self.net.least_rows_:  # which then join the last batch
-            whole -= 1
-        if whole:
-            self.replay = replay = self.replay or self._captured()
-            for _ in range(whole):
-                replay()
-        if whole * self.size < len(order):
-            self._step(self.order[whole * self.size :])
+        for _ in range(self.n_whole):
+            self.replay()
+        if self.n_whole * self.size < len(order):
+            self._step(self.order[self.n_whole * self.size :])
         return float(self.total) / len(order)
 
     def _next(self):
@@ -75,29 +77,31 @@ class GraphedSteps:
         self.taken.add_(1)
 
     def _captured(self):
-        """Capture a step, and leave everything as it was before the trial runs."""
-        state, taken = self.net.noise_.get_state(), self.taken.clone()
-        optimizer = self.net.optimizer_
+        """A callable that replays a step."""
+        net, optimizer = self.net, self.net.optimizer_
+        state, taken = net.noise_.get_state(), self.taken.clone()
         before = {
             parameter: {name: torch.clone(value) for name, value in values.items()}
             for parameter, values in optimizer.state.items()
         }
-        weights = [value.clone() for value in self.net.module_.state_dict().values()]
+        weights = [value.clone() for value in net.module_.state_dict().values()]
 
         def trial():
             self._next()
             self.position.zero_()
             self.taken.copy_(taken)
 
-        capture: Any = kind_of(self.net.device).capture
-        replay = capture(trial, self._next, self.net.noise_)
-        with torch.no_grad():
-            torch._foreach_copy_(list(self.net.module_.state_dict().values()), weights)
-            for parameter, values in optimizer.state.items():
-                for name, value in values.items():  # of which there was nothing, or this
-                    value.copy_(before.get(parameter, {}).get(name, torch.zeros_like(value)))
-        self.taken.copy_(taken)
-        for counter in (self.position, self.total):
-            counter.zero_()
-        self.net.noise_.set_state(state)
-        return replay
+        capture: Any = kind_of(net.device).capture
+        try:
+            return capture(trial, self._next, net.noise_)
+        except BaseException:
+            # In some versions of torch a generator stays part of the capture that failed.
+            net.noise_ = torch.Generator(net.device)
+            raise
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(list(net.module_.state_dict().values()), weights)
+                for parameter, values in optimizer.state.items():
+                    for name, value in values.items():  # of which there was nothing, or this
+                        value.copy_(before.get(parameter, {}).get(name, torch.zeros_like(value)))
+            net.noise_.set_state(state)

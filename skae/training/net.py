@@ -477,6 +477,7 @@ class AutoencoderNet(NeuralNet):
         self.stopping_ = False
         self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
+        self.captures_ = True  # until a capture fails
         self.loss_curve_, self.validation_curve_ = [], []
         self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
@@ -556,10 +557,11 @@ class AutoencoderNet(NeuralNet):
     def _train(self, iterator, step_fn):
         self._set_training(True)
         with tensor_floats(self.precision == "tf32", self.device):
-            if self._can_replay(iterator.rows):
-                mean, n_rows = self._replay(iterator), len(iterator.rows)
-            else:
+            steps = self._graphed(iterator.rows)
+            if steps is None:
                 mean, n_rows = self._step_by_step(iterator, step_fn)
+            else:
+                mean, n_rows = self._replay(steps, iterator), len(iterator.rows)
         if not self.hooked_:
             self._record_batch("train", mean, n_rows)
         self.loss_curve_.append(self._record("train_loss", mean))
@@ -583,15 +585,29 @@ class AutoencoderNet(NeuralNet):
             and not self.own_draw_
         )
 
-    def _replay(self, iterator):
-        if self.graphed_ is None:
-            rates = [self._rate(taken) for taken in range(self.n_steps_ or 0)]
-            rates_there = torch.tensor(rates, dtype=torch.float32, device=self.device)
-            self.graphed_ = GraphedSteps(self, iterator.rows, rates_there)
-            self.graphed_.taken.fill_(self.n_steps_taken_)
+    def _graphed(self, rows):
+        """Steps to replay, or None where they are taken one by one."""
+        if self.graphed_ is not None or not self.captures_ or not self._can_replay(rows):
+            return self.graphed_
+        rates = [self._rate(taken) for taken in range(self.n_steps_ or 0)]
+        rates_there = torch.tensor(rates, dtype=torch.float32, device=self.device)
+        try:
+            self.graphed_ = GraphedSteps(self, rows, rates_there, self.n_steps_taken_)
+        except Exception as error:
+            self.captures_ = False
+            cause = str(error.__context__ or error).partition("\n")[0]  # before the end failed, too
+            warn(
+                "Training goes on step by step, which is slower, as a step could not be captured "
+                f"in a CUDA graph: {cause}. Have the network read no numbers on the host, as "
+                "`x.item()`, `float(x)` and `if x > 0` do, or ignore this warning.",
+                UserWarning,
+            )
+        return self.graphed_
+
+    def _replay(self, steps, iterator):
         order = iterator.rows.shuffled(iterator.generator)
         self.n_steps_taken_ += self._steps_of_pass(order)
-        return self.graphed_.epoch(order)
+        return steps.epoch(order)
 
     def _step_by_step(self, iterator, step_fn):
         losses, sizes = [], []
