@@ -1,4 +1,4 @@
-"""Fitted parts as plain arrays and values, for pickles, and back."""
+"""Conversion of fitted objects to plain arrays and values, for pickles, and back."""
 
 from dataclasses import fields
 from numbers import Integral, Real
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def plain(value):
-    """A number of any type as one of Python's own; anything else as it is."""
+    """Convert a number of any type to a Python number; return anything else unchanged."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, Integral):
@@ -17,15 +17,15 @@ def plain(value):
 
 
 class Plain:
-    """Base of dataclasses that a fitted estimator keeps.
+    """Base class of the dataclasses that a fitted estimator keeps.
 
-    `parts` names the fields that hold such an object, or None, with their types.
+    `parts` has the fields that hold another such object, or None, with their types.
     """
 
     parts: ClassVar[dict[str, type["Plain"]]] = {}
 
     def to_arrays(self):
-        """Fields by name; parts as what they are made of in turn."""
+        """Return the fields by name, with `parts` converted recursively."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         for name in self.parts:
             if values[name] is not None:
@@ -34,7 +34,7 @@ class Plain:
 
     @classmethod
     def from_arrays(cls, arrays):
-        """The object that `to_arrays` was asked of."""
+        """Restore the object from the result of `to_arrays`."""
         arrays = dict(arrays)
         for name, part in cls.parts.items():
             if arrays[name] is not None:

@@ -1,10 +1,9 @@
-"""Corruptions of rows, each with the moments that make its linear denoiser exact.
+"""Corruptions of rows, each with the moments that its linear denoiser needs.
 
-A corruption works on standardised rows (:class:`Custom` on rows as they were given).
-It is called with a batch ``x`` of shape
-(batch, d) and a `torch.Generator`, and answers the corrupted batch. ``moments(table)``
-says what corruption makes of the table's rows on average: the mean (d,) of a corrupted
-row, its covariance with the clean row (d, d; clean first) and its covariance (d, d).
+A corruption maps a batch ``x`` of standardised rows, (batch, d), and a `torch.Generator` to the
+corrupted batch. (:class:`Custom` takes rows in the units of X.) ``moments(table)`` returns the
+moments of corrupted rows of a table: the mean (d,), the covariance with clean rows (d, d; clean
+first) and the covariance (d, d).
 """
 
 import numpy as np
@@ -13,20 +12,20 @@ import torch
 from .data.returned import as_returned
 from .data.table import some_rows
 
-_ROWS_TO_SWAP = 64  # training rows whose values a row is scored with, at most ...
-_NUMBERS_TO_SWAP = 2**18  # ... and numbers in them
+_ROWS_TO_SWAP = 64  # the most training rows used to replace values in `score` ...
+_NUMBERS_TO_SWAP = 2**18  # ... and the most values in them
 
 
 class Gaussian:
-    """Adds independent Gaussian noise.
+    """Corruption by independent Gaussian noise.
 
     Parameters
     ----------
     level : float
-        Standard deviation of the noise, in units of the table's scale (the root of
-        the mean variance of its features).
+        Standard deviation of the noise, in units of the table's scale (the root of the mean
+        variance of its features).
     table : skae.data.table.Table
-        The table whose rows are corrupted.
+        Table whose rows are corrupted.
     """
 
     takes_raw_rows = False
@@ -41,17 +40,17 @@ class Gaussian:
         return x + self.level * noise
 
     def moments(self, table):
-        """Mean, cross-covariance and covariance of corrupted rows."""
+        """Return mean, cross-covariance and covariance of corrupted rows."""
         covariance = table.covariance()
         noise = self.level**2 * np.eye(len(covariance))
         return np.zeros(len(covariance)), covariance, covariance + noise
 
 
 class _Replacement:
-    """Replaces each entry, with probability `level`, by a value drawn for it.
+    """Replacement of each entry, with probability `level`, by a random value.
 
-    Of a feature these are, in units of X and as far as they are known beforehand, in a column
-    of `replacements`.
+    `replacements` has the values of each feature in a column, in units of X, if they are known in
+    advance.
     """
 
     takes_raw_rows = False
@@ -66,11 +65,11 @@ class _Replacement:
         self.level = level
 
     def _values(self, x, generator):
-        """What entries are replaced by, in the shape of x."""
+        """Return the values that replace entries, in the shape of x."""
         raise NotImplementedError
 
     def _value_moments(self, variance):
-        """Mean and mean square of these, (d,), given the variance of the features."""
+        """Return mean and mean square of these values, (d,), given the features' variance."""
         raise NotImplementedError
 
     def __call__(self, x, generator):
@@ -79,7 +78,7 @@ class _Replacement:
         return torch.where(chance < self.level, self._values(x, generator), x)
 
     def moments(self, table):
-        """Mean, cross-covariance and covariance of corrupted rows."""
+        """Return mean, cross-covariance and covariance of corrupted rows."""
         covariance = table.covariance()
         mean, square = self._value_moments(np.diag(covariance))
         kept = 1.0 - self.level
@@ -91,7 +90,7 @@ class _Replacement:
 
 
 class Masking(_Replacement):
-    """Replaces entries by the feature's mean, as a missing value would be imputed."""
+    """Replacement of entries by the feature's mean, as in mean imputation."""
 
     def __init__(self, level, table):
         super().__init__(level, table)
@@ -105,13 +104,13 @@ class Masking(_Replacement):
 
 
 class SaltAndPepper(_Replacement):
-    """Replaces entries by the feature's smallest or largest value, equally likely."""
+    """Replacement of entries by the feature's smallest or largest value, equally likely."""
 
     def __init__(self, level, table):
         super().__init__(level, table)
         self.replacements = np.stack([table.low, table.high])
         self._ends = (self.replacements - table.mean) / table.scale
-        self._tensors = {}  # of the ends, by dtype and device
+        self._tensors = {}  # cache of both values, by dtype and device
 
     def _values(self, x, generator):
         key = x.dtype, x.device
@@ -126,7 +125,7 @@ class SaltAndPepper(_Replacement):
 
 
 class Swap(_Replacement):
-    """Replaces entries by the same feature's value in a random row of the batch."""
+    """Replacement of entries by the same feature's value in a random row of the batch."""
 
     def __init__(self, level, table):
         super().__init__(level, table)
@@ -142,12 +141,12 @@ class Swap(_Replacement):
 
 
 class Custom:
-    """Calls ``function(X, level, rng)`` on rows as they were given, as numpy arrays.
+    """Corruption by a user's ``function(X, level, rng)`` of numpy arrays.
 
-    `rng` is a `numpy.random.Generator`. X has rows of shape `row_shape`, or flat ones where
-    that is None, and is the function's to write to. What it returns has the shape of X, or
-    flat rows. Moments are averages over corrupted copies of the table. Unlike the others it
-    is called with rows in the units of X; what it returns is standardised all the same.
+    X has rows in the units of X, of shape `row_shape`, or flat ones if that is None. The function
+    may write to it. `rng` is a `numpy.random.Generator`. The function returns rows of the shape of
+    X, or flat rows. Moments are averages over corrupted copies of the table. Unlike the others,
+    this corruption is called with rows in the units of X, but it returns standardised rows too.
     """
 
     takes_raw_rows = True
@@ -164,14 +163,14 @@ class Custom:
         self._rng = rng
 
     def _corrupt(self, X, rng):
-        # A copy: the function may fill its argument, which may be the table itself.
+        # A copy, since the function may write to its argument, which may be the table itself.
         rows = np.array(X, order="C").reshape(len(X), *self.row_shape)
         corrupted = self.function(rows, self.level, rng)
         corrupted = as_returned("corruption", corrupted, rows.shape, X.shape).reshape(X.shape)
         return (corrupted - self.mean) / self.scale
 
     def try_on(self, X):
-        """Raise what the function would raise in training."""
+        """Call the function once, so that its errors are raised before training."""
         self._corrupt(X, np.random.default_rng(0))
 
     def __call__(self, x, generator):
@@ -181,7 +180,7 @@ class Custom:
         return torch.as_tensor(corrupted, dtype=torch.float32, device=x.device)
 
     def moments(self, table):
-        """Mean, cross-covariance and covariance of corrupted rows."""
+        """Return mean, cross-covariance and covariance of corrupted rows."""
         pairs = (
             ((rows - self.mean) / self.scale, self._corrupt(rows, self._rng))
             for _ in range(self._copies)
@@ -191,7 +190,7 @@ class Custom:
 
 
 def paired_moments(pairs, n_features):
-    """The same moments from pairs of arrays (clean, corrupted) of standardised rows."""
+    """Compute these moments from pairs of arrays (clean, corrupted) of standardised rows."""
     n_rows, total = 0, np.zeros(n_features)
     cross = np.zeros((n_features, n_features))
     square = np.zeros((n_features, n_features))

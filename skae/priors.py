@@ -1,29 +1,29 @@
-"""What codes are to be distributed like: functions that draw from a prior (numpy).
+"""Priors of codes: functions that draw from them (numpy).
 
-Every one is called as ``prior(n_samples, latent_dim, rng)``, as a user's own, and answers
-an array of shape (n_samples, latent_dim).
+Each is called as ``prior(n_samples, latent_dim, rng)``, like a user's callable, and returns an
+array of shape (n_samples, latent_dim).
 """
 
 import numpy as np
 
 from .data.returned import as_returned
 
-_POOL = 2**16  # draws that training picks from, and that moments are taken of
+_POOL = 2**16  # draws that training selects from, and that moments are estimated from
 _THICKNESS = 0.5  # of the roll, as `noise` of sklearn.datasets.make_swiss_roll
 
 
 def normal(n_samples, latent_dim, rng):
-    """Independent standard normal numbers."""
+    """Draw independent standard normal numbers."""
     return rng.standard_normal((n_samples, latent_dim))
 
 
 def uniform(n_samples, latent_dim, rng):
-    """Independent uniform numbers of variance 1."""
+    """Draw independent uniform numbers of mean 0 and variance 1."""
     return rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), (n_samples, latent_dim))
 
 
 def swiss_roll(n_samples, latent_dim, rng):
-    """The roll of :func:`sklearn.datasets.make_swiss_roll` seen from its side, standardised."""
+    """Draw from the side view of :func:`sklearn.datasets.make_swiss_roll`, standardised."""
     if latent_dim != 2:
         raise ValueError(
             f"prior='swiss_roll' is two-dimensional, however: latent_dim={latent_dim}. Use "
@@ -40,16 +40,19 @@ BUILT_IN = {"normal": normal, "uniform": uniform, "swiss_roll": swiss_roll}
 
 
 def draw(prior, n_samples, latent_dim, rng):
-    """Draws from a prior by name or from a user's callable, checked, in float64."""
+    """Draw from a prior by name or from a user's callable, checked, in float64."""
     if not callable(prior):
         return BUILT_IN[prior](n_samples, latent_dim, rng)
     return as_returned("prior", prior(n_samples, latent_dim, rng), (n_samples, latent_dim))
 
 
 def moments(prior, latent_dim, rng):
-    """Mean and standard deviation of every latent, (k,) each: of a callable's by its draws."""
+    """Return mean and standard deviation per latent dimension, (k,) each.
+
+    Those of a callable are estimated from draws.
+    """
     if not callable(prior):
-        draw(prior, 1, latent_dim, rng)  # an error where it does not go with latent_dim
+        draw(prior, 1, latent_dim, rng)  # raises an error if the prior does not fit latent_dim
         return np.zeros(latent_dim), np.ones(latent_dim)
     drawn = draw(prior, _POOL, latent_dim, rng)
     spread = drawn.std(axis=0)
@@ -61,17 +64,17 @@ def moments(prior, latent_dim, rng):
 
 
 def pool(prior, mean, spread, seed):
-    """Many standardised draws, for training to pick from, in float32."""
+    """Return many standardised draws in float32, for training to select from."""
     drawn = draw(prior, _POOL, len(mean), np.random.default_rng(seed))
     return ((drawn - mean) / spread).astype(np.float32)
 
 
 def great_circle(a, b, shares):
-    """Codes on the way from a to b where those of a normal prior are (Shoemake 1985)."""
+    """Interpolate codes spherically from a to b (Shoemake 1985), as suits a normal prior."""
     norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     cosine = (a * b).sum(axis=-1) / np.maximum(norms, np.finfo(a.dtype).tiny)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))[..., None]
-    # Between codes in one direction, in opposite ones or without one there is no circle.
+    # No great circle is defined between parallel, opposite or zero codes: interpolate linearly.
     sine = np.where(norms > 0, np.sin(angle[..., 0]), 0.0)[..., None]
     known = sine > 1e-4
     turned = np.sin((1 - shares) * angle) * a + np.sin(shares * angle) * b
@@ -80,9 +83,10 @@ def great_circle(a, b, shares):
 
 
 def _moments_of_the_roll():
-    """Of x = t cos t and y = t sin t with t uniform on [a, b] = [3 pi / 2, 9 pi / 2].
+    """Return mean and variance of the roll, with noise.
 
-    With noise; by parts, and as cos a = cos b = 0, sin a = -1 and sin b = 1.
+    It is x = t cos t and y = t sin t with t uniform on [a, b] = [3 pi / 2, 9 pi / 2]. The
+    integrals follow by parts, with cos a = cos b = 0, sin a = -1 and sin b = 1.
     """
     a, b = 1.5 * np.pi, 4.5 * np.pi
     mean = np.array([a + b, 2.0]) / (b - a)

@@ -1,4 +1,4 @@
-"""One seed, separate generator streams: no draw ever touches process-wide state."""
+"""Random streams derived from one seed, without use of process-wide state."""
 
 import zlib
 
@@ -9,16 +9,16 @@ from sklearn.utils import check_random_state
 class Streams:
     """Independent, named random streams that all derive from one `random_state`.
 
-    A stream depends on the seed and on its name alone, so drawing more from one (a
-    longer training, say) never shifts another.
+    A stream depends on the seed and on its name only. So drawing more from one stream, for
+    example in longer training, does not change the others.
 
     Parameters
     ----------
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        An int gives the same streams every time, a RandomState or Generator is advanced
-        by one draw, None draws the seed from numpy's global state.
+        An int gives the same streams every time. A RandomState or Generator is advanced by one
+        draw. None draws the seed from numpy's global state.
     seed : int or None
-        The `seed` of other streams, to have these again.
+        The `seed` of other streams, to recreate them.
     """
 
     def __init__(self, random_state=None, *, seed=None):
@@ -30,16 +30,16 @@ class Streams:
         self.seed = seed
 
     def integer(self, name):
-        """A seed in [0, 2**32) for the stream called `name`."""
+        """Return a seed in [0, 2**32) for the stream called `name`."""
         sequence = np.random.SeedSequence([self.seed, zlib.crc32(name.encode())])
         return int(sequence.generate_state(1)[0])
 
     def numpy(self, name):
-        """A fresh `numpy.random.Generator` at the beginning of the stream."""
+        """Return a new `numpy.random.Generator` at the beginning of the stream."""
         return np.random.default_rng(self.integer(name))
 
     def torch(self, name, device="cpu"):
-        """A fresh `torch.Generator` at the beginning of the stream."""
+        """Return a new `torch.Generator` at the beginning of the stream."""
         import torch
 
         return torch.Generator(device).manual_seed(self.integer(name))

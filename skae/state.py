@@ -1,4 +1,4 @@
-"""The version of skae, and whether it can read what another one saved."""
+"""The version of skae, and its check when a fitted state is loaded."""
 
 import warnings
 
@@ -7,12 +7,12 @@ from sklearn.exceptions import InconsistentVersionWarning
 __version__ = "0.1.0"
 
 
-# Counts up whenever a fitted state means something else than before.
+# Increased whenever the meaning of a fitted state changes.
 _FORMAT = 1
 
 
 class InconsistentSkaeVersionWarning(InconsistentVersionWarning):
-    """A fitted estimator is loaded by another version of skae than saved it."""
+    """Warning that a fitted estimator was saved by another version of skae."""
 
     def __str__(self):
         return (
@@ -23,26 +23,26 @@ class InconsistentSkaeVersionWarning(InconsistentVersionWarning):
 
 
 def stamp():
-    """What a saved state says of the version that saved it."""
+    """Return the entries of a saved state that identify the version."""
     return {"_skae_version": __version__, "_skae_format": _FORMAT}
 
 
 def check_stamp(name, state, stacklevel):
-    """Take the stamp off a fitted state; refuse what this version cannot read.
+    """Check the version of a fitted state, and remove it from the state.
 
     Parameters
     ----------
     name : str
-        Of the estimator's class.
+        Name of the estimator's class.
     state : dict
-        It loses its stamp.
+        Fitted state, which is modified in place.
     stacklevel : int
-        Of the warning, where another version saved the state.
+        Level of the warning that is issued if another version saved the state.
 
     Raises
     ------
     ValueError
-        If fitted states were different then.
+        If the format of the state is not that of this version.
     """
     version = state.pop("_skae_version", "before 0.1.0")
     if state.pop("_skae_format", 0) != _FORMAT:

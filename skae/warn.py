@@ -1,4 +1,4 @@
-"""Warnings that point to the line of the user's that they are about."""
+"""Warnings that point to the line of user code that caused them."""
 
 import sys
 import warnings
@@ -7,7 +7,7 @@ _LIBRARIES = {"joblib", "skae", "sklearn", "skorch", "torch"}
 
 
 def warn(message, category):
-    """Warn at the call into skae, also where it came by way of scikit-learn."""
+    """Issue a warning at the user's call of skae, also if it was made through scikit-learn."""
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
         frame, level = frame.f_back, level + 1

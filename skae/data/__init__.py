@@ -1,1 +1,1 @@
-"""Rows on their way in: validation, streams, moments, splits and batches."""
+"""Input data: validation, streams, moments, splits and batches."""

@@ -1,4 +1,4 @@
-"""Arrays of any kind into device batches, for training and for inference."""
+"""Conversion of arrays to batches on a device, for training and for inference."""
 
 from typing import NamedTuple
 
@@ -8,25 +8,25 @@ import torch
 from ..training.devices import has_float64
 from .sources import blocks, step_of
 
-_BLOCK = 2**22  # numbers held at a time by one array of a batched computation
-_GROUP = 2**21  # numbers of a group of rows that are read and shuffled together
+_BLOCK = 2**22  # the most values of one array in a batched computation
+_GROUP = 2**21  # values of a group of rows that are read and shuffled together
 
 
 def as_tensor(array, device="cpu"):
-    """An array as a tensor on a device; a copy only where torch cannot take it as it is."""
+    """Convert an array to a tensor on a device; copy it only if torch cannot share it."""
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
-    if any(stride < 0 for stride in array.strides):  # of an axis of one, which is in C order
+    if any(stride < 0 for stride in array.strides):  # possible in C order if the axis has length 1
         array = array.copy()
     return torch.from_numpy(array).to(device)
 
 
 def standardised(X, mean, scale, dtype):
-    """``(X - mean) / scale``, computed in float64 and rounded once, as `dtype`."""
+    """Return ``(X - mean) / scale`` as `dtype`, computed in float64 and rounded once."""
     return ((X - mean) / scale).astype(dtype, copy=False)
 
 
 def in_blocks(function, X, width, at_least=1):
-    """Apply `function` to blocks of rows of X and put the answers together.
+    """Apply `function` to blocks of rows of X and concatenate the results.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def in_blocks(function, X, width, at_least=1):
         ndarray of shape (n, ...) -> ndarray of shape (n, ...) or (n,).
     X : ndarray or Stream of shape (n_rows, n_columns)
     width : int
-        Numbers that the widest array inside `function` holds per row.
+        Values per row of the widest array inside `function`.
     at_least : int, default=1
-        Rows of a block, however wide they are.
+        Minimum number of rows per block, however wide they are.
     """
     step = max(at_least, _BLOCK // max(width, X.shape[1]))
     if len(X) <= step and isinstance(X, np.ndarray):
@@ -51,13 +51,13 @@ def in_blocks(function, X, width, at_least=1):
 
 
 class Reader:
-    """A table as training reads it: rows standardised (or as they are) in float32.
+    """A table as training reads it, standardised in float32, or unchanged.
 
     Parameters
     ----------
     X : ndarray or Stream of shape (n, d)
     mean : ndarray of shape (d,) or None
-        None leaves rows as they are.
+        None leaves rows unchanged.
     scale : float
     """
 
@@ -67,13 +67,13 @@ class Reader:
         self.scale = scale
 
     def read(self, block):
-        """A block of rows of X, an ndarray, as it goes into a batch."""
+        """Standardise a block of rows, an ndarray."""
         if self.mean is None:
             return block
         return standardised(block, self.mean, self.scale, np.float32)
 
     def tensor(self, X=None, device="cpu"):
-        """Rows of a table (all of `X`, by default its own) as one tensor on the device."""
+        """Return all rows of `X`, by default the reader's own, as one tensor on the device."""
         X = self.X if X is None else X
         dtype = self.dtype(X, device)
         there = torch.float64 if dtype == np.float64 else torch.float32
@@ -89,19 +89,19 @@ class Reader:
 
 
 def readers(start, likelihood, inputs, rows=None, corruption=None):
-    """What reads rows for the encoder, and for the loss; None where that is the same.
+    """Return readers of the rows for the encoder and for the loss, or None if that is the same.
 
     Parameters
     ----------
     start : Start
     likelihood : Likelihood
-        Of the rows that the loss is of.
+        Likelihood of the rows in the loss.
     inputs : ndarray or Stream of shape (n, d)
         Rows that the encoder reads.
     rows : ndarray or Stream or None
-        Rows that the decoder should return; None for the same.
+        Rows that the decoder should return. None for the same.
     corruption : callable or None
-        What the encoder's rows go through, which may take them as they are.
+        Corruption of the encoder's rows, which may need them unstandardised.
     """
     raw = corruption is not None and corruption.takes_raw_rows
     x = Reader(inputs) if raw else Reader(inputs, start.input_mean, start.input_scale)
@@ -111,16 +111,16 @@ def readers(start, likelihood, inputs, rows=None, corruption=None):
 
 
 class Rows:
-    """Rows on a device, read in shuffled or plain batches.
+    """Rows on a device, read in batches, shuffled or in order.
 
     Parameters
     ----------
     x : Tensor of shape (n, d)
-        What the encoder reads.
+        Rows that the encoder reads.
     target : Tensor of shape (n, d) or None
-        What the decoder should return; None for `x` itself.
+        Rows that the decoder should return. None for `x` itself.
     index : Tensor of shape (n_rows,)
-        The rows that belong to this set.
+        Indices of the rows that belong to this set.
     """
 
     def __init__(self, x, target, index):
@@ -132,26 +132,27 @@ class Rows:
         return len(self.index)
 
     def batches(self, batch_size, generator=None, times=1, least=1):
-        """An iterable of pairs (x, target), for any number of passes.
+        """Return an iterable of pairs (x, target), for any number of passes.
 
-        Each pass is shuffled anew with `generator`, or goes through the rows in order,
-        `times` times over. A last batch of fewer than `least` rows joins the one before.
+        Each pass is shuffled anew with `generator`. Without one, it goes through the rows in
+        order, `times` times. A last batch of fewer than `least` rows is merged with the one
+        before.
         """
         return _Batches(self, batch_size, generator, times, least)
 
     def shuffled(self, generator):
-        """The numbers of the rows in a new order."""
+        """Return the indices of the rows in a new random order."""
         order = torch.randperm(len(self.index), generator=generator)
         return self.index[order.to(self.index.device)]
 
     def pass_over(self, batch_size, generator, times):
-        """The batches of one pass."""
+        """Yield the batches of one pass."""
         index = self.index.repeat(times) if generator is None else self.shuffled(generator)
         for chosen in index.split(batch_size):
             yield self.at(chosen)
 
     def at(self, chosen):
-        """A pair (x, target) of the rows with these numbers, a tensor."""
+        """Return the pair (x, target) of the rows with these indices, a tensor."""
         x = self.x.index_select(0, chosen)
         return x, x if self.target is None else self.target.index_select(0, chosen)
 
@@ -159,9 +160,8 @@ class Rows:
 class StreamedRows(Rows):
     """Rows of a table too large to copy, read group by group.
 
-    A group is made of short runs of rows from all over the table, read one by one and
-    shuffled together, so that a pass over the disk is a pass over its blocks and the
-    order of rows is nearly free.
+    A group consists of short runs of rows from random places of the table, which are shuffled
+    together. So the order of rows is nearly random, although the table is read in blocks.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class StreamedRows(Rows):
     target : Reader or None
         None for the same.
     held_out : ndarray of int
-        Sorted numbers of the rows that are not in this set.
+        Sorted indices of the rows that are not in this set.
     device : str
     """
 
@@ -183,8 +183,8 @@ class StreamedRows(Rows):
         return len(self.x.X) - len(self.held_out)
 
     def pass_over(self, batch_size, generator, times):
-        """The batches of one shuffled pass."""
-        left: tuple[torch.Tensor, ...] = ()  # too few for a batch, they wait for the next group
+        """Yield the batches of one shuffled pass."""
+        left: tuple[torch.Tensor, ...] = ()  # rows of an incomplete batch, kept for the next group
         for pair in self._groups(batch_size, generator):
             low = 0
             if left:
@@ -216,12 +216,12 @@ class StreamedRows(Rows):
             yield x, x if same else self._gather(self.target, some, taken, places)
 
     def _not_held_out(self, low, high):
-        """Numbers of the training rows from `low` to `high`, counted from `low`."""
+        """Return the indices of the training rows from `low` to `high`, relative to `low`."""
         first, last = np.searchsorted(self.held_out, [low, high])
         return np.delete(np.arange(high - low), self.held_out[first:last] - low)
 
     def _gather(self, reader, lows, taken, places):
-        """Rows of several blocks as one tensor on the device, each at its place."""
+        """Read rows of several blocks into one tensor on the device, each at its place."""
         dtype = reader.dtype(reader.X, self.device)
         out = np.empty((len(places), reader.X.shape[1]), dtype=dtype)
         done = 0
@@ -247,7 +247,7 @@ class _Batches:
 
 
 def _joined(batches, least):
-    """The same batches, a last one of fewer than `least` rows together with the one before."""
+    """Yield the same batches, with a last one of fewer than `least` rows merged."""
     last = next(batches)
     for batch in batches:
         if len(batch[0]) < least:
@@ -259,13 +259,13 @@ def _joined(batches, least):
 
 
 def n_batches(n_rows, batch_size, least=1):
-    """How many batches a pass has."""
+    """Return the number of batches of a pass."""
     return max(1, -(-(n_rows - least + 1) // batch_size))
 
 
 class Split(NamedTuple):
-    """The rows to train on and those held out, None where nothing is."""
+    """The training and the validation set; the latter may be None."""
 
     train: Rows
     valid: Rows | None
-    groups: np.ndarray | None = None  # labels of the rows held out; each is judged as one
+    groups: np.ndarray | None = None  # group labels of validation rows, for standard errors

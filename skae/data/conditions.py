@@ -1,4 +1,4 @@
-"""Conditions of rows: classes, or numbers, as networks read them."""
+"""Conditions of rows, classes or numbers, in the form that networks read."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,28 +15,28 @@ from .limits import check_near
 from .sources import Mapped, is_small
 from .validation import check_numbers, is_missing
 
-# More distinct numbers than these are taken for quantities, unless they are 0, 1, 2, ... or
-# 1, 2, 3, ... with that number of rows each.
+# More distinct whole numbers than this look like quantities, unless they are 0, 1, 2, ... or
+# 1, 2, 3, ... with at least this many rows each.
 _MANY_CLASSES, _ROWS_OF_CLASS = 20, 10
-_N_CONDITIONS = 32  # training conditions that stand for all of them, where they are numbers
+_N_CONDITIONS = 32  # representative training conditions, if conditions are numbers
 
 
 @dataclass(frozen=True)
 class Conditions(Plain):
-    """What conditions are, and how often rows have had them.
+    """The kind of the conditions, and their frequencies.
 
     Parameters
     ----------
     names : list of str or None
-        Columns of `y`, where that was a data frame.
+        Columns of `y`, if that was a data frame.
     classes : ndarray of shape (n_classes,) or None
-        The labels, sorted; None for numbers.
+        The sorted labels. None for numbers.
     mean, scale : ndarrays of shape (n_conditions,) or None
-        What numbers are standardised by.
+        Standardisation of numbers.
     rows : ndarray of shape (m, q) or None
-        Conditions that stand for those of all rows, as networks read them.
+        Conditions that represent those of all rows, as networks read them.
     counts : ndarray of shape (m,) or None
-        How many rows each stands for.
+        Number of rows that each of them represents.
     """
 
     names: list | None
@@ -48,14 +48,14 @@ class Conditions(Plain):
 
     @classmethod
     def find(cls, y, kind, classes, n_samples):
-        """Find out what conditions are.
+        """Infer the kind of the conditions from `y`.
 
         Parameters
         ----------
         y : array-like
         kind : {"auto", "class", "number"}
         classes : array-like or None
-            All labels that there will be.
+            All labels that will occur.
         n_samples : int
         """
         if classes is not None and np.size(classes) == 0:
@@ -77,7 +77,7 @@ class Conditions(Plain):
                 f"and classes={labels_of(classes)}."
             )
         y = _numbers(y, n_samples)
-        # In units of a power of two, so that no square overflows and none is 0.
+        # Scaled by a power of two, so that squares neither overflow nor underflow.
         unit = 2.0 ** np.frexp(np.abs(y).max(axis=0))[1].clip(-1000, 1000)
         spread = (y / unit).std(axis=0) * unit
         mean = (y / unit).mean(axis=0) * unit
@@ -85,11 +85,11 @@ class Conditions(Plain):
 
     @property
     def are_classes(self):
-        """Whether these are classes, not numbers."""
+        """Whether conditions are classes, not numbers."""
         return self.classes is not None
 
     def after(self, y, n_samples):
-        """These, with how often further rows have them."""
+        """Return conditions whose frequencies include those of further rows."""
         if self.are_classes:
             counts = np.bincount(self._numbers_of(y, n_samples), minlength=len(self.classes))
             counts = counts if self.counts is None else counts + self.counts
@@ -98,7 +98,7 @@ class Conditions(Plain):
         if self.rows is not None:
             rows = np.concatenate([self.rows, rows])
             counts = np.append(self.counts, counts)
-        # Evenly along the first of them.
+        # Representatives are evenly spaced quantiles of the first condition.
         order, total = np.argsort(rows[:, 0], kind="stable"), counts.sum()
         m = min(_N_CONDITIONS, len(counts))
         places = (np.arange(m) + 0.5) * total / m
@@ -106,16 +106,17 @@ class Conditions(Plain):
         return replace(self, rows=rows[order[places]], counts=np.full(m, total / m))
 
     def log_weights(self):
-        """Logarithms of the shares of rows that have each of `rows`, (m,)."""
+        """Return the logarithms of the frequencies of `rows`, (m,)."""
         if not self.are_classes:
             return np.full(len(self.rows), -np.log(len(self.rows)))
-        # A class still to come is taken to have been seen half a time.
+        # A class that has not occurred yet counts as half a row.
         return np.log(np.maximum(self.counts, 0.5) / np.maximum(self.counts, 0.5).sum())
 
     def as_read(self, y, n_samples):
-        """Conditions as the networks read them, (n_samples, q), from `y` or one of it.
+        """Return conditions as networks read them, (n_samples, q).
 
-        Indicators of many classes for many rows are made as they are read.
+        `y` has one condition per row, or one for all rows. Large tables of class indicators are
+        computed block by block.
         """
         names, known = _names(y), self.names
         if None not in (names, known) and names != known:
@@ -136,7 +137,7 @@ class Conditions(Plain):
             indicators = Mapped(lambda some: some == numbers, len(numbers), column)
             return indicators[:] if is_small(indicators) else indicators
         y, n_numbers = _as_array(y), len(self.mean)
-        if y.shape in ((), (n_numbers,)) and (y.ndim == 0 or n_numbers > 1):  # one of it
+        if y.shape in ((), (n_numbers,)) and (y.ndim == 0 or n_numbers > 1):  # one for all
             y = np.broadcast_to(y, (n_samples, n_numbers))
         y = _numbers(y, n_samples)
         if y.shape[1] != n_numbers:
@@ -148,7 +149,7 @@ class Conditions(Plain):
         return (y - self.mean) / self.scale
 
     def _numbers_of(self, y, n_samples):
-        """The number of the class of every row, (n_samples,), from `y` or one of it."""
+        """Return the index of the class of every row, (n_samples,)."""
         y = _as_array(y)
         y = np.repeat(y, n_samples) if y.ndim == 0 else y
         y = column_or_1d(y)
@@ -167,13 +168,13 @@ class Conditions(Plain):
 
 
 def labels_of(classes):
-    """Distinct labels, as a list."""
+    """Return the distinct labels, as a list."""
     return np.unique(_as_array(classes, "classes")).tolist()
 
 
 def _kind_of(y):
-    """Whether labels are to be taken for classes or numbers."""
-    with np.errstate(invalid="ignore"):  # of numbers that are no int64
+    """Return "class" or "number", by the type of the labels."""
+    with np.errstate(invalid="ignore"):  # numbers may not fit into int64
         target = type_of_target(y)
     continuous = target.startswith("continuous") or (y.ndim == 2 and y.shape[1] > 1)
     return "number" if continuous else "class"
@@ -188,15 +189,15 @@ def _numbers(y, n_samples):
 
 
 def _names(y):
-    """The names of the columns of a data frame, if these are strings."""
+    """Return the column names of a data frame, if they are strings."""
     names = list(getattr(y, "columns", ()))
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def _as_array(y, name="y"):
-    """Labels or numbers as an array, of strings where pandas has objects; none is missing."""
+    """Return labels or numbers as an array, with objects as strings; refuse missing ones."""
     mask = np.ma.getmask(y)
-    # In a list a missing label beside others would become the text "nan".
+    # numpy would turn a missing label in a list of strings into the string "nan".
     y = np.asarray(y, dtype=None if hasattr(y, "__array__") else object)
     if y.dtype.kind in "OT":
         missing = np.array([is_missing(value) for value in y.flat], dtype=bool).reshape(y.shape)
@@ -212,7 +213,7 @@ def _as_array(y, name="y"):
 
 
 def _warn_of_numbers(classes, n_samples):
-    """Warn where labels look like quantities: many distinct numbers, and no codes of classes."""
+    """Warn if labels look like quantities: many distinct numbers that do not count from 0 or 1."""
     n = len(classes)
     if classes.dtype.kind not in "iuf" or n <= _MANY_CLASSES:
         return
@@ -227,6 +228,6 @@ def _warn_of_numbers(classes, n_samples):
 
 
 def _shortened(values):
-    """The first of some values, as a message names them."""
+    """Return the first of some values as text for a message."""
     names = [repr(value) for value in values[:10].tolist()]
     return f"[{', '.join(names)}{', ...' if len(values) > 10 else ''}]"

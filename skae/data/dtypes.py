@@ -1,13 +1,12 @@
-"""In which precision the columns of a table hold numbers."""
+"""The floating point precision of a table."""
 
 import numpy as np
 
 
 def float_dtype(X):
-    """float32 for a table of nothing wider, whatever it comes in; else float64.
+    """Return float32 if numpy combines the dtypes of all columns to float32, else float64.
 
-    Columns of several dtypes are what numpy makes of them together, and float16 is float64,
-    as scikit-learn has it.
+    So float16 becomes float64, as in scikit-learn.
     """
     dtypes = {values for _, _, values in _columns(X)}
     single = dtypes and all(values.kind in "biuf" for values in dtypes)
@@ -15,18 +14,18 @@ def float_dtype(X):
 
 
 def _columns(X):
-    """Triples of a column's name, its dtype, and numpy's dtype for its values.
+    """Return triples of a column's name, its dtype, and the numpy dtype of its values.
 
-    An array has one for all columns, whose name is None.
+    For an array there is a single triple, whose name is None.
     """
     if hasattr(X, "dtype"):
-        # Of tensors, say, a numpy array is asked, of no rows.
+        # A tensor has no numpy dtype, so that of an empty array made from it is used.
         values = _of_values(X.dtype) if hasattr(X.dtype, "kind") else np.asarray(X[:0]).dtype
         return [(None, X.dtype, values)]
     if hasattr(X, "iloc"):
         distinct = {dtype: _of_values(dtype) for dtype in set(X.dtypes)}
         return [(name, dtype, distinct[dtype]) for name, dtype in X.dtypes.items()]
-    if hasattr(X, "slice"):  # of Arrow and polars, whose dtypes are not numpy's
+    if hasattr(X, "slice"):  # Arrow and polars, whose dtypes are not numpy's
         part = X.slice(0, 0)
         if hasattr(part, "iter_columns"):
             return [
@@ -38,12 +37,12 @@ def _columns(X):
 
 
 def _of_polars(column):
-    """The numpy dtype of a column of polars, where times of the day are objects."""
+    """Return the numpy dtype of a polars column, with "m8" for times, which would be objects."""
     return np.dtype("m8") if str(column.dtype) == "Time" else np.asarray(column).dtype
 
 
 def _of_values(dtype):
-    """The numpy dtype of the values of pandas' dtype: nullable, of Arrow, sparse, categories."""
+    """Return the numpy dtype of the values of a pandas dtype, also of an extension dtype."""
     if hasattr(dtype, "categories"):
         return _of_values(dtype.categories.dtype)
     values = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))

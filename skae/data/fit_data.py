@@ -1,4 +1,4 @@
-"""The rows of one fit: read, checked, and divided into those trained on and those held out."""
+"""The validated rows of one fit, divided into a training and a validation set."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,33 +12,33 @@ from .sources import is_small
 from .split import HeldOut
 from .table import Table, some_rows
 
-_MOST_ROWS = 2000  # of the table that stand for rows held out, where none were
+_MOST_ROWS = 2000  # the most training rows used in place of a validation set
 
 
 @dataclass(frozen=True)
 class FitData:
-    """What training has to do with.
+    """The data of one fit.
 
     Parameters
     ----------
     table : Table
-        Of the rows that the decoder should return.
+        Rows that the decoder should return.
     inputs : Table
-        Of the rows that the encoder reads.
+        Rows that the encoder reads.
     paired : bool
         Whether these are other rows than those of `table`.
     held_out : HeldOut
     validation : pair of ndarrays or None
-        Validation rows that the user gave, for the encoder and for the loss.
+        Validation set given by the user, for the encoder and for the loss.
     corruption : callable or None
-        What the encoder's rows go through in training.
+        Corruption of the encoder's rows in training.
     device : str
     name : str
-        What messages call the rows of `table`.
+        Name of the rows of `table` in messages.
     running : Running or None
-        Moments of all chunks up to this one; None in `fit` and for a first chunk.
+        Moments of all chunks up to this one. None in `fit` and for a first chunk.
     chunks : Chunks or None
-        What is known of rows held out of chunks; None in `fit`.
+        Validation rows of all chunks. None in `fit`.
     """
 
     table: Table
@@ -53,7 +53,7 @@ class FitData:
     chunks: Any = None
 
     def check(self, spec):
-        """Refuse rows that are too far out for the start that they are standardised by."""
+        """Raise an error if standardised rows are too large for training."""
         table, inputs, start = self.table, self.inputs, spec.start
         check_units(spec.units(), inputs.X.dtype, "X")
         check_near(table.low, table.high, start.mean, start.scale, self.name)
@@ -66,7 +66,7 @@ class FitData:
             check_near(low, high, start.input_mean, start.input_scale, "X_val")
 
     def split(self, spec):
-        """Rows on the device, or streamed to it, some of them held out; a Split."""
+        """Return the training and the validation set, on the device or streamed to it."""
         import torch
 
         from .batches import Rows, Split, StreamedRows, as_tensor, readers
@@ -98,25 +98,25 @@ class FitData:
         return Split(train, valid if len(valid) else None, held_out.groups)
 
     def trained_on(self):
-        """Numbers of the rows of the table that are trained on."""
+        """Return the indices of the training rows in the table."""
         if self.held_out.train is not None:
             return self.held_out.train
         return np.delete(np.arange(len(self.table.X)), self.held_out.rows)
 
     def rows_held_out(self):
-        """Rows of the table that are held out, for the encoder and for the loss.
+        """Return the validation rows of the table, for the encoder and for the loss.
 
-        The latter are None where they are the same; None alone where no rows are held out.
+        The latter are None if they are the same. Without a validation set, return None.
         """
         if not len(self.held_out.rows):
             return None
         index = self.held_out.rows
-        if not is_small(self.table.X):  # of which the sample is kept, and they come first
+        if not is_small(self.table.X):  # the sample holds the validation rows
             index = np.arange(len(index))
         return self.inputs.sample[index], self.table.sample[index] if self.paired else None
 
     def rows_to_judge(self):
-        """Rows held out, as the encoder reads them; some of the table where there are none."""
+        """Return the validation rows as the encoder reads them, or some training rows."""
         if self.chunks is not None and self.chunks.x is not None:
             return self.chunks.x
         if self.validation is not None:

@@ -1,16 +1,16 @@
-"""The far ends of floating point: what is refused, as its squares or codes are no numbers."""
+"""Limits of floating point: checks for values whose squares or codes would not be finite."""
 
 import numpy as np
 
-# Least difference between the values of a table. The square of it is the unit of errors, and
-# the noise of a density may be 1e-20 of that.
+# Smallest spread of the values of a table. Its square is the unit of errors, and the noise
+# variance of a density may be 1e-20 of that.
 _LEAST = 1e-140
-_FARTHEST = 1e15  # a value from the mean, in units of the scale, as training squares it in float32
-_SPARE = 1e3  # standard deviations that a dtype has room for
+_FARTHEST = 1e15  # largest standardised value, as training squares it in float32
+_SPARE = 1e3  # number of standard deviations that a dtype must be able to represent
 
 
 def check_spread(table, name):
-    """Refuse a table whose values differ, but by less than what can be squared."""
+    """Raise an error if the values of a table differ by too little for squares in float64."""
     spread = (table.high - table.low).max()
     rounding = 10 * np.finfo(np.float64).eps * np.abs(table.mean).max()
     if rounding < spread < _LEAST:
@@ -21,7 +21,7 @@ def check_spread(table, name):
 
 
 def check_units(units, dtype, name):
-    """Refuse a dtype that does not hold the units of a model, (k,), with all their digits."""
+    """Raise an error if a dtype cannot represent the units of a model, (k,), in full precision."""
     info, least, most = np.finfo(dtype), np.min(units), np.max(units)
     if least < info.tiny or most > info.max / _SPARE:
         raise ValueError(
@@ -32,7 +32,7 @@ def check_units(units, dtype, name):
 
 
 def check_near(low, high, mean, scale, name):
-    """Refuse values too far from the mean for training; `low` and `high` are (d,)."""
+    """Raise an error if values are too far from the mean to train on; `low`, `high` are (d,)."""
     with np.errstate(over="ignore"):
         far = np.maximum(np.abs(low - mean), np.abs(high - mean)) / scale
     column = far.argmax()
@@ -46,9 +46,9 @@ def check_near(low, high, mean, scale, name):
 
 
 def check_finite(out, rows, name):
-    """Refuse rows, (n, d), from which numbers came out, (n, ...), that their dtype cannot hold."""
+    """Raise an error that names the first of the rows, (n, d), whose `out`, (n, ...), overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(out.sum()):  # quick, and nearly always so
+        if np.isfinite(out.sum()):  # a fast test that nearly always passes
             return
     bad = np.flatnonzero(~np.isfinite(out).reshape(len(out), -1).all(axis=1))
     if len(bad):

@@ -1,9 +1,9 @@
-"""Moments of all rows that came in chunks, and the tables that they make.
+"""Moments of the rows of all chunks, for `partial_fit`.
 
-Moments of a chunk are taken around its own mean and put to those before (Chan, Golub & LeVeque
-1983), so neither a large mean nor a mean that drifts costs precision. The scatter around the
-mean is kept in one of two ways: as a covariance, which is exact, or as its leading axes, cut
-off anew after every chunk, as scikit-learn's IncrementalPCA does (Ross et al. 2008).
+Moments of a chunk are computed around its own mean and merged with earlier ones (Chan, Golub &
+LeVeque 1983), so neither a large nor a drifting mean costs precision. The scatter around the mean
+is kept in one of two ways: as a covariance, which is exact, or as its leading axes, truncated
+after every chunk as in scikit-learn's IncrementalPCA (Ross et al. 2008).
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from ..codec import Plain
 from .sources import blocks
 from .table import EXACT_WIDTH, Table, fix_signs
 
-_BEYOND = 64  # axes kept beyond one for each code, in place of a covariance too large to keep
+_BEYOND = 64  # axes kept in addition to one per code, if the covariance is too large to keep
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class RunningTable(Table):
         return self.n_seen
 
     def covariance(self):
-        """Unbiased covariance of all rows, standardised, (d, d).
+        """Return the unbiased covariance of all rows, standardised, (d, d).
 
-        Where only axes are kept the variance that they do not explain is put on the diagonal.
+        If only axes are kept, the variance that they do not explain is added to the diagonal.
         """
         if self.factor is None:
             return super().covariance()
@@ -44,7 +44,7 @@ class RunningTable(Table):
         return product
 
     def regressed(self, table, classes):
-        """As of a table, of all rows, whose conditions have any mean by now."""
+        """Do the same as `Table.regressed` for all rows; conditions need not have mean 0."""
         d, n = len(table.mean), self.n_seen
         scatter, mean = self.products * (n - 1), self.mean[d:]
         centre = np.zeros_like(mean) if classes else mean
@@ -58,12 +58,15 @@ class RunningTable(Table):
         return products, effects / table.scale, centre, within
 
     def principal_axes(self, latent_dim):
-        """As of a table, of all rows. Eigenvalues beyond the axes kept are given as their mean."""
+        """Do the same as `Table.principal_axes` for all rows.
+
+        Eigenvalues beyond the axes that are kept are replaced by their mean.
+        """
         if self.factor is None:
             return super().principal_axes(latent_dim)
         rank = min(self.n_seen, len(self.mean))
         _, singular, axes = np.linalg.svd(self.factor / self.scale, full_matrices=False)
-        axes[:, self.low == self.high] = 0.0  # but for rounding they are
+        axes[:, self.low == self.high] = 0.0  # remove rounding errors
         values = singular**2 / (self.n_seen - 1)
         left = (self.variance / np.square(self.scale)).sum() - values.sum()
         rest = max(rank - len(values), 0)
@@ -73,7 +76,7 @@ class RunningTable(Table):
 
 @dataclass(frozen=True)
 class Moments(Plain):
-    """What rows so far say."""
+    """Moments of the rows so far."""
 
     n_samples: int
     mean: np.ndarray  # (d,)
@@ -81,22 +84,22 @@ class Moments(Plain):
     low: np.ndarray  # (d,)
     high: np.ndarray  # (d,)
     products: Any = None  # (d, d), unbiased covariance
-    # (m, d), leading axes, each as long as its singular value: the products of these rows
-    # are those of all rows around their mean, but for what was cut off.
+    # (m, d), leading axes, each as long as its singular value. ``factor.T @ factor`` is the scatter
+    # of all rows around their mean, except for what was truncated.
     factor: np.ndarray | None = None
-    n_axes: int = 0  # the most of them
+    n_axes: int = 0  # the largest number of axes
 
     @classmethod
     def of(cls, table, scatter=None, latent_dim=0):
-        """Those of a table.
+        """Compute the moments of a table.
 
         Parameters
         ----------
         table : Table
         scatter : {"axes", "covariance", "exact"} or None
-            What to keep of the scatter around the mean: as many axes as there are codes; the
-            covariance, and of wide rows some more axes ("covariance") or nothing ("exact"); or
-            nothing.
+            What to keep of the scatter around the mean: "axes", one per code; or the covariance
+            (of wide tables some more axes for "covariance", and nothing for "exact"). None
+            keeps nothing.
         latent_dim : int
         """
         moments = cls(len(table.X), table.mean, table.variance, table.low, table.high)
@@ -111,11 +114,11 @@ class Moments(Plain):
 
     @property
     def has_scatter(self):
-        """Whether anything is known of how features hang together."""
+        """Whether there is a covariance or its leading axes."""
         return self.products is not None or self.factor is not None
 
     def after(self, table):
-        """These and those of one more table."""
+        """Merge these moments with those of one more table."""
         n, n_new = self.n_samples + len(table.X), len(table.X)
         between = self.n_samples * n_new / n
         low, high = np.minimum(self.low, table.low), np.maximum(self.high, table.high)
@@ -134,7 +137,7 @@ class Moments(Plain):
             if self.factor is not None:
                 rows = self.factor, _scatter(table, self.n_axes), np.sqrt(between) * shift[None]
                 factor = _cut(np.vstack(rows), self.n_axes)
-        mean = np.where(low == high, low, mean)  # but for rounding it is
+        mean = np.where(low == high, low, mean)  # remove rounding errors
         return replace(
             self,
             n_samples=n,
@@ -147,7 +150,7 @@ class Moments(Plain):
         )
 
     def table(self, chunk):
-        """The rows of a chunk with these moments."""
+        """Return a table of the rows of a chunk with these moments."""
         scale = np.sqrt(self.variance.mean())
         if not np.isfinite(scale):
             raise ValueError(
@@ -157,7 +160,7 @@ class Moments(Plain):
         variance, products, factor = self.variance, self.products, self.factor
         varied = np.abs(self.mean[self.low < self.high])
         if scale <= 10 * np.finfo(np.float64).eps * varied.max(initial=0.0):
-            variance, scale = np.zeros_like(variance), 1.0  # nothing but rounding
+            variance, scale = np.zeros_like(variance), 1.0  # rounding errors only
             products = None if products is None else np.zeros_like(products)
             factor = None if factor is None else np.zeros_like(factor)
         return RunningTable(
@@ -177,27 +180,27 @@ class Moments(Plain):
 
 @dataclass(frozen=True)
 class Running(Plain):
-    """Moments of all rows so far, as the decoder should answer and as the encoder sees them."""
+    """Moments of all rows so far, as the decoder should return and as the encoder reads them."""
 
     table: Moments
-    inputs: Any  # of Moments; None where these are the same rows
+    inputs: Any  # Moments; None if these are the same rows
 
     parts = {"table": Moments, "inputs": Moments}
 
     def after(self, table, inputs, paired):
-        """These and a chunk more; `paired` is whether `inputs` are other rows than `table`."""
+        """Merge with a further chunk; `paired` says whether `inputs` differ from `table`."""
         of_inputs = self.inputs
         if paired:
             of_inputs = Moments.of(inputs) if of_inputs is None else of_inputs.after(inputs)
         return Running(self.table.after(table), of_inputs)
 
     def tables(self, table, inputs, paired):
-        """Tables of a chunk with these moments; the same one unless they are `paired`."""
+        """Return tables of a chunk with these moments, twice the same unless `paired`."""
         running = self.table.table(table)
         return running, self.inputs.table(inputs) if paired else running
 
     def with_axes_of(self, start, *scatter):
-        """These, with the axes of a start where axes are what starts are made of."""
+        """Return these moments with the axes of an initial model, where `scatter` is "axes"."""
 
         def with_axes(moments, of):
             if of != "axes":
@@ -210,7 +213,7 @@ class Running(Plain):
         return Running(with_axes(self.table, scatter[0]), with_axes(self.inputs, scatter[1]))
 
     def knows(self, *scatter):
-        """Whether these are enough for a start that is made of this `scatter`."""
+        """Return whether these suffice for an initial model that needs this `scatter`."""
         pairs = zip((self.table, self.inputs), scatter, strict=True)
         return all(of is None or moments.has_scatter for moments, of in pairs)
 
@@ -227,7 +230,7 @@ class Pairs(Plain):
 
     @classmethod
     def of(cls, moments, table, inputs):
-        """From moments of a table as denoisers take them: see `linear_denoiser`."""
+        """Convert moments of standardised rows, as in `linear_denoiser`, to units of X."""
         shift, cross, products = moments
         clean = getattr(table, "chunk", table).mean
         cross = cross - np.outer((clean - table.mean) / table.scale, shift)
@@ -236,7 +239,7 @@ class Pairs(Plain):
         return cls(len(table.X), clean, corrupted, cross * scales[0], products * scales[1])
 
     def after(self, new):
-        """These and some more."""
+        """Merge with the moments of further pairs."""
         n = self.n + new.n
         old_share, share = self.n / n, new.n / n
         of_clean, of_corrupted = new.clean - self.clean, new.corrupted - self.corrupted
@@ -253,16 +256,16 @@ class Pairs(Plain):
         )
 
     def standardised(self, table, inputs):
-        """As denoisers take them, given what standardises rows."""
+        """Convert to moments of standardised rows, as `linear_denoiser` takes them."""
         shift = (self.corrupted - inputs.mean) / inputs.scale
         cross = self.cross / table.scale / inputs.scale
         return shift, cross, self.products / inputs.scale**2
 
 
 def moments_of_first(data, latent_dim, scatter):
-    """Moments of the rows of a first chunk, with what starts are made of.
+    """Compute the moments of a first chunk, with the scatter that the initial model needs.
 
-    `scatter` says of which, for both tables of `data`, a FitData: see :meth:`Moments.of`.
+    `scatter` has the kind for `data.table` and for `data.inputs`: see :meth:`Moments.of`.
     """
     of_table, of_inputs = scatter
     inputs = Moments.of(data.inputs, of_inputs, latent_dim) if data.paired else None
@@ -270,13 +273,13 @@ def moments_of_first(data, latent_dim, scatter):
 
 
 def moments_of_fit(data, start, scatter):
-    """Moments of the rows of a fit. Of their scatter there are the axes of the start."""
+    """Compute the moments of the rows of a `fit`, with the axes of its initial model."""
     inputs = Moments.of(data.inputs) if data.paired else None
     return Running(Moments.of(data.table), inputs).with_axes_of(start, *scatter)
 
 
 def _products(table):
-    """Unbiased covariance of the rows of a chunk, in units of X."""
+    """Return the unbiased covariance of the rows of a chunk, in units of X squared."""
     if table.products is not None:
         return table.products
     if len(table.X) < 2:
@@ -285,7 +288,7 @@ def _products(table):
 
 
 def _scatter(table, n_axes):
-    """Rows whose products are those of a chunk's rows around their mean, not many of them."""
+    """Return a matrix R of few rows, with ``R.T @ R`` the scatter of a chunk around its mean."""
     d = len(table.mean)
     if min(len(table.X), d) > EXACT_WIDTH:
         values, axes = table.principal_axes(n_axes)
@@ -300,6 +303,6 @@ def _scatter(table, n_axes):
 
 
 def _cut(rows, n_axes):
-    """The leading axes of rows, each as long as its singular value."""
+    """Return the leading axes of rows, each as long as its singular value."""
     _, lengths, axes = np.linalg.svd(rows, full_matrices=False)
     return lengths[:n_axes, None] * axes[:n_axes]

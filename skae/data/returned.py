@@ -1,10 +1,10 @@
-"""What users' functions return, checked before it is used."""
+"""Validation of what users' functions return."""
 
 import numpy as np
 
 
 def as_returned(name, returned, *shapes):
-    """What a user's function returned, as an array of finite numbers of one of some shapes."""
+    """Check what a user's function returned; return a finite array of one of some shapes."""
     try:
         values = np.asarray(returned)
     except ValueError as error:  # rows of different lengths

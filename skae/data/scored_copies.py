@@ -1,7 +1,7 @@
 """Corrupted copies of rows that denoisers are scored on, the same for every denoiser.
 
-The level is fixed: by its own `corruption_level` an estimator that was fitted for less
-corruption would always have the better score.
+The corruption level is fixed. With their own `corruption_level`, estimators that were fitted with
+less corruption would always score better.
 """
 
 import zlib
@@ -17,17 +17,17 @@ SCORE_COPIES = 8  # of every row
 def corrupted_copies(rows, replacements, scale):
     """Corrupt every row several times, (n, d) -> (n * SCORE_COPIES, d).
 
-    What is drawn for a row depends on its values alone, so a row has one score in whatever
-    order and company.
+    The draws for a row depend on its values only. So its score does not depend on the order of
+    rows, or on the other rows.
 
     Parameters
     ----------
     rows : ndarray of shape (n, d)
     replacements : ndarray of shape (m, d) or None
-        Values of every feature that entries are replaced by, equally likely. If None,
-        normal noise is added.
+        Values of every feature that replace entries, with equal probability. If None,
+        Gaussian noise is added.
     scale : float
-        What the standard deviation of the noise is in units of.
+        Unit of the standard deviation of the noise.
     """
     copies = np.repeat(rows[:, None], SCORE_COPIES, axis=1)
     for of_row, seed in zip(copies, _seeds(rows), strict=True):
@@ -43,9 +43,9 @@ def corrupted_copies(rows, replacements, scale):
 
 
 def function_copies(function, rows, shape):
-    """The same by a user's function, which is given all rows at once, of a shape or flat.
+    """Corrupt every row several times with a user's function, which gets all rows at once.
 
-    It may mix them. They come in an order that depends on their values alone.
+    The function may mix rows, so they are sorted in an order that depends on their values only.
     """
     order = np.argsort(_seeds(rows), kind="stable")
     copies = np.empty((len(rows), SCORE_COPIES, rows.shape[1]), dtype=rows.dtype)
@@ -59,7 +59,7 @@ def function_copies(function, rows, shape):
 
 
 def _seeds(rows):
-    """A number for every row, from its values in float32; a power of two changes nothing."""
+    """Return a hash of every row's values in float32, invariant to scaling by powers of two."""
     exponent = np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1]
-    rows = np.ldexp(rows, -exponent).astype(np.float32) + np.float32(0)  # which is 0 for -0, too
+    rows = np.ldexp(rows, -exponent).astype(np.float32) + np.float32(0)  # turns -0 into 0
     return [zlib.crc32(row.tobytes()) for row in rows]

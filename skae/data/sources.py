@@ -1,8 +1,8 @@
 """Tables that are read block by block: on disk, compressed, or too large to copy.
 
-A table of at most :data:`RESIDENT` numbers is an ndarray, whatever it came as; a larger
-one stays where it is. :class:`Stream` gives what an ndarray cannot: it reads slices of
-a memory map, a zarr, h5py or dask array, or a data frame, checks them and forgets them.
+A table of at most :data:`RESIDENT` values is converted to an ndarray. A larger one is wrapped in
+a :class:`Stream`, which reads and checks slices of a memory map, of a zarr, h5py or dask array,
+or of a data frame, and does not keep them in memory.
 """
 
 import mmap
@@ -15,25 +15,25 @@ from sklearn.utils.validation import _get_feature_names
 from .dtypes import float_dtype
 from .validation import check_all_finite
 
-RESIDENT = 2**25  # numbers of a table that may be copied whole
-_BLOCK = 2**21  # numbers handed on at a time, and read at a time where nothing says otherwise
-_FINE = 2**15  # numbers read at a time in shuffled order from storage without chunks ...
-_LARGEST = 2**24  # numbers of a chunk that is read at once
+RESIDENT = 2**25  # the most values of a table that may be copied whole
+_BLOCK = 2**21  # values per block, and per read unless the storage has chunks
+_FINE = 2**15  # values per read in shuffled order, from storage without chunks ...
+_LARGEST = 2**24  # the most values of a chunk that is read at once
 _FINEST = 2**12  # ... and from memory
 
 
 class Stream:
-    """A large table whose rows are read by slices, as float32 or float64.
+    """A large table whose rows are read in slices, as float32 or float64.
 
     Parameters
     ----------
     X : memory map, array with ``shape``, ``dtype`` and row slicing, or data frame
     name : str
-        What messages call it.
+        Name of the table in messages.
     """
 
     def __init__(self, X, name="X"):
-        self.X = X.X if isinstance(X, Stacked) else X  # what is read, and checked, in its shape
+        self.X = X.X if isinstance(X, Stacked) else X  # read and checked in its original shape
         self.name = name
         self.shape = tuple(X.shape)
         if not all(isinstance(size, (int, np.integer)) for size in self.shape):
@@ -50,7 +50,7 @@ class Stream:
         return self.shape[0]
 
     def __getitem__(self, rows):
-        """A slice of rows, or those of a sorted array of indices, as a new ndarray."""
+        """Return a slice of rows, or those with sorted indices, as a new ndarray."""
         if not isinstance(rows, slice):
             return self._pick(rows)
         low, high, _ = rows.indices(len(self))
@@ -60,7 +60,7 @@ class Stream:
         except Exception as error:
             error.add_note(f"This happened while rows {low} to {high} of {self.name} were read.")
             raise
-        # A source may say one thing of itself and give another, or change while it is read.
+        # The data may not have the shape that X claims, or may change while it is read.
         due = (high - low, *self.X.shape[1:])
         if values.shape != due or values.dtype.kind not in "biuf":
             got = f"shape {values.shape} and dtype {values.dtype}" if values.shape else f"{block!r}"
@@ -82,8 +82,8 @@ class Stream:
         return np.asarray(self.X.slice(low, high - low), dtype=self.dtype)
 
     def _as_floats(self, values):
-        """Flat rows; NaN where they are masked, infinite where float32 cannot hold them."""
-        copy = isinstance(self.X, np.ndarray)  # else the pages that it shows would be read again
+        """Convert to flat rows, with NaN for masked values and infinity for overflow."""
+        copy = isinstance(self.X, np.ndarray)  # else the dropped pages would be read again
         with np.errstate(over="ignore"):
             floats = np.array(values, dtype=self.dtype, copy=copy or None, subok=True)
         return np.ma.filled(floats, np.nan).reshape(-1, self.shape[1])
@@ -97,7 +97,7 @@ class Stream:
         return out
 
     def step(self, *, fine=False):
-        """Rows to read at a time, in order or (`fine`) in any."""
+        """Return the number of rows per read, in order or (`fine`) in shuffled order."""
         rows = max(1, (_FINE if fine else _BLOCK) // self.shape[1])
         if self._chunk is None:
             return rows
@@ -107,7 +107,7 @@ class Stream:
 
 
 class Stacked:
-    """Rows of any shape, as something to read by slices whose rows are flat."""
+    """Rows of any shape, read in slices of flat rows."""
 
     def __init__(self, X):
         self.X = X
@@ -126,15 +126,15 @@ class Stacked:
 
 
 class Mapped(Stream):
-    """A function of the rows of one or more tables, computed as they are read.
+    """A function of the rows of one or more tables, computed when they are read.
 
     Parameters
     ----------
     function : callable
-        Blocks of rows of the tables -> ndarray of shape (n, n_features).
+        Maps blocks of rows of the tables to an ndarray of shape (n, n_features).
     n_features : int
     *tables : ndarrays or Streams
-        Of as many rows each.
+        Tables with the same number of rows.
     """
 
     def __init__(self, function, n_features, *tables):
@@ -147,40 +147,40 @@ class Mapped(Stream):
         return self.function(*(table[rows] for table in self.tables))
 
     def step(self, *, fine=False):
-        """Rows to read at a time, in order or (`fine`) in any."""
+        """Return the number of rows per read, in order or (`fine`) in shuffled order."""
         first = self.tables[0]
         if isinstance(first, Stream):
             rows = first.step(fine=fine)
         else:
             rows = (_FINEST if fine else _BLOCK) // first.shape[1]
-        return max(1, min(rows, _LARGEST // self.shape[1]))  # which may be much wider
+        return max(1, min(rows, _LARGEST // self.shape[1]))  # the result may be much wider
 
 
 def mapped(function, n_features, *tables):
-    """A function of the rows of tables: as an ndarray where these are small, else a Stream."""
+    """Apply a function to the rows of tables; return an ndarray, or a Stream for large tables."""
     rows = Mapped(function, n_features, *tables)
     return rows[:] if is_small(tables[0]) else rows
 
 
 def flattened(X):
-    """Rows of any shape as rows of numbers; no copy of them is made."""
+    """Flatten rows of any shape, without a copy."""
     rows = Stacked(X)
     in_order = isinstance(X, np.ndarray) and X.flags.c_contiguous
     return X.reshape(rows.shape) if in_order else rows
 
 
 def is_small(X):
-    """Whether a table may be copied whole."""
+    """Return whether a table may be copied whole."""
     return X.shape[0] * X.shape[1] <= RESIDENT
 
 
 def step_of(X):
-    """Rows to read at a time when reading a table in random order."""
+    """Return the number of rows per read, for a table that is read in random order."""
     return X.step(fine=True) if isinstance(X, Stream) else max(1, _FINEST // X.shape[1])
 
 
 def blocks(X, size=None):
-    """Pairs of a row's number and the block of about `size` numbers that it begins."""
+    """Yield blocks of about `size` values, each with the index of its first row."""
     step = X.step() if isinstance(X, Stream) else max(1, len(X))
     part = max(1, (size or _BLOCK) // max(X.shape[1], 1))
     for low in range(0, len(X), step):
@@ -190,7 +190,7 @@ def blocks(X, size=None):
 
 
 def is_stream(X):
-    """Whether X is something to be read by slices that is too large to copy."""
+    """Return whether X can be read in slices and is too large to copy."""
     if isinstance(X, Stream):
         return True
     shape: tuple = getattr(X, "shape", ())
@@ -198,20 +198,20 @@ def is_stream(X):
         return False
     if issparse(X) or is_small(X):
         return False
-    if hasattr(X, "iloc"):  # of one numpy dtype it is an array already
+    if hasattr(X, "iloc"):  # a data frame of one numpy dtype holds an array already
         dtypes = set(X.dtypes)
         return len(dtypes) > 1 or not all(isinstance(dtype, np.dtype) for dtype in dtypes)
     if not hasattr(X, "dtype"):
         return hasattr(X, "slice")
-    kind = getattr(X.dtype, "kind", "")  # torch's, for one, have none
+    kind = getattr(X.dtype, "kind", "")  # torch dtypes have none
     in_memory = isinstance(X, np.ndarray) and not isinstance(X, np.memmap)
     return kind in tuple("biuf") and not (in_memory and X.dtype in (np.float32, np.float64))
 
 
 def _page_dropper(X):
-    """What makes a memory map forget the pages it has read, so that they do not add up."""
+    """Return a function that drops the pages that a memory map has read from memory."""
     pages = getattr(X, "_mmap", None)
-    # Pages of a private map may hold what its owner wrote, and nothing else does.
+    # Pages of a copy-on-write map may hold changes that are stored nowhere else.
     if pages is None or X.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
         return lambda: None
     return lambda: pages.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Which rows are held out of training, to choose the epoch by."""
+"""The choice of the validation set."""
 
 import math
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from .sources import blocks, is_small
 from .table import some_rows
 from .validation import is_missing
 
-MIN_HELD_OUT = 60  # fewer rows than this judge badly
-_KEPT = 2**22  # numbers of the rows that are held out of a large table
-_LEAST_GROUPS = 10  # to hold out, if that is at most a quarter of them
-_LEAST_COPIED = 25  # groups of near-copies: fewer are rather clusters
-_PROBES = 30  # rows whose neighbours are looked at, for near-copies
-_GAP = 3.0  # by which the nearest other row is farther off than the farthest near-copy
-_WITH_GAP = 0.8  # least share of the probes that has such a gap
-_MOST_NUMBERS = 2**22  # of a table in which near-copies are looked for
+MIN_HELD_OUT = 60  # validation losses of fewer rows are too noisy
+_KEPT = 2**22  # the most values in the validation set of a large table
+_LEAST_GROUPS = 10  # groups to hold out, unless that is more than a quarter of them
+_LEAST_COPIED = 25  # groups of near-copies: fewer are more likely to be clusters
+_PROBES = 30  # rows whose neighbours are searched for near-copies
+_GAP = 3.0  # ratio of the distances of the nearest other row and the farthest near-copy
+_WITH_GAP = 0.8  # fraction of the probes that must have such a gap
+_MOST_NUMBERS = 2**22  # the most values of a table in which near-copies are searched for
 
 
 class Wishes(NamedTuple):
-    """The arguments of `fit` that say which rows to hold out."""
+    """Arguments of `fit` that determine the validation set."""
 
     y: Any = None  # for splitters that stratify
     groups: Any = None  # (n_samples,), a label for every row
-    X: Any = None  # rows of the user's own
-    extra: Any = None  # and what the variant has beside these
+    X: Any = None  # a validation set given by the user
+    extra: Any = None  # and the variant's own argument beside it
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Numbers of the rows that are held out, and of those trained on.
+    """Indices of the validation rows, and of the training rows.
 
-    `train` is None where that is all others. `groups` are labels of the rows held out where
-    rows of one group are like each other, so that each group is judged as one; or None.
+    If `train` is None, all other rows are used for training. `groups` are group labels of the
+    validation rows, for standard errors over groups, or None.
     """
 
     rows: np.ndarray
@@ -46,14 +46,14 @@ class HeldOut:
     groups: np.ndarray | None = None
 
     def in_order(self):
-        """The same, with the rows held out in the order of the table."""
+        """Return the same, with the validation rows in the order of the table."""
         order = np.argsort(self.rows)
         groups = None if self.groups is None else self.groups[order]
         return HeldOut(self.rows[order], self.train, groups)
 
 
 def choose(X, fraction, wishes, rng, chunks=None, look_for_copies=True):
-    """Choose the rows of X that are held out.
+    """Choose the validation rows of X.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def choose(X, fraction, wishes, rng, chunks=None, look_for_copies=True):
     wishes : Wishes
     rng : numpy.random.Generator
     chunks : Chunks or None
-        What is known of rows held out of earlier chunks; None where there are none.
+        Validation rows of earlier chunks. None in `fit`.
     look_for_copies : bool, default=True
-        Whether rows may be looked for that are nearly the same.
+        Whether to search for rows that are nearly equal.
 
     Returns
     -------
@@ -91,12 +91,12 @@ def choose(X, fraction, wishes, rng, chunks=None, look_for_copies=True):
         return in_groups(wishes.groups, n_held_out, rng)
     if is_small(X):
         return at_random(X, n_held_out, rng, look_for_copies)
-    # Repeated rows are not looked for: in a table this large none is learned by heart.
+    # Repeated rows are not searched for: a table this large is not memorised.
     return HeldOut(rng.choice(len(X), n_held_out, replace=False))
 
 
 def to_keep(X, held_out, rng):
-    """Sorted numbers of the rows of a large table to keep: those held out, or some rows."""
+    """Return sorted indices of the rows of a large table to keep: validation rows, or others."""
     if len(held_out.rows):
         return held_out.rows
     n_rows = min(len(X), _most_to_keep(X.shape[1]))
@@ -104,7 +104,7 @@ def to_keep(X, held_out, rng):
 
 
 def _n_held_out(X, fraction, chunks):
-    """How many rows of X to hold out, in view of those held out of earlier chunks."""
+    """Return how many rows of X to hold out, given those held out of earlier chunks."""
     n_samples, n_features = X.shape
     if fraction is None:
         return 0
@@ -123,16 +123,16 @@ def _most_to_keep(n_features):
 
 
 def at_random(X, n_held_out, rng, look_for_copies=True):
-    """Hold out `n_held_out` rows.
+    """Hold out `n_held_out` rows at random.
 
-    Rows that are the same, as in a bootstrap, are on the same side: a row that was
-    trained on says nothing about rows that were not. A row that is there more often than
-    rows are to be held out is common rather than drawn again, and is on both.
+    Equal rows, as in a bootstrap sample, are all training rows or all validation rows, so that
+    no validation row has been trained on. A row with more copies than `n_held_out` is a common
+    value and not a repeated draw, so its copies are split like other rows.
     """
     weights = np.random.default_rng(0).standard_normal(X.shape[1])
     keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
     distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
-    if len(distinct) < len(X) / 10:  # few values make few rows
+    if len(distinct) < len(X) / 10:  # with few distinct values, rows are equal by chance
         return _first(rng.permutation(len(X)), n_held_out)
     if len(distinct) == len(X):
         groups = near_copies(X) if n_held_out and look_for_copies else None
@@ -148,7 +148,7 @@ def at_random(X, n_held_out, rng, look_for_copies=True):
 
 
 def in_groups(groups, n_held_out, rng):
-    """Hold out whole groups of rows, of about as many rows and at least a few groups.
+    """Hold out whole groups, of about `n_held_out` rows in total and at least a few groups.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def in_groups(groups, n_held_out, rng):
 
 
 def _numbered(groups):
-    """Groups numbered from 0, from labels of which none is missing."""
+    """Number groups from 0; raise an error if a label is missing."""
     groups = column_or_1d(groups)
     missing = np.flatnonzero([is_missing(label) for label in groups.tolist()])
     if len(missing):
@@ -206,10 +206,10 @@ def by_splitter(splitter, n_samples, wishes):
 
 
 def near_copies(X):
-    """Labels of groups of rows that are nearly the same, (n_samples,), or None.
+    """Find groups of rows that are nearly equal; return labels, (n_samples,), or None.
 
-    Most rows then have a gap in the distances of their neighbours: the copies are near,
-    and the next row is several times as far off.
+    Such a table is recognised by a gap in the distances of most rows to their neighbours: the
+    near-copies are close, and the next row is several times as far away.
     """
     n = len(X)
     if not isinstance(X, np.ndarray) or X.size > _MOST_NUMBERS or n < 4 * _LEAST_GROUPS:
@@ -220,10 +220,10 @@ def near_copies(X):
         if not np.isfinite(rows).all():
             return None
         probes = some_rows(rows, _PROBES)
-        # Differences first: products would round copies that are very near to none.
+        # Explicit differences: via inner products, small distances would round to 0.
         distances = np.sqrt([np.square(rows - probe).sum(axis=1) for probe in probes])
         distances.sort(axis=1)
-        distances = distances[:, 1 : 2 + n // _LEAST_GROUPS]  # each row is nearest to itself
+        distances = distances[:, 1 : 2 + n // _LEAST_GROUPS]  # without the distance to itself
         gaps = distances[:, 1:] / np.maximum(distances[:, :-1], 1e-12)
         widest = gaps.argmax(axis=1)[:, None]
         has_gap = np.take_along_axis(gaps, widest, axis=1)[:, 0] >= _GAP
@@ -250,10 +250,10 @@ def _warn_of_copies(n_groups):
 
 
 def _whole_groups(groups, n_held_out, rng):
-    """Hold out whole groups, numbered from 0, of about `n_held_out` rows."""
+    """Hold out whole groups, numbered from 0, of about `n_held_out` rows in total."""
     rank = rng.permutation(groups.max() + 1)[groups]
     order = np.argsort(rank, kind="stable")
-    ends = np.flatnonzero(np.diff(rank[order])) + 1  # where one group ends and one begins
+    ends = np.flatnonzero(np.diff(rank[order])) + 1  # where a new group begins
     if n_held_out and len(ends):
         n_held_out = int(ends[np.abs(ends - n_held_out).argmin()])
     return _first(order, n_held_out)

@@ -1,4 +1,4 @@
-"""What one pass over a table says about it: moments, ends and principal axes (numpy, float64)."""
+"""Moments, ranges and principal axes of a table, from one pass over it (numpy, float64)."""
 
 import numbers
 from dataclasses import dataclass
@@ -9,44 +9,43 @@ from scipy.linalg import solve_triangular
 
 from .sources import Stream, blocks, is_small, mapped
 
-EXACT_WIDTH = 2048  # features up to which a covariance is formed
-_EXACT_LENGTH = 1024  # rows or features, whichever are fewer, up to which there is an SVD
-_SKETCH = 512  # axes beyond those asked for that a sketch of a wide stream has
-_SKETCH_IN_MEMORY = 64  # and where further passes cost little
-SEARCH_ROWS = 5000  # rows that a line search looks at
+EXACT_WIDTH = 2048  # the most features for which a covariance is computed
+_EXACT_LENGTH = 1024  # the largest min(n, d) for which an SVD is computed
+_SKETCH = 512  # oversampling of a random projection of a wide stream
+_SKETCH_IN_MEMORY = 64  # the same in memory, where further passes are cheap
+SEARCH_ROWS = 5000  # the most rows that a line search evaluates
 
 
 @dataclass(frozen=True)
 class Table:
-    """What one pass over a table of shape (n, d) says about it."""
+    """A table of shape (n, d) with its moments, from one pass over it."""
 
     X: np.ndarray  # or a Stream
     mean: np.ndarray  # (d,)
     variance: np.ndarray  # (d,), unbiased, in units of X squared
-    scale: float  # root of the mean variance, 1.0 where nothing varies
+    scale: float  # root of the mean variance, or 1.0 if nothing varies
     low: np.ndarray  # (d,), the smallest value of each feature
     high: np.ndarray  # (d,), and the largest
-    products: Any  # (d, d), unbiased covariance in units of X, or None; see `of`
-    sample: np.ndarray  # rows of X, all of them unless it is large
+    products: Any  # (d, d), unbiased covariance in units of X squared, or None; see `of`
+    sample: np.ndarray  # rows of X: all of them, or a sample of a large table
 
     @classmethod
     def of(cls, X, kept=None, gram=None):
-        """Read the table once.
+        """Compute the moments in one pass over X.
 
         Parameters
         ----------
         X : ndarray or Stream of shape (n, d)
         kept : ndarray of int or None
-            Sorted numbers of the rows to keep as the sample; None keeps X itself.
+            Sorted indices of the rows to keep as the sample. None keeps X itself.
         gram : callable or None
-            What multiplies rows with themselves, where a device is quicker at it.
+            Computes ``rows.T @ rows`` on a device that is faster at it.
 
         Notes
         -----
-        Moments of blocks are taken around their own means and put together (Chan, Golub &
-        LeVeque 1983), so a large mean costs no precision. The covariance is there for
-        moderate widths of tables that are not wider than long; for others `principal_axes`
-        reads the rows.
+        Moments of blocks are computed around their own means and merged (Chan, Golub & LeVeque
+        1983), so a large mean costs no precision. The covariance is computed if d is at most n
+        and 2,048. Otherwise `principal_axes` reads the rows again.
         """
         n_samples, n_features = X.shape
         mean, squares = np.zeros(n_features), np.zeros(n_features)
@@ -72,7 +71,7 @@ class Table:
                         products += between * np.outer(shift, shift)
                 else:
                     squares += np.square(rows, out=rows).sum(axis=0) + between * shift**2
-            # Features that do not vary: rounding of large values is no variance.
+            # Features that do not vary have no variance, except for rounding errors.
             same = low == high
             mean[same] = low[same]
             if products is not None:
@@ -92,31 +91,31 @@ class Table:
                 "overflows there, too."
             )
         if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
-            variance, scale = np.zeros(n_features), 1.0  # nothing but rounding
+            variance, scale = np.zeros(n_features), 1.0  # rounding errors only
             products = None if products is None else np.zeros_like(products)
         return cls(X, mean, variance, float(scale), low, high, products, sample)
 
     @property
     def n_samples(self):
-        """Number of rows that the moments are of."""
+        """Number of rows that the moments were computed from."""
         return len(self.X)
 
     def rows(self):
-        """Blocks of X in float64."""
+        """Yield blocks of X in float64."""
         for _, block in blocks(self.X):
             yield block.astype(np.float64, copy=False)
 
     def standard(self, rows):
-        """``(rows - mean) / scale`` in float64."""
+        """Return ``(rows - mean) / scale`` in float64."""
         return (rows - self.mean) / self.scale
 
     def standardised(self):
-        """Blocks of X, standardised."""
+        """Yield blocks of X, standardised."""
         for _, block in blocks(self.X):
             yield self.standard(block)
 
     def covariance(self):
-        """Unbiased covariance of the standardised rows, (d, d)."""
+        """Return the unbiased covariance of the standardised rows, (d, d)."""
         if self.products is not None:
             scale = np.broadcast_to(self.scale, self.mean.shape)
             return self.products / np.outer(scale, scale)
@@ -126,19 +125,20 @@ class Table:
         return product / (len(self.X) - 1)
 
     def regressed(self, table, classes):
-        """What conditions behind the rows of `table` say of these rows.
+        """Regress rows on the conditions appended to them.
 
-        `classes` says whether they are classes; numbers have mean 0.
+        This table has the rows of `table`, each followed by its q conditions. `classes` says
+        whether conditions are class indicators. Numbers have mean 0.
 
         Returns
         -------
         products : ndarray of shape (q, q)
-            Of conditions with each other, summed over rows.
+            Products of conditions with each other, summed over rows.
         effects : ndarray of shape (q, d)
-            What a condition adds to standardised rows, beyond that of the `centre`.
+            Regression coefficients of standardised rows on conditions minus `centre`.
         centre : ndarray of shape (q,)
         within : Table
-            Of what is left of rows. It has no sample.
+            Residuals of the rows. It has no sample.
         """
         d = len(table.mean)
         q = len(self.mean) - d
@@ -152,12 +152,12 @@ class Table:
         return products, effects, centre, Table.of(rows, kept=np.empty(0, dtype=int))
 
     def principal_axes(self, latent_dim):
-        """Eigenvalues of the covariance, falling, and eigenvectors as columns.
+        """Compute the eigenvalues of the covariance, decreasing, and eigenvectors as columns.
 
-        As in scikit-learn's PCA there are min(n, d) eigenvalues, and the sign of an axis
-        makes its largest entry positive. Of a table that is both wide and long, for which
-        scikit-learn turns to random projections too, only the first axes are found, enough
-        for `latent_dim`, and the eigenvalues after them are given as their mean.
+        As in scikit-learn's PCA there are min(n, d) eigenvalues, and the sign of an axis makes
+        its largest entry positive. If a table is both wide and long, random projections are
+        used, as in scikit-learn. They only find the first axes, enough for `latent_dim`. The
+        remaining eigenvalues are then replaced by their mean.
         """
         n_short = min(self.X.shape)
         share = not isinstance(latent_dim, numbers.Integral)
@@ -172,10 +172,10 @@ class Table:
         return np.maximum(values, 0.0), fix_signs(axes)
 
     def _leading_axes(self, latent_dim):
-        """By Nystrom's approximation of the covariance (Tropp et al. 2017).
+        """Compute leading eigenpairs by a Nystrom approximation (Tropp et al. 2017).
 
-        Two passes over a stream; in memory, where a pass is cheap, six of a smaller sketch,
-        each of which looks closer at the leading axes (Halko et al. 2011).
+        A stream is read twice. In memory, where a pass is cheap, the sketch is smaller and there
+        are six power iterations, which improve the leading axes (Halko et al. 2011).
         """
         rank = min(self.X.shape)
         wanted = int(latent_dim) if isinstance(latent_dim, numbers.Integral) else 0
@@ -190,7 +190,7 @@ class Table:
                 sketch += rows.T @ (rows @ basis)
             sketch /= len(self.X) - 1
             basis, previous = sketch, basis
-        # A little of the identity keeps the Cholesky factor in existence.
+        # A small multiple of the identity makes the matrix positive definite.
         nudge = 1e-12 * np.linalg.norm(sketch) + 1e-100
         sketch += nudge * previous
         core = previous.T @ sketch
@@ -210,13 +210,13 @@ class Table:
 
 
 def left_by(rows, table, effects, centre):
-    """What is left of rows when the effects of the conditions behind them are taken off."""
+    """Return the residuals of rows after regression on the conditions appended to them."""
     d = len(table.mean)
     return rows[:, :d] - table.mean - (rows[:, d:] - centre) @ (effects * table.scale)
 
 
 def some_rows(X, n_rows=SEARCH_ROWS):
-    """At most `n_rows` rows of X, any of them equally likely, the same in every call."""
+    """Return a random subset of at most `n_rows` rows of X, the same in every call."""
     if len(X) <= n_rows:
         return X
     return X[np.sort(np.random.default_rng(0).choice(len(X), n_rows, replace=False))]

@@ -1,6 +1,6 @@
-"""The door that X comes in by: what rows may be, and what to do where they are not.
+"""Validation of X, with messages that help.
 
-Messages name the rule, what was given, the column where there is one, and the remedy.
+Messages name the rule, what was given, the column if there is one, and the remedy.
 """
 
 import datetime
@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
-_NAMED = 5  # columns that a message names
-_FEW_CHANNELS = 4  # of a photograph: grey or red, green and blue, each with or without alpha
+_NAMED = 5  # the most columns that a message names
+_FEW_CHANNELS = 4  # the most channels of a photograph: grey or RGB, with or without alpha
 _TYPES = {
     "text": (str, bytes),
     "dates": (datetime.date, datetime.time, np.datetime64),
@@ -42,12 +42,12 @@ _REMEDIES = {
 
 
 def is_plain(X):
-    """Whether X is an array of numbers already, so that there is nothing to find out."""
+    """Return whether X is a 2D array of floats already, so that no conversion is needed."""
     return type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32)
 
 
 def as_table(X, name="X"):
-    """X itself where it has a shape, lists of rows as an array; what is no table is refused."""
+    """Return X itself if it has a shape, or lists of rows as an array; refuse anything else."""
     X = _plain_tensor(X, name)
     is_table = hasattr(X, "dtype") or hasattr(X, "columns") or hasattr(X, "iloc")
     if not is_table and len(getattr(X, "shape", ())) < 2:
@@ -85,7 +85,7 @@ def as_table(X, name="X"):
 
 
 def _plain_tensor(X, name):
-    """A tensor of torch in a form that numpy reads; anything else as it is."""
+    """Convert a torch tensor to one that numpy can read; return anything else unchanged."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(X, torch.Tensor):
         return X
@@ -99,7 +99,7 @@ def _plain_tensor(X, name):
 
 
 def _from_rows(X, name):
-    """Rows in lists, or in anything else that numpy takes, as an array."""
+    """Convert a list of rows, or anything else that numpy accepts, to an array."""
     is_file = hasattr(X, "read")
     if is_file or isinstance(X, (str, bytes, os.PathLike)):
         what = "an open file" if is_file else f"the path {reprlib.repr(os.fspath(X))}"
@@ -126,7 +126,7 @@ def _from_rows(X, name):
             f"np.stack([item[0] for item in {name}])."
         )
     if isinstance(X, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in X):
-        return np.ma.array(X)  # numpy's own forgets what is masked
+        return np.ma.array(X)  # np.asarray would drop the masks
     try:
         rows = np.asarray(X)
     except ValueError:
@@ -141,7 +141,7 @@ def _from_rows(X, name):
 
 
 def _check_one_shape(rows, name):
-    """Say which rows keep a list from being an array, if it is their shapes."""
+    """Raise an error that names the first row with another shape, if there is one."""
     shapes = [_shape(row) for row in rows]
     for number, shape in enumerate(shapes):
         if shape is None or shape != shapes[0]:
@@ -161,9 +161,9 @@ def _shape(row):
 
 
 def check_numbers(X, name):
-    """Refuse text, dates and other entries that are not numbers, by the name of their column.
+    """Raise an error for text, dates and other entries that are not numbers, with their column.
 
-    Text that spells a number passes in a column of objects, as in scikit-learn.
+    In a column of objects, text that spells a number is accepted, as in scikit-learn.
     """
     dtype = getattr(X, "dtype", None)
     names = getattr(dtype, "names", None)
@@ -192,13 +192,13 @@ def check_numbers(X, name):
 
 
 def _odd_columns(X):
-    """Labels and values of the columns, or of all, that may hold something else than numbers."""
+    """Yield label and values of the columns (or of all) that may hold other things than numbers."""
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         labels = X.columns.tolist()
         for number, dtype in enumerate(X.dtypes):
             if getattr(dtype, "kind", "O") not in "biuf":
                 yield labels[number], np.asarray(X.iloc[:, number])
-    elif hasattr(X, "column_names") or hasattr(X, "get_columns"):  # of Arrow, or of polars
+    elif hasattr(X, "column_names") or hasattr(X, "get_columns"):  # Arrow or polars
         labels = X.column_names if hasattr(X, "column_names") else X.columns
         columns = X.get_columns() if hasattr(X, "get_columns") else X.columns
         for label, column in zip(labels, columns, strict=True):
@@ -211,7 +211,7 @@ def _odd_columns(X):
 
 
 def _fault(values):
-    """What entries are where they are no numbers, and the first such entry; or None."""
+    """Return the kind of entries that are no numbers and the first of them, or None."""
     kind = values.dtype.kind
     if kind in "biuf":
         return None
@@ -222,7 +222,7 @@ def _fault(values):
         return None
     except (TypeError, ValueError, OverflowError):
         odd = [(what, value) for value in values.ravel().tolist() if (what := _type_of(value))]
-    # What is missing is only the trouble where there is no other.
+    # Missing values are only reported if nothing else is wrong.
     what, value = min(odd, key=lambda fault: fault[0] == "missing values", default=(None, None))
     if what == "text" and 2 * len(odd) < values.size:
         what = "text among numbers"
@@ -230,15 +230,15 @@ def _fault(values):
 
 
 def _kind(X):
-    """The kind of an array's numpy dtype; nothing of what has none."""
+    """Return the kind of an array's numpy dtype, or "" if it has none."""
     dtype = getattr(X, "dtype", None)
-    if dtype is not None and not hasattr(dtype, "kind"):  # of a tensor
+    if dtype is not None and not hasattr(dtype, "kind"):  # a tensor
         dtype = np.asarray(X[:0]).dtype
     return getattr(dtype, "kind", "")
 
 
 def _type_of(value):
-    """What an entry is where it is no number; None also for what scikit-learn refuses better."""
+    """Return the kind of an entry that is no number, or None; scikit-learn handles the rest."""
     if isinstance(value, (str, bytes)):
         try:
             float(value)
@@ -252,19 +252,19 @@ def _type_of(value):
 
 
 def is_missing(label):
-    """Whether a label is None, NaN, NA or NaT."""
-    # pandas.NA is of this type, and equal to nothing without being unequal.
+    """Return whether a label is None, NaN, NA or NaT."""
+    # Comparisons with pandas.NA, of type NAType, are neither true nor false.
     return label is None or type(label).__name__ == "NAType" or bool(label != label)
 
 
 def check_all_finite(X, name="X", names=None, first_row=0):
-    """Refuse NaN and infinity among floats, by the columns they are in.
+    """Raise an error for NaN and infinity, with their columns.
 
-    `names` are those of the columns, as far as there are any, and `first_row` is the number
-    of the first of these rows in their table.
+    `names` are the column names, if there are any. `first_row` is the index of the first of these
+    rows in their table.
     """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # of the sum that finds NaN
+        with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums X to find NaN
             assert_all_finite(X)
     except ValueError:
         bad, what = np.isnan(X), "NaN"
@@ -286,7 +286,7 @@ def check_all_finite(X, name="X", names=None, first_row=0):
 
 
 def native(X):
-    """Floats in the byte order of this machine, which those of data frames need not have."""
+    """Return floats in the byte order of this machine, as data frames may have another."""
     return X.astype(X.dtype.newbyteorder("="), copy=False)
 
 
@@ -299,10 +299,10 @@ def _in_columns(labels):
 
 
 def check_channels_first(shape, input_shape):
-    """Refuse rows whose shape, (channels, height, width), seems to have its channels last.
+    """Raise an error if the shape (channels, height, width) seems to have its channels last.
 
-    After a first axis longer than any photograph's channels this is a last axis that is as
-    short as these, or two first axes of one length. Square feature maps pass.
+    That is if the first axis is too long for the channels of a photograph, and the last axis is
+    short enough or the first two axes are equal. Square feature maps are accepted.
     """
     channels, height, width = shape
     seems_last = width <= _FEW_CHANNELS or channels == height
@@ -323,7 +323,7 @@ def check_channels_first(shape, input_shape):
 
 
 def how_to_turn(X, expected, name="X"):
-    """Advice on an array that has not rows of the expected shape, where it is clear what it is."""
+    """Return advice on an array with rows of another shape, if it is clear what it is, or ""."""
     shape, last = tuple(X.shape), (*expected[1:], expected[0])
     if len(expected) == 3 and last in (shape, shape[1:]):
         single = "[None]" if shape == last else ""

@@ -1,1 +1,1 @@
-"""The density of a row, and what it is made of."""
+"""The density of a row, and its parts."""

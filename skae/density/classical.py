@@ -8,24 +8,25 @@ from ..starts.start import ERROR_FLOOR, noise_left
 
 
 def log_evidence(start, x):
-    """Log-density of standardised rows, in nats, under a start with normal noise, (n,).
+    """Return the log-density of standardised rows under a linear Gaussian model, in nats, (n,).
 
-    The posterior of their codes is exact, so at its mean ``p(x | z) p(z) / p(z | x)`` says it.
-    Behind rows (n, d) there may be conditions, which `start` takes in.
+    The posterior is known exactly, so the density is ``p(x | z) p(z) / p(z | x)`` at any z, here
+    the posterior mean. Rows (n, d) may be followed by conditions, if `start` includes them.
     """
     d = len(start.mean)
     noise = np.broadcast_to(start.noise_variance, d)
     z = x @ start.encoder + start.encoder_bias
     left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
-    with np.errstate(over="ignore"):  # so far out no density is left
+    with np.errstate(over="ignore"):  # the density of extreme rows underflows to 0
         squares = np.square(left) @ (1.0 / noise) + np.square(z).sum(axis=1)
     return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() - start.log_variance.sum())
 
 
 def without(table, start, rows, x):
-    """Log-densities of standardised rows x, fitted to a table but for some of its `rows`.
+    """Return log-densities of standardised rows x under models fitted without some `rows`.
 
-    Under probabilistic PCA and factor analysis of as many codes as `start` has, (2, m).
+    The models are probabilistic PCA and factor analysis, fitted to the table without `rows`, with
+    as many codes as `start` has. The result has shape (2, m).
     """
     n_left, k = len(table.X) - len(rows), start.latent_dim
     mean = -rows.sum(axis=0) / n_left
@@ -37,14 +38,14 @@ def without(table, start, rows, x):
 
 
 def drawn(start, codes, rng):
-    """Rows that a classical density draws, given their codes, in units of X."""
+    """Draw rows from a linear Gaussian model given their codes, in units of X."""
     x = codes @ start.decoder + start.decoder_bias
     x += np.sqrt(start.noise_variance) * rng.standard_normal(x.shape)
     return x * start.scale + start.mean
 
 
 def moments(start):
-    """Mean (d,) and covariance (d, d) of rows under a classical density, in units of X."""
+    """Return mean (d,) and covariance (d, d) of a linear Gaussian model, in units of X."""
     loadings = start.decoder * start.scale
     noise = np.broadcast_to(start.noise_variance * start.scale**2, len(start.mean))
     return start.mean + start.decoder_bias * start.scale, loadings.T @ loadings + np.diag(noise)

@@ -1,9 +1,8 @@
-"""What codes of a trained autoencoder are distributed like: a mixture of normals.
+"""The density of codes: a Gaussian mixture, fitted after training.
 
-Codes without noise have no density of their own, and so nothing to sample from. The prior of
-a VAE is what training pulls posteriors towards; where they end, all rows together, is seldom
-quite that. A density learned afterwards (Ghosh et al. 2020; Dai & Wipf 2019) is what both
-lack, and leaves encoder and decoder as they are.
+A deterministic autoencoder has no prior to sample codes from (Ghosh et al. 2020). A VAE has one,
+but its aggregate posterior rarely equals the prior (Dai & Wipf 2019). In both cases the mixture
+models the distribution of codes, and leaves encoder and decoder unchanged.
 """
 
 import math
@@ -17,14 +16,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..codec import Plain
 
-_MOST = 64  # components
-_NO_SPREAD = 1e-300  # of a code that does not vary, whose units are not known
-_PER_COMPONENT = 20  # codes for each latent that a component has at least, on average
+_MOST = 64  # the most components
+_NO_SPREAD = 1e-300  # unit of a code that does not vary
+_PER_COMPONENT = 20  # codes per component and latent dimension, at least, on average
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeDensity(Plain):
-    """A mixture of m normals over k latents.
+    """A mixture of m Gaussians over k latent dimensions.
 
     Parameters
     ----------
@@ -40,20 +39,20 @@ class CodeDensity(Plain):
 
     @classmethod
     def of(cls, codes, rng):
-        """Of 1, 2, 4, ... normals, as long as that lowers the BIC."""
+        """Fit mixtures of 1, 2, 4, ... components, as long as the BIC decreases."""
         from sklearn.mixture import GaussianMixture
 
         mean, spread = codes.mean(axis=0), codes.std(axis=0)
         spread[spread == 0] = _NO_SPREAD
         codes = (codes - mean) / spread
-        if len(codes) == 1:  # which scikit-learn refuses
+        if len(codes) == 1:  # scikit-learn requires two
             codes = np.repeat(codes, 2, axis=0)
         best: Any = None
         lowest = math.inf
         most = min(_MOST, len(codes) // (_PER_COMPONENT * codes.shape[1]))
         for exponent in range(max(most, 1).bit_length()):
             mixture = GaussianMixture(2**exponent, random_state=int(rng.integers(2**31)))
-            # Its search for where to begin is one that array API dispatch refuses.
+            # The initialisation by k-means does not support array API dispatch.
             with warnings.catch_warnings(), config_context(array_api_dispatch=False):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 bic = mixture.fit(codes).bic(codes)
@@ -64,7 +63,7 @@ class CodeDensity(Plain):
         return cls(weights=best.weights_, means=means, factors=factors / spread[:, None])
 
     def log_prob(self, z):
-        """Log-density of codes, (..., k) -> (...), tensors."""
+        """Return the log-density of codes, (..., k) -> (...), tensors."""
         import torch
 
         total = None
@@ -77,7 +76,7 @@ class CodeDensity(Plain):
         return total
 
     def draw(self, n_samples, rng):
-        """Codes, (n_samples, k)."""
+        """Draw codes, (n_samples, k)."""
         number = rng.choice(len(self.weights), n_samples, p=self.weights)
         normal = rng.standard_normal((n_samples, self.means.shape[1]))
         codes = np.empty_like(normal)

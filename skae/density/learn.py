@@ -1,4 +1,4 @@
-"""How the density of a row is learned after training, and judged by rows that were held out."""
+"""Learning of the density of a row after training, with the validation set."""
 
 import functools
 from dataclasses import replace
@@ -16,30 +16,31 @@ from .mixture import likeliest_shares
 from .points import normal_points
 from .row import FACTORS, RowDensity, decoder_bounds
 
-_ROUNDING = 1e-5  # nats for every feature
-_CODES = 20_000  # that their density is learned from, at most
-# Of the prior's spread. One code farther out and the least variance of a mixture, a millionth
-# of that of all codes, would be as wide as the prior.
+_ROUNDING = 1e-5  # smallest gain in nats per feature
+_CODES = 20_000  # the most training rows whose codes the mixture is fitted to
+# Standard deviations of the prior beyond which codes are left out. A single code farther out would
+# make the smallest variance of a mixture, 1e-6 of the codes' variance, as large as the prior's.
 _FAR = 1000.0
-_FEW_ROWS = 500  # held out, that what densities are made of is chosen by, at most
-_FEW_DRAWS, _SHARES_DRAWS = 16, 64  # for each of them; the latter where shares are learned
+_FEW_ROWS = 500  # the most validation rows that densities are compared on
+_FEW_DRAWS, _SHARES_DRAWS = 16, 64  # draws per row; the latter if mixture weights are learned
 
 
 def share_of_start(n_samples):
-    """The chance that a row is unlike all that were seen, and comes from probabilistic PCA."""
+    """Return the default weight of probabilistic PCA, for a row unlike the n seen so far."""
     return 1.0 / (n_samples + 1)
 
 
 def beside_start(n_samples, codes=None):
-    """The density of a decoder beside that of its start, of which nothing else is known."""
+    """Return the mixture of the decoder's density and probabilistic PCA, with default weights."""
     share = share_of_start(n_samples)
     return RowDensity({"decoder": 1.0 - share, "probabilistic_pca": share}, codes)
 
 
 def still_fits(codes, fitted, X, moved):
-    """Whether rows are not clearly likelier without a density of codes learned before.
+    """Return whether a density of codes that was learned earlier is still useful.
 
-    Where the start has `moved`, so have codes: then it is enough that they are likelier.
+    It is not if rows have a clearly higher likelihood with the prior. If the initial model has
+    `moved`, the codes have moved too, and any higher mean suffices.
     """
     rows = some_rows(X, _FEW_ROWS)
     of_prior, of_codes = _bounds(fitted, rows, [None, codes], _FEW_DRAWS).T
@@ -49,9 +50,9 @@ def still_fits(codes, fitted, X, moved):
 
 
 def learned(density, trained, data, fitted):
-    """Better densities of a row, each whole, as they are learned one after the other.
+    """Yield densities of a row, each better than the one before and complete in itself.
 
-    First what codes are distributed like, and then the weights of classical densities.
+    First the density of codes is learned, and then the weights of the classical densities.
     """
     spec, rows = trained.spec, some_rows(data.rows_to_judge(), _FEW_ROWS)
     with_factors = has_factors(data.table, spec.start)
@@ -72,14 +73,14 @@ def learned(density, trained, data, fitted):
 
 
 def _density_of_codes(data, fitted):
-    """What codes of training rows are distributed like; None if too few are left."""
+    """Fit a mixture to the codes of training rows; return None if there are too few."""
     rng, k = Streams(seed=fitted.spec.seed).numpy("codes"), fitted.spec.start.latent_dim
     index = some_rows(data.trained_on(), _CODES)
     moments = fitted.by_blocks(
         functools.partial(fitted.encode, "moments"), data.table.X[np.sort(index)]
     )
     mean, std = moments[:, :k].astype(np.float64), moments[:, k:].astype(np.float64)
-    # A row unlike all others may be encoded anywhere, and would stand for their spread.
+    # The code of an outlying row may be anywhere, and would dominate the variance.
     is_near = (np.hypot(mean, std) < _FAR).all(axis=1)
     mean, std = mean[is_near], std[is_near]
     if len(mean) < 2 or not k:
@@ -88,11 +89,11 @@ def _density_of_codes(data, fitted):
 
 
 def _with_shares(density, data, start, rows, of_decoder):
-    """Weights by maximum likelihood, with classical densities fitted without these rows."""
+    """Learn maximum likelihood weights, with classical models fitted without these rows."""
     x = data.table.standard(rows)
     inside = x if data.validation is None else x[:0]
     others = without(data.table, start, inside, x)
-    # The decoder's linear path may have seen these rows: it loses what PCA gains by that.
+    # The linear path was fitted with these rows: subtract what probabilistic PCA gains by that.
     of_decoder = of_decoder - (log_evidence(start, x) - others[0])
     shares = likeliest_shares(np.array([of_decoder, *others]))
     names = ("decoder", "probabilistic_pca", FACTORS)
@@ -101,7 +102,7 @@ def _with_shares(density, data, start, rows, of_decoder):
 
 
 def _bounds(fitted, rows, code_densities, n_draws):
-    """The decoder's densities of the rows that others are compared by."""
+    """Return the decoder's log-densities of rows, for each density of codes, (n, m)."""
     draws = normal_points(n_draws, fitted.spec.start.latent_dim)
     bounds = functools.partial(
         decoder_bounds, fitted, code_densities=code_densities, of_prior=False, draws=draws
@@ -110,5 +111,5 @@ def _bounds(fitted, rows, code_densities, n_draws):
 
 
 def _rounding(fitted):
-    """The least gain of a density of codes: what rows are decoded to is the same with it."""
+    """Return the smallest gain of a density of codes that is not a rounding error."""
     return _ROUNDING * fitted.n_features

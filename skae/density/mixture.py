@@ -1,18 +1,18 @@
-"""How large a share each of several densities has in their mixture."""
+"""Mixtures of given densities, with maximum likelihood weights."""
 
 import math
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-_ROUNDS = 200  # of expectation and maximisation
+_ROUNDS = 200  # EM iterations
 
 
 def likeliest_shares(log_densities):
-    """Shares of densities in the mixture that makes rows likeliest, (m,), from (m, n).
+    """Compute the maximum likelihood weights of a mixture, (m,), from log-densities (m, n).
 
-    By expectation and maximisation, with one more row that is evenly all of theirs, so that
-    no share is zero.
+    EM is run with one additional row, which belongs to all components equally, so that no weight
+    is zero.
     """
     log_densities = np.where(np.isnan(log_densities), -np.inf, log_densities)
     n_densities, n = log_densities.shape
@@ -24,9 +24,9 @@ def likeliest_shares(log_densities):
 
 
 def mixed(log_densities, shares):
-    """Log-density of rows under a mixture, (n,), from (m, n) and (m,).
+    """Return the log-density of rows under a mixture, (n,), from (m, n) and weights (m,).
 
-    Where one is not a number, as far out where it overflows, the others have all of it.
+    A density that is NaN, as of extreme rows where it overflows, counts as 0.
     """
     log_densities = np.where(np.isnan(log_densities), -np.inf, log_densities)
     return logsumexp(log_densities, axis=0, b=np.reshape(shares, (-1, 1)))

@@ -1,4 +1,4 @@
-"""The density of a row under a trained VAE: a mixture of the decoder's and of classical ones."""
+"""The density of a row under a trained VAE: a mixture of the decoder's and classical models."""
 
 import functools
 import math
@@ -13,25 +13,25 @@ from .codes import CodeDensity
 from .mixture import mixed
 from .points import normal_points
 
-N_PRIOR_DRAWS = 2048  # draws that all rows share, against modes that the encoder misses
-_N_DRAWS = 256  # importance-weighted draws per row
-_N_STEPWISE_DRAWS = 32  # the same where steps are told the step before
-_N_CODES = 20_000  # drawn for the moments of rows
+N_PRIOR_DRAWS = 2048  # draws shared by all rows, for modes that the encoder misses
+_N_DRAWS = 256  # draws from the posterior per row
+_N_STEPWISE_DRAWS = 32  # the same for an autoregressive decoder, with teacher forcing
+_N_CODES = 20_000  # codes drawn to compute the moments of rows
 FACTORS = "factor_analysis"
 
 
 @dataclass(frozen=True)
 class RowDensity(Plain):
-    """What the density of a row is made of.
+    """The parts of the density of a row.
 
     Parameters
     ----------
     shares : dict of str to float
         Mixture weights of "decoder", and of "probabilistic_pca" and "factor_analysis".
     codes : CodeDensity or None
-        Of codes in the decoder's density; None for the prior.
+        Density of codes in the decoder's density. None for the prior.
     factors : Start or None
-        Factor analysis, where it has a weight.
+        Factor analysis, if it has a weight.
     """
 
     shares: dict = field(default_factory=lambda: {"decoder": 1.0})
@@ -41,32 +41,32 @@ class RowDensity(Plain):
     parts = {"codes": CodeDensity, "factors": Start}
 
     def classical(self, spec):
-        """Starts that have a weight beside the decoder, in the order of the weights."""
+        """Return the classical models of the mixture, in the order of their weights."""
         names = list(self.shares)[1:]
         return [self.factors if name == FACTORS else spec.start for name in names]
 
     def log_prob(self, fitted, X, draws=None, bound=None):
-        """Log-likelihood of rows, in nats in the units of X, in float64.
+        """Return the log-likelihood of rows, in nats in the units of X, in float64.
 
         Parameters
         ----------
         fitted : Fitted
         X : ndarray or Stream of shape (n, d)
         draws : Tensor of shape (n_draws, k) or None
-            Standard normal points to use in place of the usual number of them.
+            Standard normal points that replace the default ones.
         bound : callable or None
-            What computes a block, in place of :meth:`of_block`.
+            Function that replaces :meth:`of_block`.
         """
         n_draws = _n_draws(fitted) if draws is None else len(draws)
-        # Draws from the prior are decoded for every block: one of fewer rows saves no memory.
+        # Draws from the prior are decoded for every block, so smaller blocks save no memory.
         least = N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
         bound = functools.partial(bound or self.of_block, fitted, draws=draws)
         log_prob = fitted.by_blocks(bound, X, copies=n_draws, at_least=least)
-        log_prob[np.isnan(log_prob)] = -np.inf  # so far out that all of it overflows
+        log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
         return log_prob - fitted.spec.family.log_volume(fitted.spec.start)
 
     def of_block(self, fitted, rows, *, of_prior=True, draws=None):
-        """Log-density of a block of rows, in units of the start's scale, (n,)."""
+        """Return the log-density of a block of rows, (n,), in units of `spec.start.scale`."""
         d, spec = fitted.n_features, fitted.spec
         options = {"of_prior": of_prior, "draws": draws}
         bound = decoder_bounds(fitted, rows, [self.codes], **options)[:, 0]
@@ -75,22 +75,23 @@ class RowDensity(Plain):
             return bound
         rows = rows.astype(np.float64)
         log_densities = [bound]
-        for start in classical:  # one of an earlier chunk standardises rows in its own way
+        for start in classical:  # models of earlier chunks have their own standardisation
             x = (rows - start.input_mean) / start.input_scale
             volume = d * math.log(spec.start.scale / start.scale)
             log_densities.append(log_evidence(start, x) + volume)
         return mixed(log_densities, list(self.shares.values()))
 
     def draw_codes(self, n_samples, latent_dim, rng):
-        """Codes, (n_samples, k)."""
+        """Draw codes, (n_samples, k)."""
         if self.codes is None:
             return rng.standard_normal((n_samples, latent_dim))
         return self.codes.draw(n_samples, rng)
 
     def with_noise(self, fitted, X, codes, std, rng):
-        """Rows drawn given their codes.
+        """Draw rows given their codes.
 
-        `X` are the decoder's means of them and `std` the standard deviations of its noise.
+        `X` are the decoder's means for these codes, and `std` the standard deviations of its
+        noise.
         """
         X = X + (std * rng.standard_normal(X.shape)).astype(X.dtype)
         shares = list(self.shares.values())
@@ -98,19 +99,19 @@ class RowDensity(Plain):
         for number, start in enumerate(self.classical(fitted.spec), 1):
             here = which == number
             z = codes[here]
-            if self.codes is not None:  # a classical density has the prior
+            if self.codes is not None:  # classical models have the standard normal prior
                 z = rng.standard_normal(z.shape)
             X[here] = drawn(start, z, rng)
         return X
 
     def codes_for_moments(self, latent_dim):
-        """Codes that stand for all that the decoder is given, (n, k)."""
+        """Return codes that represent the decoder's density of codes, (n, k)."""
         if self.codes is None:
             return normal_points(N_PRIOR_DRAWS, latent_dim).numpy()
         return self.codes.draw(_N_CODES, np.random.default_rng(0))
 
     def covariance(self, spec, of_decoder):
-        """Covariance of rows, (d, d), given mean and covariance of those of the decoder."""
+        """Return the covariance of rows, (d, d), given the decoder's mean and covariance."""
         parts = [of_decoder, *map(moments, self.classical(spec))]
         shares = np.array(list(self.shares.values()))
         means, covariances = (np.array(values) for values in zip(*parts, strict=True))
@@ -119,9 +120,9 @@ class RowDensity(Plain):
 
 
 def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
-    """Of a block of rows under the decoder, given each of some densities of codes, (n, m).
+    """Return the decoder's log-densities of a block of rows, for each density of codes, (n, m).
 
-    None among these is the prior.
+    None among the densities of codes is the prior.
     """
     module, k = fitted.module, fitted.spec.start.latent_dim
     draws = normal_points(_n_draws(fitted), k) if draws is None else draws
@@ -131,5 +132,5 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
 
 
 def _n_draws(fitted):
-    """Draws from the posterior: few where every row has to be decoded with each of them."""
+    """Return the number of posterior draws: fewer for decoders with teacher forcing."""
     return _N_STEPWISE_DRAWS if fitted.module.reads_past else _N_DRAWS

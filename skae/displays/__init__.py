@@ -1,9 +1,9 @@
-"""Pictures of codes, of what they decode to and of training, as scikit-learn's displays.
+"""Displays of the latent space, of decoded rows and of training, in scikit-learn's style.
 
-A display keeps the data that it draws; `from_estimator` computes them and draws, and
-`plot` draws again. Estimators may be any fitted transformer with an `inverse_transform`,
-such as `PCA`, a Pipeline or a search; only :class:`TrainingCurveDisplay` needs an
-autoencoder. ``pip install "skae[plot]"`` brings the matplotlib that they draw with.
+A display stores the data that it draws. `from_estimator` computes the data and draws it, and
+`plot` draws it again. The estimator may be any fitted transformer with an `inverse_transform`,
+such as `PCA`, a Pipeline or a search. Only :class:`TrainingCurveDisplay` needs an autoencoder.
+The displays need matplotlib: ``pip install "skae[plot]"``.
 """
 
 from .latent_manifold import LatentManifoldDisplay

@@ -1,4 +1,4 @@
-"""Axes, colours and pictures of displays."""
+"""Axes, colours and images of displays."""
 
 import math
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from ._models import autoencoder_of
 
-# Petroff's ten colours (arXiv:2107.02270), for all kinds of colour vision. Their number
-# and that of the markers share no divisor, so that 90 pairs differ.
+# Petroff's ten colours (arXiv:2107.02270) suit all kinds of colour vision. Ten colours and nine
+# markers have no common divisor, so 90 pairs of them differ.
 COLORS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"]
 COLORS += ["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"]
 MARKERS = "os^Dv<P>X"
 MISSING = "#c8c8c8"
-MIN_PIXELS = 64  # a square number of features from which on they are taken for an image
+MIN_PIXELS = 64  # smallest square number of features that is treated as an image
 
 
 def shape_of_row(image_shape, X, estimator=None):
-    """The shape of a row as far as anything says it, or None."""
+    """Return the shape of a row, from the first source that has one, or None."""
     if image_shape is None and X is not None and len(np.shape(X)) > 2:
         image_shape = np.shape(X)[1:]
     if image_shape is None and estimator is not None:
@@ -25,7 +25,7 @@ def shape_of_row(image_shape, X, estimator=None):
 
 
 def kind_of_picture(kind, kinds, image_shape, n_features, feature_names):
-    """How to draw rows; the last of `kinds` is for tables."""
+    """Return how to draw rows; the last of `kinds` is for tables."""
     if kind not in ("auto", *kinds):
         raise ValueError(f"kind must be one of {('auto', *kinds)}, however: kind={kind!r}.")
     if kind != "auto":
@@ -35,7 +35,7 @@ def kind_of_picture(kind, kinds, image_shape, n_features, feature_names):
 
 
 def as_pictures(rows, shape, kind="image"):
-    """Flat rows as images (n, height, width), (n, height, width, 3), or (n, pitch, time)."""
+    """Reshape flat rows to (n, height, width), (n, height, width, 3) or (n, pitch, time)."""
     n_features = rows.shape[1]
     side = math.isqrt(n_features)
     if shape is None and (kind == "piano_roll" or side**2 != n_features):
@@ -63,7 +63,7 @@ def as_pictures(rows, shape, kind="image"):
 
 
 def make_panels(axes, shape, size, **options):
-    """A figure and an array of its axes: those given, or new ones."""
+    """Return a figure and an array of its axes: the given ones, or new ones."""
     from sklearn.utils._optional_dependencies import check_matplotlib_support
 
     check_matplotlib_support("plot")
@@ -83,20 +83,20 @@ def make_panels(axes, shape, size, **options):
 
 
 def ends_of(values):
-    """The least and the greatest number, which differ."""
+    """Return the minimum and the maximum, or the minimum plus 1 if they are equal."""
     low, high = np.nanmin(values), np.nanmax(values)
     return low, high if high > low else low + 1
 
 
 def middle_of(values):
-    """The ends of all but a few numbers: codes far out may decode to values far out."""
+    """Return the ends of the central 99 % of values, as outlying codes decode to outliers."""
     return ends_of(np.nanquantile(values, [0.005, 0.995]))
 
 
 def show_picture(ax, picture, cmap, kind="image", *, limits, **options):
-    """An image; of a piano roll the lowest pitch is at the bottom."""
+    """Draw an image, or a piano roll with the lowest pitch at the bottom."""
     low, high = limits
-    if picture.ndim == 3:  # matplotlib takes colours as they are
+    if picture.ndim == 3:  # matplotlib does not rescale RGB values
         picture = np.clip((picture - low) / (high - low), 0, 1)
     if kind == "piano_roll":
         options, cmap = {"origin": "lower", **options}, cmap or "Greys"
@@ -109,7 +109,7 @@ def scatter_points(ax, pairs, scatter_kw, **options):
 
 
 def name_panel(ax, label, place):
-    """A label in the plot, with a white rim so that it can be read on points."""
+    """Write a label into the plot, with a white outline to be legible on points."""
     from matplotlib.patheffects import withStroke
 
     rim = [withStroke(linewidth=3, foreground="white")]
@@ -118,7 +118,7 @@ def name_panel(ax, label, place):
 
 
 def step_ticks(axis, values, most):
-    """In the middle of a step the value of the latent, at `most` so many times."""
+    """Label the middles of at most `most` steps with the values of the latent dimension."""
     values = np.asarray(values, dtype=np.float64)
     digits = max(0, 1 - math.floor(math.log10(np.abs(values).max() or 1)))
     names = [f"{value:.{digits}f}" for value in values.round(digits) + 0.0]

@@ -1,4 +1,4 @@
-"""What displays ask of a fitted transformer."""
+"""How displays use a fitted transformer."""
 
 import numpy as np
 from scipy.special import ndtri
@@ -9,19 +9,19 @@ from ._rows import flat_rows
 
 
 def autoencoder_of(estimator):
-    """What encodes, at the end of a search and of a Pipeline; it must be fitted."""
+    """Return the fitted last step of a search or of a Pipeline, or the estimator itself."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     check_is_fitted(estimator)
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
 def has_prior(model):
-    """Whether codes have the standard normal distribution as their prior."""
+    """Return whether codes have the standard normal distribution as prior."""
     return hasattr(model, "posterior") or getattr(model, "prior", None) == "normal"
 
 
 def rows_for(estimator, X):
-    """Rows in the shape that the estimator takes: flat, unless its networks know one."""
+    """Return rows in the shape that the estimator expects: flat, unless it has one."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     return X if getattr(estimator, "_input_shape", None) else flat_rows(X)
 
@@ -54,7 +54,7 @@ def reconstruct_rows(estimator, X):
 
 
 def latent_grid(estimator, X, n_steps, quantiles):
-    """Values (n_latents, n_steps) of each latent at quantiles, and the mean code."""
+    """Return quantiles of each latent dimension, (n_latents, n_steps), and the mean code."""
     model = autoencoder_of(estimator)
     first, last = quantiles
     shares: np.ndarray = np.linspace(first, last, n_steps)

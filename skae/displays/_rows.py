@@ -1,4 +1,4 @@
-"""Rows and latent dimensions that displays show."""
+"""Choice of the rows and latent dimensions that displays show."""
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -8,7 +8,7 @@ from ..data.validation import as_table
 
 
 def flat_rows(X):
-    """Rows of any shape as flat ones; a data frame stays one."""
+    """Flatten rows of any shape; a data frame stays a data frame."""
     if X is None:
         return None
     X = as_table(X)
@@ -16,7 +16,7 @@ def flat_rows(X):
 
 
 def pick_rows(X, rows):
-    """Those rows of an array, a data frame or a table too large to copy; None is all."""
+    """Return some rows, or all if None, of an array, a data frame or a large table."""
     if X is None or rows is None:
         return X
     if hasattr(X, "iloc") or hasattr(X, "slice"):
@@ -25,7 +25,7 @@ def pick_rows(X, rows):
 
 
 def sample_rows(X, y, max_points, random_state):
-    """Sorted numbers of the rows to draw, or None for all."""
+    """Choose the rows to draw: return their sorted indices, or None for all."""
     n_rows = np.shape(X)[0]
     if y is not None and len(y) != n_rows:
         raise ValueError(
@@ -37,7 +37,7 @@ def sample_rows(X, y, max_points, random_state):
 
 
 def as_rows(row):
-    """A single row, whatever its shape, as rows."""
+    """Return a single row, of any shape, as an array or data frame of one row."""
     if hasattr(row, "to_frame"):
         return row.to_frame().T
     row = np.asarray(row)

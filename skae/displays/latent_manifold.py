@@ -1,4 +1,4 @@
-"""What a grid of codes decodes to."""
+"""Images decoded from a grid of codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,23 @@ from ._rows import check_latents
 
 @dataclass(eq=False, repr=False)
 class LatentManifoldDisplay:
-    """A grid of images, decoded over two latents.
+    """Grid of images decoded over two latent dimensions.
 
     Parameters
     ----------
     images : ndarray of shape (n_steps, n_steps, height, width) or (..., 3)
-        ``images[i, j]`` has value i of the first latent and value j of the second.
+        ``images[i, j]`` has value i of the first latent dimension and value j of the second.
     values : ndarray of shape (2, n_steps)
-        The values of both latents.
+        Values of both latent dimensions.
     latents : pair of int, default=(0, 1)
-        Their numbers.
+        Indices of the two latent dimensions.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes with the grid.
     figure_ : matplotlib Figure
+        Figure that contains the axes.
 
     Examples
     --------
@@ -62,18 +64,20 @@ class LatentManifoldDisplay:
         Parameters
         ----------
         estimator : fitted transformer
+            Transformer with an `inverse_transform`.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
-            Rows whose codes give the quantiles, the other latents being at their mean.
-            None takes a VAE's prior, the standard normal distribution, and 0.
+            Rows whose codes determine the quantiles, and the mean at which the other latent
+            dimensions are held. If None, quantiles and mean are those of the prior, a standard
+            normal distribution.
         latents : pair of int, default=(0, 1)
-            The latent that varies from left to right and the one from bottom to top.
+            Latent dimensions that vary from left to right and from bottom to top.
         n_steps : int, default=20
-            Number of images in a row and in a column.
+            Number of images per row and per column.
         quantiles : pair of float in (0, 1), default=(0.05, 0.95)
             The first and the last quantile.
         image_shape : tuple of int or None, default=None
             (height, width), (channels, height, width) or (height, width, channels) with 1 or 3
-            channels. None takes that of X, or the estimator's `input_shape`, or else a square.
+            channels. If None, the shape of X, the estimator's `input_shape`, or a square.
         ax, **plot_kw
             As in `plot`.
 
@@ -84,8 +88,8 @@ class LatentManifoldDisplay:
         Raises
         ------
         ValueError
-            If there are no such latents, decoded rows do not have `image_shape`, or X is
-            None and the codes have no prior.
+            If `latents` do not exist, decoded rows do not fit `image_shape`, or X is None and
+            the codes have no normal prior.
         """
         values, center = latent_grid(estimator, X, n_steps, quantiles)
         if len(latents) != 2:
@@ -105,9 +109,9 @@ class LatentManifoldDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw. None opens a figure.
+            Axes to draw on. None creates a figure.
         cmap : str or Colormap or None, default=None
-            Of images with one channel. None is "gray".
+            Colormap of images with one channel. None is "gray".
 
         Returns
         -------
@@ -117,7 +121,7 @@ class LatentManifoldDisplay:
         shape = height / width
         self.figure_, axes = make_panels(ax, (1, 1), (6.5, 0.3 + 6.2 * min(shape, 2)))
         self.ax_ = axes[0, 0]
-        # Rows of an image count downwards, the second latent upwards.
+        # The rows of an image run downwards, but the second latent dimension runs upwards.
         columns = [np.concatenate(list(column[::-1])) for column in self.images]
         extent = (0, n_steps, 0, n_steps)
         options = {"extent": extent, "aspect": shape, "limits": middle_of(self.images)}

@@ -1,4 +1,4 @@
-"""Codes as points."""
+"""Scatter plots of codes."""
 
 import math
 from collections.abc import Sequence
@@ -12,29 +12,30 @@ from ._models import encode_rows
 from ._rows import check_latents, latent_numbers, pick_rows, sample_rows
 
 _BANDS = {"input": "black", "corrupted": COLORS[1], "output": COLORS[0]}
-_MAX_CLASSES = 20  # numbers with more values than this are values, not labels
-_NAMED_CLASSES = 5  # more are also named in the plot, for eyes that go to and fro
-_MAX_LATENTS = 5  # in panels for pairs, where nobody says which
-_MAX_BARS = 40  # features; more are a line
+_MAX_CLASSES = 20  # numbers with more distinct values are continuous, not labels
+_NAMED_CLASSES = 5  # more classes than this are also named in the plot, beside the legend
+_MAX_LATENTS = 5  # latent dimensions drawn in pairs by default
+_MAX_BARS = 40  # features drawn as bars; more are drawn as a line
 
 
 @dataclass(eq=False, repr=False)
 class LatentSpaceDisplay:
-    """Codes as points, by label or value.
+    """Scatter plot of codes, coloured by label or value.
 
-    Two latents are one scatter plot, more are one for each pair. A single latent is a
-    histogram, or where `y` holds values a plot of these over the code.
+    Two latent dimensions give one scatter plot, and more give one for each pair. A single one
+    gives a histogram, or, if `y` is continuous, a scatter plot of `y` over the code.
 
     Parameters
     ----------
     codes : ndarray of shape (n_samples, n_latents)
+        Codes to draw.
     y : ndarray of shape (n_samples,) or None, default=None
-        Labels, each with a colour and a marker; or values, shown by a colour bar, which
-        are numbers that are not whole, or of which more than 20 differ.
+        Labels, each shown by a colour and a marker, or a continuous variable, shown by a colour
+        bar. Numbers are continuous if they are not whole or have more than 20 distinct values.
     latents : sequence of int or None, default=None
-        What the columns of `codes` are numbered. None counts from 0.
+        Indices of the latent dimensions in the columns of `codes`. None counts from 0.
     target_name : str, default="y"
-        What y is called.
+        Name of y, for the legend.
 
     Attributes
     ----------
@@ -43,6 +44,7 @@ class LatentSpaceDisplay:
     axes_ : ndarray of Axes of shape (n_latents - 1, n_latents - 1), at least (1, 1)
         ``axes_[i, j]`` shows column ``i + 1`` of the codes over column ``j <= i``.
     figure_ : matplotlib Figure
+        Figure that contains the axes.
 
     Examples
     --------
@@ -71,12 +73,15 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         estimator : fitted transformer
+            Transformer that computes the codes.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Rows to encode.
         y : array-like of shape (n_samples,) or None, default=None
+            Labels, or values of a continuous variable.
         max_points : int, default=5000
-            Of more rows, so many are encoded and drawn, chosen at random.
+            Maximum number of rows to encode and draw. Of more, a random subset is used.
         random_state : int, numpy.random.Generator or None, default=0
-            Of that choice.
+            Seed of this subset.
         ax, **options
             As in `from_codes`.
 
@@ -87,7 +92,7 @@ class LatentSpaceDisplay:
         Raises
         ------
         ValueError
-            If y has not one entry per row, or there is no such latent.
+            If y does not have one entry per row, or a latent dimension does not exist.
         """
         rows = sample_rows(X, y, max_points, random_state)
         codes = encode_rows(estimator, pick_rows(X, rows))
@@ -111,10 +116,11 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_latents)
+            Codes to draw.
         latents : sequence of int or None, default=None
-            Which to draw. None draws all, and of more than 5 the first 5.
+            Latent dimensions to draw. None draws the first 5 at most.
         target_name : str or None, default=None
-            What y is called. None asks a Series for its name.
+            Name of y. None takes the name of a Series, or else "y".
         y, max_points, random_state
             As in `from_estimator`.
         ax, **scatter_kw
@@ -127,7 +133,7 @@ class LatentSpaceDisplay:
         Raises
         ------
         ValueError
-            If y has not one entry per row, or there is no such latent.
+            If y does not have one entry per row, or a latent dimension does not exist.
         """
         rows = sample_rows(codes, y, max_points, random_state)
         codes = np.asarray(pick_rows(codes, rows))
@@ -145,9 +151,9 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, array of Axes or None, default=None
-            Where to draw, as many as `axes_` has. None opens a figure.
+            Axes to draw on, as many as `axes_` has. None creates a figure.
         **scatter_kw
-            For `matplotlib.axes.Axes.scatter`: `s`, `alpha`, `cmap` and so on.
+            Passed to `matplotlib.axes.Axes.scatter`, such as `s`, `alpha` or `cmap`.
 
         Returns
         -------
@@ -206,14 +212,14 @@ class LatentSpaceDisplay:
                 name_panel(ax, label, np.median(pairs[mask], axis=0))
 
     def _has_values(self):
-        """Whether y is a quantity, not labels."""
+        """Return whether y is a continuous variable, not labels."""
         if self.y is None or self.y.dtype.kind not in "fiu":
             return False
         known = self.y[np.isfinite(self.y)]
         return len(np.unique(known)) > _MAX_CLASSES or bool((known % 1 != 0).any())
 
     def _groups(self):
-        """For each label its name, which rows have it, its colour and its marker."""
+        """Return, for each label, its name, a mask of its rows, its colour and its marker."""
         if self.y is None:
             return [(None, np.ones(len(self.codes), dtype=bool), COLORS[0], "o")]
         y = self.y.astype(str) if self.y.dtype.kind == "O" else self.y
@@ -225,7 +231,7 @@ class LatentSpaceDisplay:
         return [("missing", missing, MISSING, "o"), *groups] if missing.any() else groups
 
     def _add_legend(self):
-        """Beside a single plot, or where the pairs leave room."""
+        """Add a legend beside a single plot, or in the empty corner of a grid of pairs."""
         handles, labels = self.ax_.get_legend_handles_labels()
         if not labels:
             return
@@ -237,9 +243,9 @@ class LatentSpaceDisplay:
             place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "ncols": self._n_columns()}
         style = {"title": self.target_name, "frameon": False, "markerscale": 1.5, **place}
         legend = self.axes_[0, -1].legend(handles, labels, **style)
-        # It may reach into the empty panel on its left, and needs no room of its own.
+        # It may extend into the empty panel on its left, so the layout need not reserve room.
         legend.set_in_layout(not inside or n == 2)
 
     def _n_columns(self):
-        """Of a legend beside the plot."""
+        """Return the number of columns of a legend beside the plot."""
         return 1 if self.y is None or self._has_values() else math.ceil(len(self._groups()) / 20)

@@ -1,4 +1,4 @@
-"""What each latent dimension changes in rows."""
+"""The effect of each latent dimension on decoded rows."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -21,25 +21,27 @@ from ._rows import as_rows, check_latents, latent_numbers
 
 @dataclass(eq=False, repr=False)
 class LatentTraversalDisplay:
-    """What changes when one latent does: for each, decoded rows from left to right.
+    """Latent traversal: decoded rows as one latent dimension varies, for each of them.
 
     Parameters
     ----------
     decoded : ndarray of shape (n_latents, n_steps, n_features)
-        Rows decoded with one latent varied.
+        Rows decoded with one latent dimension varied.
     values : ndarray of shape (n_latents, n_steps)
-        The values that it took.
+        Values of this latent dimension.
     center : ndarray of shape (n_features,)
-        The row decoded with no latent varied, from which changes are counted.
+        Row decoded without variation, from which changes are measured.
     latents : sequence of int or None, default=None
-        The numbers of the latents. None counts from 0.
+        Indices of the latent dimensions. None counts from 0.
     image_shape, kind, feature_names
         As in `from_estimator`.
 
     Attributes
     ----------
     axes_ : ndarray of Axes of shape (n_latents, 1)
+        One for each latent dimension.
     figure_ : matplotlib Figure
+        Figure that contains the axes.
 
     Examples
     --------
@@ -78,28 +80,31 @@ class LatentTraversalDisplay:
         axes=None,
         **plot_kw,
     ):
-        """Vary one latent after another, decode and draw.
+        """Vary the latent dimensions one by one, decode and draw.
 
         Parameters
         ----------
         estimator : fitted transformer
+            Transformer with an `inverse_transform`.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
-            Rows whose codes give the quantiles. None takes a VAE's prior.
+            Rows whose codes determine the quantiles. If None, those of the prior.
         row : array-like of shape (n_features,) or None, default=None
-            The row whose code is held where latents are not varied. None holds them at
+            Row whose code is the fixed value of the other latent dimensions. If None, it is
             the mean code of X or of the prior.
         latents : sequence of int or None, default=None
-            Which latents to vary. None varies all.
+            Latent dimensions to vary. None varies all.
         n_steps : int, default=11
+            Number of values of each latent dimension.
         quantiles : pair of float in (0, 1), default=(0.05, 0.95)
             The first and the last quantile.
         image_shape : tuple of int or None, default=None
-            As in :class:`ReconstructionDisplay`; None takes that of X first, or the
-            estimator's `input_shape`.
+            As in :class:`ReconstructionDisplay`. If None, the shape of X, or the estimator's
+            `input_shape`.
         kind : {"auto", "image", "piano_roll", "heat_map"}, default="auto"
-            How to draw a row, as there; "heat_map" is for the features of other tables.
+            How to draw a row, as in :class:`ReconstructionDisplay`. "heat_map" is for the
+            features of other tables.
         feature_names : sequence of str or None, default=None
-            None takes those that the estimator saw.
+            Names of the features. None takes those seen in `fit`.
         axes, **plot_kw
             As in `plot`.
 
@@ -110,8 +115,8 @@ class LatentTraversalDisplay:
         Raises
         ------
         ValueError
-            If there are no such latents, rows do not have `image_shape`, or X is None and
-            the codes have no prior.
+            If `latents` do not exist, rows do not fit `image_shape`, or X is None and the codes
+            have no normal prior.
         """
         values, center = latent_grid(estimator, X, n_steps, quantiles)
         if row is not None:
@@ -135,16 +140,18 @@ class LatentTraversalDisplay:
         return display.plot(axes, **plot_kw)
 
     def plot(self, axes=None, *, cmap=None, max_features=8):
-        """Draw a line of steps for each latent.
+        """Draw one panel of decoded rows for each latent dimension.
 
         Parameters
         ----------
         axes : array of matplotlib Axes or None, default=None
-            Where to draw, one for each latent. None opens a figure.
+            Axes to draw on, one for each latent dimension. None creates a figure.
         cmap : str or Colormap or None, default=None
-            None is "gray" for images, "Greys" for piano rolls and "RdBu_r" for changes.
+            Colormap. None is "gray" for images, "Greys" for piano rolls and "RdBu_r" for the
+            changes of a table.
         max_features : int, default=8
-            How many features of a table to draw, for each latent those that change most.
+            Maximum number of features of a table to draw for each latent dimension: those that
+            change most.
 
         Returns
         -------

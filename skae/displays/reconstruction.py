@@ -1,4 +1,4 @@
-"""Rows above their reconstructions."""
+"""Rows beside their reconstructions."""
 
 import math
 from dataclasses import KW_ONLY, dataclass
@@ -15,31 +15,34 @@ from .latent_space import _BANDS, _MAX_BARS
 
 @dataclass(eq=False, repr=False)
 class ReconstructionDisplay:
-    """Rows as they are and as they come back.
+    """Rows and their reconstructions.
 
     Parameters
     ----------
     X, X_reconstructed : ndarrays of shape (n_rows, n_features)
+        Rows and their reconstructions.
     X_corrupted : ndarray of shape (n_rows, n_features) or None, default=None
-        What the estimator was given, where that is not X.
+        Input of the estimator, if it is not X.
     image_shape : tuple of int or None, default=None
         (height, width), (channels, height, width) or (height, width, channels) of an image,
-        with 1 or 3 channels, or the numbers of time steps and of pitches of a piano roll. None
-        stands for a square image, and for as many pitches as `pitch_names`.
+        with 1 or 3 channels, or (time steps, pitches) of a piano roll. None is a square image,
+        or the number of `pitch_names` for a piano roll.
     kind : {"auto", "image", "piano_roll", "bar"}, default="auto"
-        How to draw a row. "auto" takes a piano roll where there are `pitch_names`; an
-        image where there is an `image_shape`, or features without names are a square of
-        8 x 8 or more; else bars, which from 41 features on are a line.
+        How to draw a row. "auto" is a piano roll if there are `pitch_names`, and an image if
+        there is an `image_shape`, or if at least 8 x 8 features without names form a square.
+        Otherwise it is bars, or a line for more than 40 features.
     feature_names : sequence of str or None, default=None
+        Names of the features.
     pitch_names : sequence of str or None, default=None
-        Of a piano roll, from low to high.
+        Names of the pitches of a piano roll, from low to high.
 
     Attributes
     ----------
     axes_ : ndarray of Axes
-        Of images (2, n_rows), inputs above outputs, or with corrupted rows (3, n_rows);
-        of piano rolls (n_rows, 2) or (n_rows, 3), side by side; of bars (n_rows, 1).
+        Images have shape (2, n_rows), with inputs above outputs. Piano rolls have shape
+        (n_rows, 2), side by side. With corrupted rows, the 2 is a 3. Bars have shape (n_rows, 1).
     figure_ : matplotlib Figure
+        Figure that contains the axes.
 
     Examples
     --------
@@ -82,15 +85,17 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : fitted transformer
+            Transformer with a `reconstruct` or an `inverse_transform`.
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Rows to draw.
         X_corrupted : array-like of the shape of X or None, default=None
             Rows to reconstruct instead of X.
         n_rows : int, default=8
-            How many of the first rows to reconstruct and draw.
+            Number of rows to reconstruct and draw, from the first one.
         image_shape : tuple of int or None, default=None
-            None takes that of X, or the estimator's `input_shape`.
+            As in the class. If None, the shape of X, or the estimator's `input_shape`.
         feature_names : sequence of str or None, default=None
-            None takes those of X.
+            Names of the features. None takes those of X.
         kind, pitch_names
             As in the class.
         axes, **plot_kw
@@ -103,7 +108,7 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If rows do not have `image_shape`, or `X_corrupted` not the shape of X.
+            If rows do not fit `image_shape`, or `X_corrupted` does not have the shape of X.
         """
         if X_corrupted is not None and np.shape(X_corrupted) != np.shape(X):
             raise ValueError(
@@ -129,10 +134,10 @@ class ReconstructionDisplay:
         Parameters
         ----------
         axes : array of matplotlib Axes or None, default=None
-            Where to draw, as many as `axes_` has. None opens a figure.
+            Axes to draw on, as many as `axes_` has. None creates a figure.
         cmap : str or Colormap or None, default=None
-            None is "gray" for images and "Greys" for piano rolls. Colours reach from the
-            least to the greatest value of X.
+            Colormap. None is "gray" for images and "Greys" for piano rolls. It spans the range
+            from the minimum to the maximum of X.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Losses by epoch."""
+"""Training and validation loss by epoch."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -11,23 +11,28 @@ from ._models import autoencoder_of
 
 @dataclass(eq=False, repr=False)
 class TrainingCurveDisplay:
-    """The losses of training rows and of held-out rows, by epoch.
+    """Training and validation loss by epoch.
 
     Parameters
     ----------
     loss_curve : ndarray of shape (n_epochs,)
-        From epoch 1 on.
+        Training loss from epoch 1 on.
     validation_curve : ndarray of shape (n_epochs + 1,) or (0,)
-        From epoch 0, the start, on. NaN, where a loss is not known, leaves a gap.
+        Validation loss from epoch 0, the initial model, on. NaN marks an unknown loss and leaves
+        a gap.
     best_epoch : int
-        The epoch that was kept.
+        Epoch whose weights were kept.
     loss_name : str, default="loss"
+        Label of the loss axis.
     start_name : str, default="classical start"
+        Name of the initial model, for the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes with the curves.
     figure_ : matplotlib Figure
+        Figure that contains the axes.
 
     Examples
     --------
@@ -54,6 +59,7 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : fitted autoencoder, or Pipeline or search that ends in one
+            Model whose losses are drawn.
         ax : matplotlib Axes or None, default=None
             As in `plot`.
 
@@ -74,14 +80,14 @@ class TrainingCurveDisplay:
         return display.plot(ax)
 
     def plot(self, ax=None):
-        """Draw the curves, the start's level and the epoch that was kept.
+        """Draw the curves, the loss of the initial model and the epoch that was kept.
 
-        The scale is logarithmic where all losses are positive and span a factor of 5.
+        The loss axis is logarithmic if all losses are positive and span more than a factor of 5.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw. None opens a figure.
+            Axes to draw on. None creates a figure.
 
         Returns
         -------

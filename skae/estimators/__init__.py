@@ -1,1 +1,1 @@
-"""The estimators, one a file, and the contract that they share."""
+"""The estimators, one per file, and the base classes that they share."""

@@ -1,8 +1,8 @@
-"""PCA's attributes of an autoencoder: what code that was written for PCA reads of it.
+"""PCA's attributes of an autoencoder, for code that was written for PCA.
 
-At the classical start these are PCA's numbers, in closed form. After training they describe
-the decoder: a component is the average effect of a code on each feature, and the variance
-that is reconstructed is divided among the codes.
+For the initial model they are PCA's, in closed form. After training they describe the decoder:
+a component is the average effect of a code on each feature, and the reconstructed variance is
+divided among the codes.
 """
 
 import numpy as np
@@ -13,15 +13,15 @@ from ..starts.start import ERROR_FLOOR
 from ._base import BaseAutoencoder
 
 _NAMES = "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"
-_MOST_ROWS = 2000  # that components and shares of the variance are averaged over
-_NUMBERS = 2**27  # of the widest layer, in all decodings of these rows together
-_SCORED_ROWS = 10_000  # that the reconstructed share of the variance is measured on
+_MOST_ROWS = 2000  # rows that components and variance ratios are averaged over
+_NUMBERS = 2**27  # activations of the widest layer in all decodings of these rows
+_SCORED_ROWS = 10_000  # rows that the reconstructed fraction of the variance is measured on
 _STEP = 1e-4  # of a central difference, in standard deviations of a code
-_DETERMINED = 1e-9  # share of a code's variance below which others determine it
+_DETERMINED = 1e-9  # eigenvalue of the codes' correlation below which it counts as singular
 
 
 class PcaAttributes(BaseAutoencoder):
-    """Base of the estimators whose codes are the scores of PCA at the start."""
+    """Base class of the estimators whose initial codes are the scores of PCA."""
 
     def get_covariance(self):
         """Compute the covariance of the features under the model.
@@ -29,9 +29,10 @@ class PcaAttributes(BaseAutoencoder):
         Returns
         -------
         covariance : ndarray of shape (n_features_in_, n_features_in_)
-            While nothing was learned, that of probabilistic PCA, as in PCA. After training
-            that of the density of `score_samples`; of an autoencoder that of its
-            reconstructions, with `noise_variance_` in the directions that they leave.
+            If training has changed nothing, that of probabilistic PCA, as in PCA. Otherwise
+            that of the density of `score_samples`. An autoencoder has no density: there it is
+            the covariance of reconstructions, plus `noise_variance_` in the directions of
+            least variance.
 
         Raises
         ------
@@ -68,7 +69,8 @@ class PcaAttributes(BaseAutoencoder):
     def _set_pca_attributes(self, inputs, rows):
         """Set PCA's attributes, and how `transform` orders and whitens codes.
 
-        From training rows, as the encoder reads them and as the decoder should return them.
+        `inputs` and `rows` are training rows, as the encoder reads them and as the decoder should
+        return them.
         """
         self._order = self._whitening = None
         self._describe_components(inputs, rows)
@@ -81,8 +83,8 @@ class PcaAttributes(BaseAutoencoder):
             self._whitening = _whitening(self._shown(codes).astype(np.float64))
 
     def _describe_components(self, inputs, rows):
-        """Set what PCA would say of its components."""
-        if self.net_.module_.reads_past:  # then no row is a smooth function of its code
+        """Set the attributes that describe components, as in PCA."""
+        if self.net_.module_.reads_past:  # decoding is then no smooth function of the code
             for name in _NAMES:
                 self.__dict__.pop(name, None)
             return
@@ -97,23 +99,23 @@ class PcaAttributes(BaseAutoencoder):
         self.components_ = components.astype(self._dtype)
         self.explained_variance_ratio_ = ratios
         self.explained_variance_ = ratios * self._total_variance * unbiased
-        # What a code of an ordered model adds on held-out rows may be less than nothing.
+        # On validation rows, a code of an ordered model may increase the error.
         squares = np.maximum(self.explained_variance_, 0.0) * (self.n_samples_ - 1)
         self.singular_values_ = np.sqrt(squares)
 
 
 def components_and_shares(model, inputs, rows):
-    """`components_` and `explained_variance_ratio_` in the order of the model's own codes."""
+    """Return `components_` and `explained_variance_ratio_`, in the order of the model's codes."""
     return _of_start(model) if is_pca(model) else _of_decoder(model, inputs, rows)
 
 
 def is_pca(model):
-    """Whether encoder and decoder are those of PCA, as nothing was learned."""
+    """Return whether encoder and decoder still are those of PCA."""
     return model.net_.module_.is_start and model._spec.family.is_normal
 
 
 def _of_start(model):
-    """Components and shares of the variance of PCA."""
+    """Return components and explained variance ratios of PCA."""
     start = model._spec.start
     total, noise = start.explained.sum(), start.noise_variance
     if noise > ERROR_FLOOR:
@@ -122,11 +124,12 @@ def _of_start(model):
 
 
 def _of_decoder(model, inputs, rows):
-    """Components and shares of the variance, of a decoder that need not be linear.
+    """Return components and explained variance ratios of a nonlinear decoder.
 
-    Codes are put in one after the other, from the first and from the last, the others being
-    at their mean. Each step changes the squared error, and the changes add up to what all
-    codes explain. For PCA they are the explained variances.
+    Codes are added one by one, in forward and in reverse order, with the others at their mean.
+    Each step changes the squared error, and the changes add up to the variance that all codes
+    explain. For PCA they are the explained variances. If codes interact in pairs, they are
+    Shapley values.
     """
     k, decode = model.latent_dim_, model._decode
     number = max(50, _NUMBERS // (4 * max(k, 1) * model._model.widest_layer()))
@@ -155,7 +158,7 @@ def _of_decoder(model, inputs, rows):
 
 
 def _units(model):
-    """Lengths of the components of the start, in the units of X; 1 where it has none."""
+    """Return the lengths of the initial components in the units of X, or 1 where this is 0."""
     start = model._spec.start
     if not model._spec.family.is_normal:
         return np.ones(start.latent_dim)
@@ -164,7 +167,7 @@ def _units(model):
 
 
 def _reconstructed_share(model, inputs, rows):
-    """The share of the variance of training rows that is reconstructed, 0 at least."""
+    """Return the reconstructed fraction of the variance of training rows, at least 0."""
     chosen = some_rows(np.arange(len(rows)), _SCORED_ROWS)
     left = model._squared_errors(inputs[chosen], rows[chosen]).sum()
     total = np.square(rows[chosen] - model.mean_, dtype=np.float64).sum()
@@ -172,10 +175,10 @@ def _reconstructed_share(model, inputs, rows):
 
 
 def _whitening(codes):
-    """What gives codes mean 0 and covariance I: a centre, and matrices there and back.
+    """Return the whitening of codes: their mean, the matrix, and its inverse.
 
-    The first j of them then depend on the first j codes alone, by a Cholesky factor, and
-    uncorrelated codes, as PCA's, are only scaled.
+    The matrix comes from a Cholesky factor, so the first j whitened codes depend on the first j
+    codes only, and uncorrelated codes, such as PCA's, are only scaled.
     """
     n, k = codes.shape
     centre, spread = codes.mean(axis=0), _divisors(codes.std(axis=0, ddof=1))
@@ -189,19 +192,19 @@ def _whitening(codes):
 
 
 def _whitening_of_start(start):
-    """As `_whitening`, of the codes that PCA gives to all rows that its moments are of."""
+    """Return the whitening of PCA's codes, in closed form from the moments of all rows."""
     effect = np.abs((start.encoder * _unit_rows(start.decoder).T).sum(axis=0))
     spread = _divisors(effect * np.sqrt(start.explained) * start.code_scale)
     return np.zeros(len(spread)), np.diag(1.0 / spread), np.diag(spread)
 
 
 def _divisors(spread):
-    """Standard deviations of codes, and 1 for a code of no variance, which stays as it is."""
+    """Return standard deviations of codes, with 1 for a code of no variance."""
     return np.where(spread > 1e-10 * spread.max(initial=1e-300), spread, 1.0)
 
 
 def _unit_rows(vectors):
-    """Rows of length 1; where one is zero, any direction that the others leave."""
+    """Scale rows to length 1; replace zero rows by directions orthogonal to the others."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     known = length[:, 0] > 0
     unit = vectors / np.where(length > 0, length, 1.0)

@@ -1,4 +1,4 @@
-"""The contract of every autoencoder: how it is fitted."""
+"""The base class of all autoencoders: `fit` and the steps that it consists of."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,36 +15,36 @@ from ..training.callbacks import check_callbacks, prints
 from ._in_chunks import InChunks
 from ._modes import ordinary_modes
 
-MAX_CODES = 2000  # codes kept for the density that `sample` draws from
+MAX_CODES = 2000  # training codes kept, for the mixture that `sample` draws from
 
 
 @dataclass(eq=False, repr=False)
 class BaseAutoencoder(InChunks):
-    """Fitting, for all autoencoders.
+    """Base class of all autoencoders, with `fit`.
 
-    The bases have the rest: parameters, state, what a variant says of itself
-    (:mod:`skae.estimators._hooks`), the door that rows come in by, the methods of a fitted model,
-    and `partial_fit`.
+    Its base classes have the rest: parameters, pickling, hooks for subclasses
+    (:mod:`skae.estimators._hooks`), validation of X, the methods of a fitted model, and
+    `partial_fit`.
     """
 
     def fit(self, X, y=None, *, groups=None, X_val=None):
-        """Compute the classical start, then train, keeping the best epoch.
+        """Initialise the model, then train it and keep the best epoch.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Finite numbers; at least 2 rows. A large memory map, zarr, h5py or dask
-            array, or data frame of several types or of Arrow's, is read by blocks and
-            never loaded whole. If it has more than 2,048 columns its closed form is
-            approximate.
+            Finite numbers, in at least 2 rows. Large memory maps, zarr, h5py and dask arrays,
+            Arrow tables and data frames of several dtypes are read block by block. For such a
+            table with more than 2,048 columns, the initial model is approximate. See
+            :doc:`/guide/streams`.
         y : Ignored
-            Present because a Pipeline passes labels; a splitter given as
-            `validation_fraction` reads them.
+            Present because a Pipeline passes labels. Only a splitter given as
+            `validation_fraction` uses them.
         groups : array-like of shape (n_samples,) or None, default=None
-            Labels of rows that depend on each other, as measurements of one subject. Whole
-            groups are held out to choose the epoch, and each is judged as one.
+            Group labels of rows that depend on each other, such as repeated measurements of a
+            subject. Whole groups are held out for validation, and standard errors are of groups.
         X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
-            Validation rows to choose the epoch by. Then no row of X is held out.
+            Validation set. If given, no row of X is held out.
 
         Returns
         -------
@@ -54,29 +54,29 @@ class BaseAutoencoder(InChunks):
         Raises
         ------
         ValueError
-            If a parameter or X is invalid; nothing was trained then, and what was fitted
-            before is as it was.
+            If a parameter or X is invalid. The estimator is then unchanged.
         KeyboardInterrupt
-            On Ctrl-C. The best epoch so far is kept as a fitted estimator.
+            On Ctrl-C. The estimator is then fitted, with the best epoch so far.
         """
         return self._guarded(type(self)._fit, X, wishes=Wishes(y, groups, X_val))
 
     def partial_fit(self, X, y=None):
-        """Go on training with a further chunk of rows: one pass over it.
+        """Train on a further chunk of rows, in one pass over it.
 
-        The closed form and what rows are standardised by follow the rows of all chunks;
-        that of PCA is what `sklearn.decomposition.IncrementalPCA` finds. Of every chunk
-        `validation_fraction` is held out, and at most 2,000 such rows of all chunks are
-        kept. They choose between the latest weights, those kept so far and the start.
-        With ``max_epochs=0`` nothing is trained. Otherwise `max_epochs` and
-        `early_stopping` do not matter, and the learning rate falls with the number of
-        steps. After `fit` the table of that counts as the first chunk (after warm starts,
-        that of the first `fit`); `fit` forgets all chunks before it.
+        The initial model and the standardisation of rows are updated with the moments of every
+        chunk; PCA is updated as in `sklearn.decomposition.IncrementalPCA`. Of every chunk,
+        `validation_fraction` is held out, and at most 2,000 such rows are kept in total. Their
+        loss decides between the latest weights, those kept so far and the initial model.
+
+        With ``max_epochs=0`` nothing is trained. Otherwise, `max_epochs` and `early_stopping` are
+        ignored, and the learning rate decays with the number of steps. The table of a previous
+        `fit` counts as the first chunk (after warm starts, that of the first `fit`). `fit`
+        discards all chunks before it. See :doc:`/guide/streams`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Of the first chunk at least 2 rows, and as many as there are codes.
+            The first chunk needs at least 2 rows, and at least as many as there are codes.
         y : Ignored
             Present for API consistency.
 
@@ -88,32 +88,31 @@ class BaseAutoencoder(InChunks):
         Raises
         ------
         ValueError
-            If a parameter or X breaks a rule. Whatever is raised, the estimator is as it
-            was before the call.
+            If a parameter or X is invalid. The estimator is unchanged after any error.
         """
         return self._guarded(type(self)._partial_fit, X)
 
-    # How it is fitted
+    # The steps of a fit
 
     def _after_training(self, inputs, rows, rank):
-        """Set the variant's own fitted attributes, and what `sample` needs.
+        """Set the variant's own fitted attributes, and the codes that `sample` needs.
 
-        These are training rows (of a large table a sample) as the encoder sees them and as
-        the decoder should answer; `rank` is the most components that PCA would find in
-        the whole table.
+        `inputs` and `rows` are training rows (a sample of a large table), as the encoder reads
+        them and as the decoder should return them. `rank` is the largest number of components
+        that PCA could find in the whole table.
         """
         self._codes = self._encode(some_rows(inputs, MAX_CODES)).astype(np.float64)
         if self._spec.family.is_normal:
-            # As in PCA: per dimension that the codes leave.
+            # As in PCA: per remaining dimension.
             remaining = (rank - self.latent_dim_) * (len(rows) - 1)
             error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
             self.noise_variance_ = float(error / remaining) if remaining else 0.0
 
     def _guarded(self, fit, X, extra=None, **wishes):
-        """Run a fit that either succeeds or changes nothing.
+        """Run a fit that either succeeds or leaves the estimator unchanged.
 
-        It runs on a copy of the estimator, whose state then becomes this one's in a single
-        assignment: an exception or an interrupt finds the old state or the new one, whole.
+        The fit runs on a copy, whose state replaces that of the estimator in a single
+        assignment. So an exception or an interrupt never leaves a partly fitted estimator.
         """
         new = object.__new__(type(self))
         new.__dict__ = vars(self).copy()
@@ -121,16 +120,16 @@ class BaseAutoencoder(InChunks):
         given = vars(self).keys() - set(vars(self).get("_fitted", ()))
         with ordinary_modes():
             interrupt = fit(new, X, extra, **wishes)
-        new._fitted = sorted(vars(new).keys() - given)  # what a further `fit` forgets
+        new._fitted = sorted(vars(new).keys() - given)  # names that the next `fit` deletes
         if interrupt is None:
-            new._announce()  # first, as a warning may be an error
+            new._announce()  # before the assignment, as warnings may be turned into errors
         self.__dict__ = new.__dict__
         if interrupt is not None:
             raise interrupt
         return self
 
     def _fit(self, X, extra, wishes):
-        """Read, initialise, train, adopt; returns the KeyboardInterrupt that ended it, or None."""
+        """Read, initialise, train and adopt; return a KeyboardInterrupt that came, or None."""
         from ..training.train import progress_of_fit, train
 
         previous = vars(self).get("net_") if self.warm_start else None
@@ -154,15 +153,15 @@ class BaseAutoencoder(InChunks):
         return trained.interrupt or late
 
     def _forget(self):
-        """Drop all that an earlier fit has set."""
+        """Delete all attributes that an earlier fit has set."""
         for name in vars(self).get("_fitted", ()):
             self.__dict__.pop(name, None)
 
     def _describe(self, data, streams, before):
-        """The spec: what the module is built from.
+        """Return the spec, from which the module is built.
 
-        `before` is the spec of the chunks before this one, or None; the number of codes is then
-        decided.
+        `before` is the spec of earlier chunks, or None. If there is one, it fixes the number of
+        codes.
         """
         k = self._wanted_codes(data.table) if before is None else before.n_codes
         start = self._start(data, streams, k)
@@ -172,14 +171,14 @@ class BaseAutoencoder(InChunks):
         return self._spec_type(**self._kind(), **own)
 
     def _start(self, data, streams, latent_dim):
-        """What training begins as."""
+        """Compute the initial model."""
         if self.init == "random":
             likelihood = self._likelihood_of(data.table)
             return no_start(data.table, data.inputs, latent_dim, likelihood)
         return self._classical_start(data, streams, latent_dim)
 
     def _training_options(self, spec, streams, n_train):
-        """What the net is told about training."""
+        """Return the options of the net that are about training."""
         automatic = self.batch_size == "auto"
         options = {
             "streams": streams,
@@ -198,11 +197,9 @@ class BaseAutoencoder(InChunks):
         return {name: plain(value) for name, value in options.items()}
 
     def _adopt(self, trained, data, progress, table, rows):
-        """Take over what was trained. All fitted attributes are set here, and in its two hooks.
+        """Set all fitted attributes, here and in the hooks `_refine` and `_after_training`.
 
-        `table` has the moments of all rows seen. `rows` are training rows (of a large table a
-        sample), for the encoder and for the loss, and the most components that PCA would find
-        in all rows.
+        `table` has the moments of all rows seen. `rows` are the arguments of `_after_training`.
         """
         spec = trained.spec
         self.net_, self._spec, self.device_ = trained.net, spec, data.device
@@ -225,5 +222,5 @@ def _total_variance(table):
 
 
 def automatic_batch_size(n_samples):
-    """A power of two near n / 32, from 16 to 256."""
+    """Return a power of two near n / 32, from 16 to 256."""
     return int(np.clip(2 ** round(math.log2(max(n_samples / 32, 1))), 16, 256))

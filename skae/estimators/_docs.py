@@ -2,74 +2,75 @@
 
 SHARED_PARAMETERS = """\
     latent_dim : int, float in (0, 1), None, "mle" or "auto", default="auto"
-        Number of codes, from 0 to min(n_samples, n_features), which None stands for. A
-        float is the share of variance that PCA is to keep, and "mle" Minka's estimate, as
-        in PCA. "auto" is `n_components` where that is given, and 2 otherwise.
+        Number of latent dimensions, from 0 to ``min(n_samples, n_features)``. None is this
+        maximum. As in PCA, a float is the fraction of variance to retain, and "mle" is
+        Minka's estimate. "auto" is `n_components` if that is given, and 2 otherwise. See
+        :doc:`/guide/latents`.
     n_components : int, float in (0, 1), None, "mle" or "auto", default="auto"
-        The same by its name in PCA. `set_params` of one replaces the other.
+        Alias of `latent_dim`, as PCA calls it. With `set_params`, setting one of them replaces
+        the other.
     network : {"mlp", "conv", "recurrent", "hierarchical"} or callable, default="mlp"
-        What is trained on top of the classical start: fully connected layers;
-        convolutions, each of which halves an image; or layers of gated recurrent units
-        that go through the steps of a sequence, in both directions to encode it.
-        "hierarchical" is "recurrent" for long sequences: a further layer, the conductor,
-        leads the decoder through segments of at most 16 steps. A callable is called as
-        ``network(input_shape, n_codes, latent_dim)`` and returns two torch modules: an
-        encoder, (batch, \\*input_shape) -> (batch, n_codes), and a decoder, (batch,
-        latent_dim) -> (batch, \\*input_shape). What torch draws in that call and in training, as
-        weights of layers and dropout, comes from `random_state`; modules that were made before
-        keep their weights.
+        Architecture of encoder and decoder: fully connected layers, convolutions, or gated
+        recurrent units ("hierarchical" for long sequences). A callable ``network(input_shape,
+        n_codes, latent_dim)`` returns two torch modules, an encoder and a decoder. See
+        :doc:`/guide/networks`.
     input_shape : tuple of int or None, default=None
-        The shape of a row for networks that are not an MLP: (channels, height, width)
-        of an image, (steps, features) of a sequence. Rows may then come flat or in this
-        shape, and come back as they were given to `fit`. None takes the shape that X has.
+        Shape of a row as the networks see it: (channels, height, width) of an image, (steps,
+        features) of a sequence. Rows may be flat or have this shape, and are returned as they
+        were given to `fit`. If None, it is inferred from X.
     hidden_layer_sizes : "auto", int or array-like of int, default="auto"
-        Widths of the encoder's hidden layers, or channels of its convolutions; the
-        decoder mirrors them. "auto" is (128, 64), (32, 64) for convolutions and (64,) for
-        recurrent layers.
+        Widths of the encoder's hidden layers, or channels of its convolutions. The decoder
+        mirrors them. "auto" is (128, 64) for "mlp", (32, 64) for "conv" and (64,) for
+        recurrent networks.
     activation : str, default="silu"
-        Of the hidden layers: "elu", "gelu", "identity", "leaky_relu", "logistic",
-        "relu", "selu", "silu", "softplus" or "tanh". Recurrent layers have their own.
+        Activation function of the hidden layers: "elu", "gelu", "identity", "leaky_relu",
+        "logistic", "relu", "selu", "silu", "softplus" or "tanh". Gated recurrent units keep
+        their own.
     init : {"pca", "random"}, default="pca"
-        Whether training begins at the classical start or at random weights.
+        Initial model: the classical method ("pca", see :doc:`/guide/starts`) or networks with
+        random weights.
     likelihood : str or Likelihood, default="gaussian"
-        What a decoded value means: "gaussian", the mean of a normal distribution (squared
-        error); "bernoulli", a probability (cross-entropy, for values in [0, 1]);
-        "categorical", one of the probabilities of a step, the last axis of `input_shape`,
-        which sum to 1; "poisson", the rate of a count. Or a `skae.likelihoods.Likelihood`.
+        Distribution of a row given its code: "gaussian" (squared error), "bernoulli"
+        (cross-entropy, for values in [0, 1]), "categorical" (cross-entropy; the last axis of
+        `input_shape` holds probabilities that sum to 1), "poisson" (counts), or a
+        `skae.likelihoods.Likelihood`. See :doc:`/guide/likelihoods`.
     lr : float, default=2e-3
-        Highest learning rate. It rises over the first steps, then falls along a cosine
-        to 0 at `max_epochs`; a skorch `LRScheduler` among the callbacks replaces this.
+        Highest learning rate. It rises over the first steps, then decays to 0 at `max_epochs`
+        along a cosine. A skorch `LRScheduler` in `callbacks` replaces this schedule.
     max_epochs : int, default=100
-        With 0 the estimator is its classical start.
+        Maximum number of epochs. With 0, the estimator is the initial model.
     batch_size : int or "auto", default="auto"
-        "auto" is a power of two near a 32nd of the rows, from 16 to 256.
+        Number of rows per training step. "auto" is a power of two near 1/32 of the training
+        rows, from 16 to 256.
     optimizer : str or torch.optim.Optimizer subclass, default="adamw"
         "adam" or "adamw" (with epsilon 1e-5), "sgd" (with momentum 0.9), or a class.
     weight_decay : float, default=0.01
-        Handed to optimisers that know it.
+        Passed to optimizers that support it.
     early_stopping : bool, default=True
-        Whether to stop when the held-out loss has not fallen for `n_iter_no_change`
-        epochs. The best epoch is kept either way.
+        Whether to stop when the validation loss has not improved for `n_iter_no_change`
+        epochs. The best epoch is kept in either case.
     validation_fraction : float in (0, 1), splitter or None, default=0.1
-        Share of the rows that are held out to choose the epoch, and never fewer than
-        60 of them, or a quarter of a small table. The last split of a scikit-learn splitter
-        holds out its test rows; ``KFold(10)`` those at the end, for windows that overlap.
-        None trains on all rows and keeps the last epoch, good or bad.
+        Fraction of rows held out as validation set, which chooses the epoch to keep: at least
+        60 rows, or a quarter of a table of fewer than 240. A scikit-learn splitter holds out
+        the test rows of its last split. If None, all rows are used for training and the last
+        epoch is kept. See :doc:`/guide/training`.
     n_iter_no_change : int, default=20
+        Number of epochs without improvement after which `early_stopping` ends training.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
+        "cpu", "cuda", "cuda:N" or "mps". "auto" is CUDA if it is available, else the CPU.
     precision : {"float32", "tf32", "bf16"}, default="float32"
-        Of matrix products in training steps: "tf32" is for CUDA, "bf16" (of the networks
-        alone) for devices that are quick at it. The classical start, the choice of the
-        epoch and inference are not affected.
+        Precision of matrix products in training steps: "tf32" is for CUDA, "bf16" (of the
+        networks only) for devices that support it well. Initialisation, validation and
+        inference are not affected.
     callbacks : list of skorch callbacks or None, default=None
+        Callbacks that are called in training. See :doc:`/guide/training`.
     warm_start : bool, default=False
-        Whether a further `fit` goes on from the fitted weights.
+        Whether a further `fit` continues from the fitted weights.
     random_state : int, RandomState or None, default=None
-        An int gives the same result in every fit. None draws a seed from numpy's
-        global state.
+        Seed of the validation split, the weights, the order of rows and noise. An int gives
+        the same result in every fit. None draws a seed from numpy's global state.
     verbose : int, default=0
-        1 shows a progress bar with both losses.
+        1 shows a progress bar with the training and the validation loss.
 """
 
 
@@ -77,42 +78,42 @@ SHARED_ATTRIBUTES = """\
     net_ : skorch.NeuralNet
         The fitted net; its torch module is ``net_.module_``.
     latent_dim_, n_components_ : int
-        Number of codes.
+        Number of latent dimensions.
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the training rows.
     n_samples_, n_samples_seen_ : int
-        Number of rows given to `fit`, or of all chunks together.
+        Number of rows given to `fit`, or in all calls of `partial_fit`.
     n_iter_ : int
         Number of epochs run.
     best_epoch_ : int
-        The epoch that was kept; 0 is the classical start.
+        Epoch whose weights are kept. 0 is the initial model.
     loss_curve_ : ndarray of shape (n_iter_,)
-        Mean training loss of a row per epoch: squared error in units of X squared,
-        cross-entropy in nats, or for a VAE minus the ELBO in nats in the units of X.
+        Mean training loss per row of each epoch: squared error in units of X squared,
+        cross-entropy in nats, or for a VAE the negative ELBO in nats in the units of X.
     validation_curve_ : ndarray of shape (n_iter_ + 1,)
-        The same of the held-out rows, with that before the first epoch in front; empty
-        where no rows were held out. A VAE's is beside the classical start, which has one
-        part in n + 1 of the density.
+        The same for the validation set, beginning with the loss before the first epoch; empty
+        without a validation set. For a VAE initialised as probabilistic PCA it is the loss of a
+        mixture in which the initial model has weight 1 / (n_samples + 1).
     device_ : str
-        Where it was trained.
+        Device that was used for training.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had string names.
+        Names of the features, if X had string names.
 """
 
 
 PCA_ATTRIBUTES = """\
     components_ : ndarray of shape (latent_dim_, n_features_in_)
-        Effect of each code on each feature. While nothing was learned, the principal axes.
-        After training the mean over training rows of the decoder's Jacobian: a
-        linearisation, so rows of it need be neither orthogonal nor of length 1.
+        Effect of each code on each feature: the principal axes if training has changed
+        nothing, else the decoder's Jacobian, averaged over training rows. Rows of it need
+        be neither orthogonal nor of length 1.
     explained_variance_ratio_ : ndarray of shape (latent_dim_,)
-        Share of the variance that each code explains, in falling order. While nothing was
-        learned, PCA's. After training it sums to the share of the training rows' variance
-        that is reconstructed; codes are put in one after the other, in both orders (for
-        codes that interact in pairs, their Shapley values), and negative parts count as 0.
+        Fraction of the variance that each code explains, in decreasing order: PCA's if
+        training has changed nothing. Otherwise they sum to the fraction of variance that is
+        reconstructed on training rows. Each code's part is proportional to the error that it
+        removes when codes are added one by one, averaged over forward and reverse order.
     explained_variance_, singular_values_ : ndarrays of shape (latent_dim_,)
-        The same as a variance, and as the singular values that PCA would have. After
-        training this is not the variance of the codes, whose scale is free.
+        The same as variances, and as the singular values that PCA would have. After training
+        these are not the variances of the codes, whose scale is arbitrary.
 """

@@ -1,4 +1,4 @@
-"""The door: what an estimator takes in, checked and turned into flat rows or codes of floats."""
+"""Validation: turn the input of an estimator into flat rows, or codes, of floats."""
 
 import math
 from dataclasses import replace
@@ -31,7 +31,7 @@ from ..training.devices import find_device, gram_on
 from ._hooks import Hooks
 from ._parameters import LIMIT, check_limits, check_memory, is_auto
 
-_AXES: dict[Any, tuple] = {  # of rows for networks
+_AXES: dict[Any, tuple] = {  # of a row that a network reads
     "conv": ("channels", "height", "width"),
     "recurrent": ("steps", "features"),
     "hierarchical": ("steps", "features"),
@@ -40,25 +40,25 @@ _DEFAULT_SIZE = 2
 
 
 class Door(Hooks):
-    """Base of estimators: validation of rows, of codes and of parameters that depend on rows."""
+    """Base class: validation of rows, of codes and of parameters that depend on the rows."""
 
-    _name_of_rows = "X"  # what messages call the rows to return, where they come beside X
+    _name_of_rows = "X"  # name in messages of rows to return that are given beside X
 
     def _read(self, X, extra, previous, streams, wishes, chunks=None):
-        """The rows of a fit as a :class:`~skae.data.fit_data.FitData`, or an error.
+        """Validate the rows of a fit; return a :class:`~skae.data.fit_data.FitData`.
 
         Parameters
         ----------
         X : array-like
-            As it was given.
+            As given by the user.
         extra : object
-            What the variant's `fit` takes beside it.
+            What the variant's `fit` takes beside X.
         previous : AutoencoderNet or None
-            What training goes on from.
+            The net that training continues from.
         streams : Streams
         wishes : Wishes
         chunks : Chunks or None
-            What is known of chunks before this one; None in `fit`.
+            Memory of earlier chunks. None in `fit`.
         """
         device = find_device(self.device)
         X = as_table(X)
@@ -71,7 +71,7 @@ class Door(Hooks):
         seen, answered = self._pair(X, extra, previous)
         paired = answered is not None
         rows, name = (answered, self._name_of_rows) if paired else (X, "X")
-        if chunks is not None:  # rows held out of another kind of chunk are of no use to this
+        if chunks is not None:  # validation rows of another kind of chunk cannot be used for this
             chunks = chunks.of_kind((paired, callable(getattr(self, "corruption", None))))
         self._check_latent_dim(len(rows), min(rows.shape[1], seen.shape[1]), previous)
         self._check_layers(seen.shape[1])
@@ -85,13 +85,13 @@ class Door(Hooks):
         rng = streams.numpy("split")
         held_out = choose(rows, self.validation_fraction, wishes, rng, chunks, look_for_copies)
         kept = None
-        if not is_small(rows):  # which is read in order
+        if not is_small(rows):  # large tables are read in order
             held_out = held_out.in_order()
             kept = to_keep(rows, held_out, streams.numpy("split"))
         table = Table.of(rows, kept, gram_on(device))
         self._likelihood_of(table).check(rows, ends=(table.low.min(), table.high.max()))
         running = None
-        if previous is not None and chunks is None:  # rows go on being standardised as they were
+        if previous is not None and chunks is None:  # a warm start keeps the standardisation
             start = self._spec.start
             table = replace(table, mean=start.mean, scale=start.scale)
         inputs = Table.of(seen, kept) if paired else table
@@ -102,7 +102,7 @@ class Door(Hooks):
             running = self._running.after(table, inputs, paired)
             if self._can_follow(running, paired):
                 table, inputs = running.tables(table, inputs, paired)
-            else:  # not enough is known of rows before: the start stays
+            else:  # moments of earlier rows are not known, so the initial model stays
                 start = self._spec.start
                 table = replace(table, mean=start.mean, scale=start.scale)
                 inputs = inputs if paired else table
@@ -112,7 +112,7 @@ class Door(Hooks):
         )
 
     def _kind(self):
-        """Of network: what a warm start and `partial_fit` need to be the same."""
+        """Return the parameters that a warm start and `partial_fit` may not change."""
         kind = {
             "network": self.network,
             "input_shape": self._input_shape,
@@ -130,14 +130,14 @@ class Door(Hooks):
             check_same(name, getattr(self._spec, name), value)
 
     def _validate_rows(self, X, *, at_least=None, reset=False):
-        """X as a float array, or a Stream of a table too large to be one.
+        """Validate X; return a float array, or a Stream of a table too large for that.
 
-        `at_least` is the number of rows that training needs; elsewhere `_apply` finds what
-        is not finite.
+        `at_least` is the number of rows that training needs. If it is None, X is not searched for
+        NaN and infinity: `Fitted.apply` does so when it finds them in the output.
         """
         if not is_plain(X):
             X = as_table(X)
-            if not reset and hasattr(X, "columns"):  # columns that should not be there come first
+            if not reset and hasattr(X, "columns"):  # unexpected columns are reported first
                 _check_feature_names(self, X, reset=False)
             check_numbers(X, "X")
         X = self._flat(X, reset)
@@ -156,7 +156,7 @@ class Door(Hooks):
         return native(X)
 
     def _find_input_shape(self):
-        """The shape in which networks see a row, None for one flat."""
+        """Return the shape of a row as the networks see it, or None if rows are flat."""
         axes = _AXES.get(self.network, ())
         if self.input_shape is None:
             shape = self._row_shape if len(self._row_shape) > 1 else ()
@@ -169,7 +169,7 @@ class Door(Hooks):
                 )
             if (self.network == "mlp" and not steps) or not (axes or shape):
                 return None
-            if len(shape) == len(axes) - 1 == 2:  # images in grey
+            if len(shape) == len(axes) - 1 == 2:  # grey images without an axis of channels
                 shape = (1, *shape)
         else:
             shape = tuple(np.atleast_1d(self.input_shape).tolist())
@@ -189,7 +189,7 @@ class Door(Hooks):
         return shape
 
     def _flat(self, X, reset, name="X"):
-        """Rows in `input_shape` as rows of features."""
+        """Flatten rows of shape `input_shape`."""
         shape, rest = self._input_shape, tuple(getattr(X, "shape", ()))[1:]
         if shape is None or not rest:
             return X
@@ -254,7 +254,7 @@ class Door(Hooks):
 
     @property
     def _asked_codes(self):
-        """What `latent_dim` says, or `n_components`, whichever was given."""
+        """The value of `latent_dim` or `n_components`, whichever was given."""
         given = [v for v in (self.latent_dim, self.n_components) if not is_auto(v)]
         if len(given) == 2 and given[0] != given[1]:
             raise ValueError(
@@ -265,7 +265,7 @@ class Door(Hooks):
         return int(asked) if isinstance(asked, Integral) else asked
 
     def _wanted_codes(self, table):
-        """How many codes a table's closed form is to have; a float is a share of variance."""
+        """Return the number of codes for a table; a float is a fraction of variance."""
         asked = self._asked_codes
         if asked is None:
             return min(table.X.shape)
@@ -276,7 +276,7 @@ class Door(Hooks):
         check_limits(self)
 
     def _check_layers(self, n_features):
-        """Refuse networks for `n_features` that do not fit in memory."""
+        """Raise an error if networks for `n_features` do not fit in memory."""
         if callable(self.network):
             return
         axis = {"conv": 0, "recurrent": -1, "hierarchical": -1}.get(self.network)
@@ -297,7 +297,7 @@ class Door(Hooks):
         return self._layer_sizes("hidden_layer_sizes", DEFAULT_SIZES.get(self.network, ()))
 
     def _layer_sizes(self, name, default):
-        """The sizes that a parameter gives, or what "auto" stands for."""
+        """Return the sizes that a parameter gives, with `default` for "auto"."""
         value = getattr(self, name)
         if isinstance(value, str):
             return default
@@ -308,7 +308,7 @@ class Door(Hooks):
 
 
 def check_same(name, before, now):
-    """Refuse to go on with a network of another kind."""
+    """Raise an error if a parameter of the network has changed since it was built."""
     if before != now:
         raise ValueError(
             "warm_start=True and partial_fit go on with a network of the same kind, however: "

@@ -1,4 +1,4 @@
-"""What a variant says of itself: the methods of an estimator that others override."""
+"""The hooks: methods that subclasses override to define a variant."""
 
 from typing import ClassVar
 
@@ -8,57 +8,58 @@ from ._state import State
 
 
 class Hooks(State):
-    """Base of estimators with nothing of their own. docs/contributing.rst lists what overrides.
+    """Base class: hooks with their defaults. docs/contributing.rst lists the overrides.
 
-    Two more are where they are used: `_training_options` and `_after_training` of
+    Two more hooks are defined next to their use: `_training_options` and `_after_training` of
     :class:`~skae.estimators._base.BaseAutoencoder`.
     """
 
     _spec_type: ClassVar[type[Spec]] = Spec
 
     def _classical_start(self, data, streams, latent_dim):
-        """The :class:`~skae.starts.start.Start` of this method.
+        """Compute the initial model, a :class:`~skae.starts.start.Start`.
 
-        `data` is a :class:`~skae.data.fit_data.FitData`; of a chunk it has the moments of all rows.
+        `data` is a :class:`~skae.data.fit_data.FitData`. In `partial_fit` its tables have the
+        moments of all rows so far.
         """
         raise NotImplementedError
 
     def _scatter_of_start(self):
-        """What of their scatter a start is made of, for `table` and for `inputs` where it differs.
+        """Return which second moments the initial model needs, of `table` and of `inputs`.
 
-        See :meth:`~skae.data.moments.Moments.of`.
+        See :meth:`~skae.data.moments.Moments.of`. The second one is for paired rows.
         """
         if self.init == "random":
             return None, None
         return "axes" if as_likelihood(self.likelihood).is_normal else "covariance", None
 
     def _likelihood_of(self, table):
-        """The likelihood of the rows of a table."""
+        """Return the likelihood of the rows of a table."""
         row = self._input_shape or (len(table.mean),)
         return as_likelihood(self.likelihood).of_rows(row)
 
     def _corruption_of(self, table, streams):
-        """What the encoder's input goes through in training, or None."""
+        """Return the corruption of the encoder's input in training, or None."""
         return None
 
     def _own_spec(self):
-        """What else the module is built from, as values that may not change in a warm start."""
+        """Return the variant's own fields of the spec that a warm start may not change."""
         return {}
 
     def _pair(self, X, extra, previous):
-        """The rows that the encoder reads, and those to return; None where these are the same.
+        """Return the rows that the encoder reads, and the target rows or None for the same.
 
-        From validated rows. `extra` is the variant's own argument of `fit`, or None, and
-        `previous` the net that training goes on with, or None.
+        X has been validated. `extra` is the variant's own argument of `fit`, or None. `previous`
+        is the net that training continues from, or None.
         """
         return X, None
 
     def _pair_validation(self, X, extra, extra_validation):
-        """As `_pair`, for the validation rows that were given to `fit`."""
+        """Do the same as `_pair` for the validation set given to `fit`."""
         return X, None
 
     def _refine(self, trained, data):
-        """What is learned after training, and judged by rows that were held out.
+        """Learn what is learned after training, with the validation set.
 
         Parameters
         ----------
@@ -68,12 +69,12 @@ class Hooks(State):
         Returns
         -------
         interrupt : KeyboardInterrupt or None
-            One that left the estimator whole.
+            An interrupt after which the estimator is in a complete state.
         """
 
     def _announce(self):
-        """Warn of what a fit turned out to be."""
+        """Issue warnings about the result of a fit."""
 
     def _can_follow(self, running, paired):
-        """Whether moments of all chunks, a Running, are enough to find the start with."""
+        """Return whether the moments of all chunks suffice to update the initial model."""
         return running.knows(*self._scatter_of_start())

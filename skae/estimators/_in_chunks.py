@@ -1,4 +1,4 @@
-"""How an autoencoder is fitted on one chunk of rows after the other."""
+"""`partial_fit`: how an autoencoder is fitted on one chunk of rows after another."""
 
 from dataclasses import replace
 
@@ -16,10 +16,10 @@ _PROGRESS = "n_samples_", "n_iter_", "best_epoch_", "loss_curve_", "validation_c
 
 
 class InChunks(Verbs):
-    """Base of estimators: the whole way of `partial_fit`."""
+    """Base class: the steps of `partial_fit`."""
 
     def _partial_fit(self, X, extra):
-        """Train for one epoch on a chunk, judged on rows held out of all chunks."""
+        """Train for one epoch on a chunk, validated on rows held out of all chunks."""
         from ..training.train import progress_of_chunk, train_chunk
 
         previous = vars(self).get("net_")
@@ -56,9 +56,9 @@ class InChunks(Verbs):
         self._adopt(trained, data, progress, running.table, rows)
 
     def _spec_of_chunk(self, data, streams):
-        """What the module is built from; its start follows the rows of all chunks.
+        """Return the spec of the module, with the initial model of the rows of all chunks.
 
-        Where the start cannot follow, as not enough is known of rows before, it stays.
+        If the moments of earlier rows do not suffice to update the initial model, it stays.
         """
         before = vars(self).get("_spec")
         if before is None:
@@ -71,24 +71,24 @@ class InChunks(Verbs):
         return self._describe(replace(data, table=table, inputs=inputs), streams, before)
 
     def _former(self, data, spec):
-        """What was kept before a chunk, to be judged beside a start that is another now."""
+        """Return the model kept so far, to compare it with the updated initial model."""
         from ..training.former import Former, Moved
 
         before = vars(self).get("_spec")
         if before is None or spec is before:
             return None
         then, now, corruption = before.start, spec.start, data.corruption
-        # Rows are corrupted as they are now, whatever start they are then read by.
+        # The corruption expects rows standardised by the current initial model.
         read_by = then if corruption is None else now
-        with np.errstate(over="ignore"):  # rows may be far from the former start
+        with np.errstate(over="ignore"):  # rows may be far from the former mean
             rows = data.chunks.rows(data.device, read_by, then, spec.family, corruption)
         return Former(self.net_, rows, None if corruption is None else Moved(corruption, now, then))
 
 
 def _rows_so_far(data, before, n_before):
-    """Rows of this chunk and those before, evenly: for the encoder and for the loss.
+    """Return a sample of the rows of all chunks, for the encoder and for the loss.
 
-    Of this chunk there are as many as are still known, on average, of the `n_before` others.
+    Rows of this chunk are sampled at the rate at which the `n_before` earlier ones are known.
     """
     seen, rows = data.inputs.sample, data.table.sample
     if before.x is None:

@@ -1,4 +1,4 @@
-"""Modes of torch and numpy that a caller may be in, left while we compute."""
+"""Modes of torch and numpy that a caller may have set, and that we reset while we compute."""
 
 import contextlib
 import functools
@@ -13,10 +13,10 @@ from ..training.imports import import_torch
 
 @contextlib.contextmanager
 def ordinary_modes():
-    """A context in which torch and numpy compute as they do by default.
+    """Enter a context in which torch and numpy compute as they do by default.
 
     Gradients are on, inference mode, autocasting and a default device are off, and numpy does
-    not raise. All of these belong to the calling thread and are put back. (torch's default
+    not raise. All of these belong to the calling thread and are restored. (torch's default
     dtype belongs to the whole process: we name dtypes instead.)
     """
     import_torch()
@@ -27,7 +27,7 @@ def ordinary_modes():
 
 
 def _away_from_others():
-    """Contexts that leave the modes that the caller is in; none where these are ordinary."""
+    """Return contexts that reset the caller's modes; none if all are at their defaults."""
     import torch
 
     modes: list[Any] = []
@@ -47,9 +47,9 @@ def _away_from_others():
 
 
 class InOrdinaryModes:
-    """Mixin of estimators, whose methods are called in :func:`ordinary_modes` once fitted.
+    """Mixin that calls the methods of a fitted estimator in :func:`ordinary_modes`.
 
-    Training enters them itself.
+    Training enters this context itself.
     """
 
     def __init_subclass__(cls, **kwargs):
@@ -62,7 +62,7 @@ class InOrdinaryModes:
 def _in_ordinary_modes(method):
     @functools.wraps(method)
     def called(self, *args, **kwargs):
-        # Of an estimator that is not fitted nothing is computed, and torch not needed.
+        # An estimator that is not fitted computes nothing, so torch need not be imported.
         if "net_" not in vars(self) or not _away_from_others():
             return method(self, *args, **kwargs)
         with ordinary_modes():

@@ -1,4 +1,4 @@
-"""The parameters of an autoencoder: names, defaults, what they may be."""
+"""The parameters of an autoencoder: names, defaults and constraints."""
 
 import inspect
 import itertools
@@ -16,7 +16,7 @@ from ..codec import plain
 from ..likelihoods import NAMES, Likelihood
 from ._docs import PCA_ATTRIBUTES, SHARED_ATTRIBUTES, SHARED_PARAMETERS
 
-LATENT_DIMS = [  # of a latent space
+LATENT_DIMS = [  # constraints of `latent_dim` and `n_components`
     Interval(Integral, 0, None, closed="left"),
     Interval(RealNotInt, 0, 1, closed="neither"),
     StrOptions({"auto", "mle"}),
@@ -24,7 +24,7 @@ LATENT_DIMS = [  # of a latent space
 ]
 
 
-# Names of PCA's parameters that say how it is computed.
+# Parameters of PCA that choose the solver, and that are refused by name.
 _OF_PCA = {"copy", "iterated_power", "n_oversamples", "power_iteration_normalizer"}
 _OF_PCA |= {"svd_solver", "tol"}
 
@@ -33,7 +33,7 @@ _OF_PCA |= {"svd_solver", "tol"}
 class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Parameters as the fields of a dataclass, whose constructor only assigns."""
 
-    # Where the HTML diagram of an estimator links to.
+    # Target of the link in the HTML diagram of an estimator.
     _doc_link_module: ClassVar[str] = "skae"
     _doc_link_template: ClassVar[str] = (
         "https://skae.readthedocs.io/en/stable/generated/skae.{estimator_name}.html"
@@ -105,12 +105,12 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return {"estimator_name": type(self).__name__}
 
     def __new__(cls, *args, **kwargs):
-        """Say of a parameter that only PCA has that it is to be left out."""
+        """Raise a helpful error for parameters that only PCA has."""
         refuse_options_of_pca(cls, kwargs)
         return super().__new__(cls)
 
     def __init_subclass__(cls, **kwargs):
-        """Write out the parameters and attributes that every docstring shares."""
+        """Insert the shared parameters and attributes into the docstring of a subclass."""
         super().__init_subclass__(**kwargs)
         if cls.__doc__:
             doc = inspect.cleandoc(cls.__doc__)
@@ -119,13 +119,13 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             cls.__doc__ = doc.replace("{pca_attributes}", inspect.cleandoc(PCA_ATTRIBUTES))
 
     def set_params(self, **params):
-        """Set parameters, as in every estimator of scikit-learn.
+        """Set parameters.
 
         Parameters
         ----------
         **params : dict
-            `latent_dim` and `n_components` are two names of one parameter: setting one
-            replaces the other.
+            Parameters by name. `latent_dim` and `n_components` are two names of one parameter:
+            setting one replaces the other.
 
         Returns
         -------
@@ -150,7 +150,7 @@ def is_auto(value):
 
 
 def refuse_options_of_pca(cls, names):
-    """Raise a TypeError if options of PCA's solvers are among the names of parameters."""
+    """Raise a TypeError if options of PCA's solvers are among the parameter names."""
     left_over = sorted(_OF_PCA.intersection(names).difference(cls._get_param_names()))
     if left_over:
         raise TypeError(
@@ -160,13 +160,13 @@ def refuse_options_of_pca(cls, names):
         )
 
 
-LIMIT = 2**63  # what no parameter may reach: torch counts in 64 bits
-# Copies of a weight while it is trained: itself, its gradient, two moments, the best and a spare.
+LIMIT = 2**63  # bound on numerical parameters, as torch uses 64-bit integers
+# Arrays per weight in training: weight, gradient, two moments, best weights and a spare copy.
 _BYTES_PER_WEIGHT = 6 * 4
 
 
 def check_limits(estimator):
-    """Refuse numbers that are within their range, but too large to count with."""
+    """Raise an error for numerical parameters that overflow 64-bit integers."""
     for name, value in estimator.get_params(deep=False).items():
         value = plain(value)
         if name != "random_state" and isinstance(value, (int, float)) and value >= LIMIT:
@@ -176,20 +176,21 @@ def check_limits(estimator):
 
 
 def check_memory(what, network, sizes):
-    """Refuse layers whose weights alone would not fit in this machine's memory.
+    """Raise an error if the weights of layers would not fit in this machine's memory.
 
     Parameters
     ----------
     what : str
-        The parameters that give the sizes, with their values.
+        Parameters that determine the sizes, with their values, for the message.
     network : str
     sizes : tuple of int
-        Widths or channels, from what the first layer reads to what the last one returns.
+        Widths or numbers of channels, from the input of the first layer to the output of the
+        last one.
     """
     n_weights = sum(a * b for a, b in itertools.pairwise(sizes))
     if network == "conv":
         n_weights *= 9
-    elif network != "mlp":  # three gates, which read their own state too
+    elif network != "mlp":  # three gates, with weights for the input and for the state
         n_weights = 3 * (n_weights + sum(size**2 for size in sizes[1:]))
     needed, memory = n_weights * _BYTES_PER_WEIGHT, _memory_of_machine()
     if needed > memory:
@@ -200,7 +201,7 @@ def check_memory(what, network, sizes):
 
 
 def _memory_of_machine():
-    """Bytes, or infinity where the system does not say."""
+    """Return the memory of this machine in bytes, or infinity if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows, for one

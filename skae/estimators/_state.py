@@ -1,4 +1,4 @@
-"""The fitted state of an estimator as plain arrays, and back."""
+"""Conversion of the fitted state of an estimator to plain arrays, and back."""
 
 from typing import Any, ClassVar
 
@@ -17,31 +17,31 @@ from ._parameters import Parameters
 
 
 class State(Parameters):
-    """Base of estimators: pickling, with no torch object in the pickle."""
+    """Base class: pickling, with no torch object in the pickle."""
 
-    net_: Any  # of AutoencoderNet
+    net_: Any  # AutoencoderNet
     device_: str
     latent_dim_: int
     mean_: np.ndarray
     n_samples_: int
-    _spec: Any  # of Spec: what the module is built from
+    _spec: Any  # Spec: everything the module is built from
     _spec_type: ClassVar[type[Spec]]
-    _chunks: Any  # of Chunks: rows held out of chunks; None after `fit`
-    _running: Any  # of Running: moments of all rows so far
-    _row_shape: tuple  # of a row of X, as it was given
-    _input_shape: tuple | None  # of a row as networks see it
-    _dtype: str  # of what is drawn
+    _chunks: Any  # Chunks: validation rows of `partial_fit`; None after `fit`
+    _running: Any  # Running: moments of all rows so far
+    _row_shape: tuple  # of a row of X, as given by the user
+    _input_shape: tuple | None  # of a row as the networks see it
+    _dtype: str  # of samples
     _total_variance: float
-    _pairs: Any  # of Pairs: moments of pairs of rows, between chunks
+    _pairs: Any  # Pairs: moments of clean and corrupted rows so far
     _density: RowDensity  # of rows
-    _conditions: Conditions  # that rows have had
-    _density_of_codes: CodeDensity | None  # that `sample` draws from, where there is no prior
-    _codes: np.ndarray  # that it is learned from
-    _fitted: list  # names of all that a fit has set
+    _conditions: Conditions  # of training rows
+    _density_of_codes: CodeDensity | None  # that `sample` draws from, for models without a prior
+    _codes: np.ndarray  # that it is fitted to
+    _fitted: list  # names of all attributes set by a fit
 
     @classmethod
     def _parts(cls):
-        """Types of the fitted attributes that a pickle holds as arrays, by name."""
+        """Return the types of the fitted attributes that are pickled as arrays, by name."""
         return {
             "_spec": cls._spec_type,
             "_chunks": Chunks,
@@ -61,7 +61,7 @@ class State(Parameters):
         return tags
 
     def __getstate__(self):
-        """What was fitted as plain arrays and values, with no torch object among them."""
+        """Return the state as plain arrays and values, with no torch object among them."""
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()

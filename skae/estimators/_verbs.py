@@ -1,4 +1,4 @@
-"""The methods of a fitted autoencoder, and how they are computed block by block."""
+"""The methods of a fitted autoencoder, computed block by block."""
 
 from numbers import Integral
 
@@ -14,7 +14,7 @@ from ._modes import InOrdinaryModes
 
 
 class Verbs(InOrdinaryModes, Door):
-    """Base of estimators: the methods that all of them have once they are fitted."""
+    """Base class: the methods that all fitted estimators have."""
 
     def transform(self, X):
         """Encode rows.
@@ -22,11 +22,12 @@ class Verbs(InOrdinaryModes, Door):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, latent_dim_)
-            The codes, in the dtype of X. For a VAE they are posterior means.
+            Codes, in the dtype of X. For a VAE they are the posterior means.
         """
         check_is_fitted(self, "net_")
         return self._shown(self._encode(self._validate_rows(X)))
@@ -42,8 +43,8 @@ class Verbs(InOrdinaryModes, Door):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            The mean of the decoder's distribution, in the units of the training rows and
-            the dtype of the codes.
+            Mean of the decoder's distribution, in the units of the training rows and the dtype
+            of the codes.
         """
         check_is_fitted(self, "net_")
         return self._shaped(self._decode(self._hidden(self._validate_codes(X))))
@@ -54,6 +55,7 @@ class Verbs(InOrdinaryModes, Door):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -64,18 +66,19 @@ class Verbs(InOrdinaryModes, Door):
         return self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)))
 
     def score_samples(self, X):
-        """How well each row is reconstructed.
+        """Compute the reconstruction score of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            1 minus the squared error of a row in units of the total variance of the
-            training rows: 1 is perfect, 0 as good as the mean. The average over the
-            training rows is the fraction of their variance that is reconstructed.
+            1 minus the squared reconstruction error, relative to the total variance of the
+            training rows. 1 is perfect, and 0 is as good as predicting the mean. The average
+            over the training rows is the fraction of their variance that is reconstructed.
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
@@ -86,11 +89,12 @@ class Verbs(InOrdinaryModes, Door):
         return score
 
     def score(self, X, y=None):
-        """Mean of `score_samples`; higher is better.
+        """Compute the mean of `score_samples`; higher is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows.
         y : Ignored
             Present for API consistency.
 
@@ -103,12 +107,13 @@ class Verbs(InOrdinaryModes, Door):
     def sample(self, n_samples=1, *, random_state=None):
         """Draw new rows.
 
-        Codes are drawn from a Gaussian mixture fitted to training codes (Ghosh et al.
-        2020) and decoded.
+        Codes are drawn from a Gaussian mixture fitted to training codes (Ghosh et al. 2020) and
+        decoded.
 
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState, Generator or None, default=None
             An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
             None uses the estimator's `random_state`: if that is an int, every call returns
@@ -129,9 +134,9 @@ class Verbs(InOrdinaryModes, Door):
         Parameters
         ----------
         X_a, X_b : array-likes of shape (n_samples, n_features)
-            Each row of X_a is led to the same row of X_b.
+            Rows to interpolate between: from each row of X_a to the same row of X_b.
         steps : int, default=8
-            Number of rows on each way, the reconstructions of both ends included.
+            Number of rows from one to the other, including the reconstructions of both.
 
         Returns
         -------
@@ -151,28 +156,28 @@ class Verbs(InOrdinaryModes, Door):
         return X.reshape(len(a), int(steps), *X.shape[1:])
 
     def _between(self, a, b, shares):
-        """Codes on the way from a to b: a straight line."""
+        """Interpolate codes from a to b, linearly."""
         return (1 - shares) * a + shares * b
 
     def _draw_codes(self, n_samples, rng):
         if not self.latent_dim_:
             return np.empty((n_samples, 0), dtype=self._dtype)
         density = self._density_of_codes
-        if density is None:  # learned at first use, as many models are never drawn from
+        if density is None:  # fitted on first use, as many models are never sampled from
             density = CodeDensity.of(self._codes, np.random.default_rng(0))
             self._density_of_codes = density
         return density.draw(n_samples, rng).astype(self._dtype)
 
     def _sampling(self, n_samples, random_state):
-        """The number of rows to draw as an int, and the streams to draw them from."""
+        """Return the number of rows to draw as an int, and the streams to draw them from."""
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples!r}.")
         random_state = self.random_state if random_state is None else random_state
         return int(n_samples), Streams(random_state)
 
     def _encode(self, X):
-        """Codes of validated rows in the user's units, in the dtype of X."""
-        if X.dtype != np.float64:  # which holds the units of any model
+        """Encode validated rows to codes in the user's units, in the dtype of X."""
+        if X.dtype != np.float64:  # float64 can represent the units of any model
             check_units(self._spec.units(), X.dtype, "X")
         code_scale, model = self._spec.start.code_scale.astype(X.dtype), self._model
 
@@ -186,7 +191,7 @@ class Verbs(InOrdinaryModes, Door):
         return self._by_blocks(function, X)
 
     def _decode(self, Z):
-        """Rows of validated codes, in the dtype of Z."""
+        """Decode validated codes to rows, in the dtype of Z."""
         start, model = self._spec.start, self._model
         check_units(self._spec.units(), Z.dtype, "Z")
         code_scale = start.code_scale[: Z.shape[1]].astype(Z.dtype)
@@ -201,7 +206,7 @@ class Verbs(InOrdinaryModes, Door):
         return self._by_blocks(function, Z)
 
     def _shown(self, codes):
-        """Codes as `transform` returns them: in order of the variance they explain, whitened."""
+        """Reorder codes by explained variance and whiten them, as `transform` returns them."""
         order, white = vars(self).get("_order"), vars(self).get("_whitening")
         codes = codes if order is None else codes[:, order]
         if white is None:
@@ -210,10 +215,10 @@ class Verbs(InOrdinaryModes, Door):
         return (codes - centre) @ there
 
     def _hidden(self, codes):
-        """The codes that `_shown` would show as these."""
+        """Invert `_shown`."""
         order, white = vars(self).get("_order"), vars(self).get("_whitening")
         if white is not None:
-            k = codes.shape[1]  # the first of them, where codes are ordered
+            k = codes.shape[1]  # may be fewer than latent_dim_ if codes are ordered
             centre, _, back = (value.astype(codes.dtype) for value in white)
             codes = codes @ back[:k, :k] + centre[:k]
         return codes if order is None else codes[:, np.argsort(order)]
@@ -222,11 +227,14 @@ class Verbs(InOrdinaryModes, Door):
         return self._decode(self._encode(X))
 
     def _shaped(self, X):
-        """Rows in the shape that `fit` saw them in."""
+        """Reshape rows to the shape that they had in `fit`."""
         return X if len(self._row_shape) < 2 else X.reshape(len(X), *self._row_shape)
 
     def _squared_errors(self, X, answers=None):
-        """Of the reconstruction of each row, in float64."""
+        """Return the squared reconstruction error of each row, in float64.
+
+        `answers` are the rows to compare reconstructions with, or None for X itself.
+        """
 
         def errors(rows, answers):
             with np.errstate(over="ignore"):
@@ -238,12 +246,12 @@ class Verbs(InOrdinaryModes, Door):
 
     @property
     def _model(self):
-        """The fitted net from the outside."""
+        """The fitted net, with arrays as input and output."""
         names = vars(self).get("feature_names_in_")
         return Fitted(self.net_, self._spec, self.n_features_in_, names)
 
     def _by_blocks(self, function, rows, copies=1):
-        """A function of rows on blocks of an array or a Stream; one array comes out."""
+        """Apply a function of rows to blocks of an array or a Stream; return one array."""
         return self._model.by_blocks(function, rows, copies)
 
     @property
@@ -252,5 +260,5 @@ class Verbs(InOrdinaryModes, Door):
 
     @property
     def n_components_(self):
-        """The number of codes, by its name in PCA."""
+        """Number of codes, as PCA calls it."""
         return self.latent_dim_

@@ -1,4 +1,4 @@
-"""The adversarial autoencoder, which starts as whitened PCA."""
+"""The adversarial autoencoder, initialised as whitened PCA."""
 
 import functools
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from ..random import Streams
 from ..starts.scores import error_left, pca_of
 from ._base import BaseAutoencoder
 
-_ALIGNED_BY = 10_000  # rows whose codes say how they are to be turned
-_UNTURNED = 100  # rows that weigh against it
-_SIZES = [  # a prior is of one code at least
+_ALIGNED_BY = 10_000  # the most rows whose codes are used to estimate the whitening
+_UNTURNED = 100  # pseudo-rows that shrink the whitening towards the identity
+_SIZES = [  # a prior needs at least one latent dimension
     Interval(Integral, 1, None, closed="left"),
     *BaseAutoencoder._parameter_constraints["latent_dim"][1:],
 ]
@@ -26,15 +26,15 @@ _SIZES = [  # a prior is of one code at least
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialSpec(Spec):
-    """What the module of an adversarial autoencoder is built from."""
+    """Everything the module of an adversarial autoencoder is built from."""
 
     prior: str | Callable
     adversarial_weight: float
-    prior_moments: tuple = ()  # mean and standard deviation of every latent, (k,) each
-    error_left: float = 0.0  # by the start, of a row, in nats
+    prior_moments: tuple = ()  # mean and standard deviation per latent dimension, (k,) each
+    error_left: float = 0.0  # mean error of a row under the initial model, in nats
 
     def build(self):
-        """The torch module, at its start."""
+        """Build the torch module, with the weights of the initial model."""
         from ..nn.adversarial import AdversarialModule
 
         streams = Streams(seed=self.seed)
@@ -50,50 +50,48 @@ class AdversarialSpec(Spec):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AdversarialAutoencoder(BaseAutoencoder):
-    r"""Adversarial autoencoder that starts as whitened PCA.
+    r"""Adversarial autoencoder initialised as whitened PCA.
 
-    A discriminator learns to tell codes from draws of a prior, and the encoder learns to
-    be taken for the prior while the decoder reconstructs [1]_: the codes of all rows
-    together are then distributed like the prior, so that draws from it decode to new
-    rows. Before training the codes are the scores of PCA, each with variance 1.
+    A discriminator learns to distinguish codes from draws of a prior. The encoder learns to
+    deceive it, while the decoder learns to reconstruct rows [1]_. The aggregate distribution of
+    the codes then matches the prior, so that draws from the prior decode to new rows. The
+    initial codes are the scores of PCA, each with variance 1.
 
     Parameters
     ----------
     {shared_parameters}
     prior : {"normal", "uniform", "swiss_roll"} or callable, default="normal"
-        The distribution of the codes. "normal" is standard normal; "uniform" is on
-        :math:`[-\sqrt 3, \sqrt 3]` for every latent; "swiss_roll", for two latents, is
-        `sklearn.datasets.make_swiss_roll` from its side, standardised. A callable is
-        called as ``prior(n_samples, latent_dim, rng)`` with a `numpy.random.Generator`,
-        and returns an array of shape (n_samples, latent_dim); codes are on its scale.
+        Distribution of the codes. "normal" is standard normal; "uniform" is on
+        :math:`[-\sqrt 3, \sqrt 3]`; "swiss_roll" is `sklearn.datasets.make_swiss_roll` from its
+        side, standardised, for ``latent_dim=2``. A callable ``prior(n_samples, latent_dim, rng)``
+        gets a `numpy.random.Generator` and returns an array of shape (n_samples, latent_dim).
     adversarial_weight : float, default=1.0
-        Weight of the divergence of the codes from the prior: with 1 a nat of it weighs
-        as much as the error that the start leaves.
+        Weight of the divergence of the codes from the prior. With 1, a divergence of one nat
+        costs as much as the reconstruction error of the initial model.
 
     Attributes
     ----------
     noise_variance_ : float
-        Mean squared error that the codes leave per remaining dimension, as in PCA
-        (present with ``likelihood="gaussian"``).
+        Mean squared reconstruction error per remaining dimension, as in PCA. Present with
+        ``likelihood="gaussian"``.
     {shared_attributes}
 
     See Also
     --------
-    VAETransformer : With a density; its prior holds for noisy codes, not for these.
-    AutoencoderTransformer : Where only reconstruction matters.
+    VAETransformer : Autoencoder with a density, whose prior is that of noisy codes.
+    AutoencoderTransformer : Autoencoder for reconstruction only.
 
     Notes
     -----
-    To the error of a row `loss_curve_` adds what the discriminator can tell, an estimate
-    of the Jensen-Shannon divergence. `validation_curve_` adds an estimate of it from the
-    held-out codes alone, by a kernel two-sample test [2]_, which can be below 0; it weighs
-    ten times as much there, and less where fewer than 1,000 rows are held out, as these
-    show it less well. An epoch that reconstructs them worse than the start is held back by
-    ten times what it lacks.
+    `loss_curve_` is the reconstruction error plus the weighted Jensen-Shannon divergence of
+    codes and prior, as the discriminator estimates it. `validation_curve_` uses an estimate by a
+    kernel two-sample test [2]_ on the validation codes, which can be negative. There it has ten
+    times the weight, and less with fewer than 1,000 validation rows, as the estimate is then
+    noisy. Reconstruction error in excess of the initial model's is added with a factor of ten.
+    A gradient penalty [3]_ stabilises training.
 
-    With a normal prior the codes that training ends with are shifted, scaled and turned to
-    mean 0 and covariance I, but for what few rows can say of these. The decoder undoes it,
-    so reconstructions are as they were.
+    With a normal prior, the trained codes are whitened to mean 0 and covariance I, with
+    shrinkage for few rows. The decoder inverts this, so reconstructions do not change.
 
     References
     ----------
@@ -101,7 +99,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
     .. [2] Harchaoui, Z., Bach, F. & Moulines, E. (2007). Testing for homogeneity with
        kernel Fisher discriminant analysis. NeurIPS.
     .. [3] Mescheder, L., Geiger, A. & Nowozin, S. (2018). Which training methods for GANs
-       do actually converge? ICML. Their penalty of the gradient keeps training stable.
+       do actually converge? ICML.
 
     Examples
     --------
@@ -129,11 +127,12 @@ class AdversarialAutoencoder(BaseAutoencoder):
     adversarial_weight: float = 1.0
 
     def sample(self, n_samples=1, *, random_state=None):
-        """Draw new rows: codes from the prior, decoded.
+        """Draw new rows by decoding codes from the prior.
 
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState, Generator or None, default=None
             An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
             None uses the estimator's `random_state`: if that is an int, every call returns
@@ -166,7 +165,7 @@ class AdversarialAutoencoder(BaseAutoencoder):
 
     def _after_training(self, inputs, rows, rank):
         is_start = self.net_.module_.is_start
-        as_before = self.best_epoch_ == 0 and not is_start  # by a fit before this one
+        as_before = self.best_epoch_ == 0 and not is_start  # weights of an earlier fit
         if "_alignment" not in vars(self) or is_start or not (as_before or self._chunks):
             self._alignment = np.zeros(self.latent_dim_), *2 * [np.eye(self.latent_dim_)]
         if self._spec.prior == "normal" and not (as_before or is_start):
@@ -174,9 +173,10 @@ class AdversarialAutoencoder(BaseAutoencoder):
         super()._after_training(inputs, rows, rank)
 
     def _align(self, codes):
-        """Give codes mean 0 and covariance I, as at the start; the decoder takes it back.
+        """Whiten the codes to mean 0 and covariance I, and let the decoder invert it.
 
-        Few codes turn them less: it is as if some more had been seen that need no turn.
+        With few codes the whitening is shrunk towards the identity, as if further codes had been
+        seen that are white already.
         """
         middle, n = codes.mean(axis=0), len(codes)
         products = (codes - middle).T @ (codes - middle) + _UNTURNED * np.eye(len(middle))

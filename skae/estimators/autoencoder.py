@@ -1,4 +1,4 @@
-"""The deterministic autoencoder, which starts as PCA."""
+"""The deterministic autoencoder, initialised as PCA."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -20,22 +20,22 @@ _ORDERED_SIZES = (512, 256)  # one network serves all sizes
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderSpec(Spec):
-    """What the module of an autoencoder, of ordered codes or not, is built from."""
+    """Everything the module of an autoencoder is built from, with ordered codes or without."""
 
     ordered: bool  # type: ignore[misc]
-    in_groups: bool = False  # whether codes bend in groups
-    # The start of all codes that the networks were made for, where only the first are in use.
+    in_groups: bool = False  # whether groups of codes have encoder networks of their own
+    # The initial model of all codes that the networks were built for, if only the first are used.
     whole: Start | None = None
 
     parts = {"start": Start, "whole": Start}
 
     @property
     def n_codes(self):
-        """Number of codes that the networks were made for."""
+        """Number of codes that the networks were built for."""
         return (self.whole or self.start).latent_dim
 
     def build(self):
-        """The torch module, at its start."""
+        """Build the torch module, with the weights of the initial model."""
         if not self.ordered:
             return super().build()
         import torch
@@ -50,7 +50,7 @@ class AutoencoderSpec(Spec):
                 self.start, encoder, decoder, self.family.head(self.start), whole, rank
             )
         generator, parts = torch.Generator().manual_seed(self.seed), groups(k)
-        # Groups of codes share the encoder's width. The decoder has their networks, too.
+        # The groups divide the encoder's width among them. The decoder runs their networks too.
         sizes = self.hidden_layer_sizes
         narrow = replace(self, hidden_layer_sizes=tuple(-(-size // len(parts)) for size in sizes))
         most = -(-max(sizes, default=0) // 2)
@@ -64,64 +64,59 @@ class AutoencoderSpec(Spec):
         )
 
     def is_complete(self):
-        """Whether the start leaves nothing to be learned, so that training ends at once."""
+        """Return whether there is nothing to train: no codes, or an exact initial model."""
         exact = self.family.is_normal and self.init == "pca" and not self.ordered
         return super().is_complete() or (exact and self.start.noise_variance <= ERROR_FLOOR)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AutoencoderTransformer(PcaAttributes):
-    r"""Autoencoder that starts as PCA and is only ever changed for the better.
+    r"""Autoencoder initialised as PCA.
 
-    Encoder and decoder are those of PCA plus neural networks [1]_ whose outputs are zero at
-    first, :math:`z = A(x - \mu) + f(x)` and :math:`\hat x = \mu + B z + g(z)`. Training
-    minimises the squared error of the reconstruction, and an epoch is kept only where
-    rows held out from it are reconstructed better, beyond chance, than by PCA.
+    Encoder and decoder are those of PCA plus neural networks [1]_,
+    :math:`z = A(x - \mu) + f(x)` and :math:`\hat x = \mu + B z + g(z)`. The networks' outputs
+    are initially zero. Training minimises the squared reconstruction error. An epoch is kept
+    only if it reconstructs a validation set better than PCA, by more than two standard errors.
 
     Parameters
     ----------
     {shared_parameters}
     whiten : bool, default=False
-        Whether `transform` returns uncorrelated codes of variance 1, as in PCA. Nothing
-        else is affected: `inverse_transform` takes such codes.
+        Whether `transform` returns uncorrelated codes of variance 1, as in PCA.
+        `inverse_transform` then expects such codes.
     ordered : bool, default=False
-        Whether the first j codes are to be the best summary of j numbers, for every j, as
-        the components of PCA are: one fit then serves all sizes up to `latent_dim`, with
-        `truncate`. Training is by nested dropout [2]_, and an epoch is only kept where no
-        size is worse than PCA of that size on held-out rows, by more than 1 % (of up to eight
-        sizes, from 1 to `latent_dim`, at which PCA leaves more than 1e-9 of the variance;
-        others reconstruct as PCA does). `latent_dim` as a float is then the share of variance
-        that the codes of a `fit` reconstruct on held-out rows, with at most as many as PCA
-        needs. Losses are means over sizes, each in units of PCA's error at that size times
-        PCA's error with all codes. For an MLP "auto" stands for `hidden_layer_sizes` of
-        (512, 256), and a callable `network` is asked for a decoder of twice as many numbers:
-        codes, and a 1 for each that is missing. Where PCA's error with all codes is less than
-        a hundredth of that with one there is an encoder network for each of the groups of
-        1, 1, 2, 4, 8, ... codes, which share the widths of `hidden_layer_sizes`; the decoder,
-        which has their networks beside its own, has no layer wider than half the widest
-        (unless `network` is a callable).
+        Whether the first j codes are an embedding of their own for every j, as the components
+        of PCA are. One fit then serves all sizes up to `latent_dim`: see `truncate`. A float
+        `latent_dim` is then the fraction of variance that the codes reconstruct on the
+        validation set. See :doc:`/guide/latents`.
 
     Attributes
     ----------
     {pca_attributes}
-        With ``ordered=True`` ratios are what each further code adds on held-out rows (on
-        rows of the table where none were held out), in nearly falling order.
+        With ``ordered=True``, the ratios are what each further code adds on the validation set
+        (on training rows if there is none), in nearly decreasing order.
     noise_variance_ : float
-        Mean squared error that the codes leave per remaining dimension, as in PCA
-        (present with ``likelihood="gaussian"``).
+        Mean squared reconstruction error per remaining dimension, as in PCA. Present with
+        ``likelihood="gaussian"``.
     {shared_attributes}
 
     See Also
     --------
-    VAETransformer : With a density: likelihoods, and new rows from a prior.
-    DenoisingAutoencoder : For rows with noise or missing entries.
-    sklearn.decomposition.PCA : What it starts as.
+    VAETransformer : Autoencoder with a density, for likelihoods and for sampling.
+    DenoisingAutoencoder : Autoencoder for rows with noise or missing entries.
+    sklearn.decomposition.PCA : The initial model.
 
     Notes
     -----
-    With ``likelihood="bernoulli"`` or ``"categorical"`` the start is PCA of the
-    standardised score around independent features or steps, in logit space, no worse than
-    these.
+    With ``likelihood="bernoulli"``, ``"categorical"`` or ``"poisson"`` the initial model is PCA
+    of the standardised score around independent features, in the space of natural parameters.
+    Its loss is never higher than that of independent features.
+
+    With ``ordered=True`` training uses nested dropout [2]_. An epoch is kept only if no size is
+    more than 1 % worse than PCA of the same size on the validation set, among up to eight sizes.
+    Losses are means over sizes of the error relative to PCA's, times PCA's error with all
+    codes. For ``network="mlp"``, "auto" is (512, 256). A callable `network` is called with a
+    `latent_dim` of twice the number of codes, as the decoder also reads a 1 for each missing code.
 
     References
     ----------
@@ -163,24 +158,24 @@ class AutoencoderTransformer(PcaAttributes):
     ordered: bool = False
 
     def truncate(self, n_codes):
-        """The fitted model of the first codes alone.
+        """Return the fitted model that uses the first codes only.
 
         Parameters
         ----------
         n_codes : int
-            At most `latent_dim_`.
+            Number of codes, from 1 to `latent_dim_`.
 
         Returns
         -------
         truncated : AutoencoderTransformer
-            A fitted copy with ``latent_dim=n_codes``, which shares nothing with this one.
-            Its `transform` answers the first columns of this one's, and its
-            `noise_variance_` is by `explained_variance_ratio_`.
+            A fitted, independent copy with ``latent_dim=n_codes``. Its `transform` returns the
+            first columns of this one's. Its `noise_variance_` is computed from
+            `explained_variance_ratio_`.
 
         Raises
         ------
         ValueError
-            If the codes are not ordered, or are not as many.
+            If the model was not fitted with ``ordered=True``, or `n_codes` is out of range.
         """
         check_is_fitted(self, "net_")
         if not self._spec.ordered:
@@ -201,7 +196,7 @@ class AutoencoderTransformer(PcaAttributes):
         truncated._codes = truncated._codes[:, :n_codes]
         for name in ("components_", "explained_variance_", "singular_values_"):
             setattr(truncated, name, getattr(self, name)[:n_codes])
-        if self._whitening is not None:  # of the first codes by themselves
+        if self._whitening is not None:  # triangular, so the first codes have their own block
             centre, there, back = self._whitening
             square = slice(n_codes), slice(n_codes)
             truncated._whitening = centre[:n_codes], there[square], back[square]
@@ -222,7 +217,7 @@ class AutoencoderTransformer(PcaAttributes):
 
     def _after_training(self, inputs, rows, rank):
         super()._after_training(inputs, rows, rank)
-        if is_pca(self):  # then of all rows, whatever sample of them is known
+        if is_pca(self):  # in closed form, from all rows and not from the sample given here
             start = self._spec.start
             exact = start.noise_variance > ERROR_FLOOR
             self.noise_variance_ = start.noise_variance * start.scale**2 if exact else 0.0
@@ -253,7 +248,7 @@ class AutoencoderTransformer(PcaAttributes):
         spec = super()._describe(data, streams, before)
         if before is None and self.ordered:
             from_pca = spec.family.is_normal and self.init != "random"
-            # A network of one's own may be of modules that were made for all codes.
+            # A user's callable may return modules that only fit all codes together.
             alone = from_pca and not callable(self.network)
             return replace(spec, in_groups=alone and spans_decades(spec.start))
         if before is not None and before.whole is not None:
@@ -282,12 +277,12 @@ class AutoencoderTransformer(PcaAttributes):
             self._keep_codes(int(enough[0]) + 1 if len(enough) else len(ratios))
 
     def _keep_codes(self, n_codes):
-        """Forget all but the first codes."""
+        """Drop all codes but the first ones."""
         from ..training.train import make_net
 
         learned = self.net_.to_arrays()
         start = self._spec.start
-        # Networks stay what they are, and are told what they were made for.
+        # The networks keep their size, so the spec records what they were built for.
         whole = self._spec.whole or start
         self._spec = replace(self._spec, start=_first_codes(start, n_codes), whole=whole)
         self.net_ = make_net(self._spec, self.device_).from_arrays(learned)
@@ -296,7 +291,7 @@ class AutoencoderTransformer(PcaAttributes):
 
 
 def _first_codes(start, n_codes):
-    """A start with the first of its codes, and the noise of all of them."""
+    """Return an initial model with the first codes only, and the noise variance of all codes."""
     return replace(
         start,
         encoder=start.encoder[:, :n_codes],

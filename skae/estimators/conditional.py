@@ -1,4 +1,4 @@
-"""The conditional variational autoencoder, which starts as pPCA around every class mean."""
+"""The conditional variational autoencoder, initialised as pPCA around class means."""
 
 import functools
 from dataclasses import dataclass, replace
@@ -18,17 +18,17 @@ from ..starts.conditional import conditional_pca
 from ._door import check_same
 from .vae import VAESpec, VAETransformer
 
-_DRAWS_OF_NUMBER = 8  # of codes for each training condition that stands for several rows
+_DRAWS_OF_NUMBER = 8  # draws of codes per representative condition, if conditions are numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalSpec(VAESpec):
-    """What the module of a conditional variational autoencoder is built from."""
+    """Everything the module of a conditional variational autoencoder is built from."""
 
     condition: str  # "class" or "number"
 
     def build(self):
-        """The torch module, at its start."""
+        """Build the torch module, with the weights of the initial model."""
         from ..nn.conditional import ConditionalVAEModule
 
         return ConditionalVAEModule(self.start, *self.modules())
@@ -36,18 +36,17 @@ class ConditionalSpec(VAESpec):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConditionalVAE(VAETransformer):
-    r"""Variational autoencoder of rows given a class, or given numbers.
+    r"""Variational autoencoder conditioned on a class, or on numbers.
 
-    Encoder and decoder are told the condition of a row, so a code says what the condition
-    does not [1]_: the hand, not which digit it writes. New rows can be asked for by class,
-    and a row be decoded under another one. Before training this is probabilistic PCA
-    around the mean of every class, with one covariance for all of them,
-    :math:`x = \mu_y + B z + \epsilon`, and with numbers for conditions around the linear
-    regression on them.
+    Encoder and decoder also read the condition of a row, so the code describes the rest [1]_:
+    of handwritten digits, the style and not the digit. Rows can be sampled for a given class,
+    and a row can be decoded under another class. The initial model is probabilistic PCA around
+    the class means, with one covariance for all classes, :math:`x = \mu_y + B z + \epsilon`. For
+    numerical conditions, :math:`\mu_y` is the linear regression on them.
 
-    Where `y` is not given, rows say what it is: the average over conditions, weighed by
-    how plausible each makes the row (and by how often it was seen). So the estimator works
-    within a Pipeline, whose `transform` has no labels.
+    If `y` is not given, it is inferred from X, as the average over conditions weighted by their
+    approximate posterior probabilities. So the estimator works in a Pipeline, whose `transform`
+    has no labels.
 
     Parameters
     ----------
@@ -55,40 +54,41 @@ class ConditionalVAE(VAETransformer):
     beta : float, default=1.0
         Weight of the KL term in training. `score` does not depend on it.
     beta_warmup : int, default=0
-        Epochs over which the weight of the KL term rises to `beta`.
+        Number of epochs over which the weight of the KL term rises to `beta`.
     whiten : bool, default=False
         Whether `transform` returns uncorrelated codes of variance 1.
     condition : {"auto", "class", "number"}, default="auto"
-        What `y` holds. "auto" takes strings, booleans and whole numbers for classes, and
-        other numbers, or several columns, for numbers. It warns where whole numbers look
-        like quantities: more than 20 of them, unless they count from 0 or 1 and have 10
-        rows each.
+        Whether `y` holds class labels or numbers. With "auto", strings, booleans and whole
+        numbers are class labels; other numbers, or several columns, are numbers. It warns if
+        whole numbers look like quantities: more than 20 distinct values, unless they count
+        from 0 or 1 with 10 rows each.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted (absent where conditions are numbers).
+        The sorted labels. Absent if conditions are numbers.
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise where it is alike for all rows, in units
-        of X squared (present with ``likelihood="gaussian"``).
+        Variance of the decoder's homoscedastic noise, in units of X squared. Present with
+        ``likelihood="gaussian"``.
     noise_varies_ : bool
-        Whether in the density the noise of a row depends on its code and condition: see
-        the notes of `VAETransformer`.
+        Whether the density has heteroscedastic noise, which depends on code and condition; see
+        the Notes of `VAETransformer`.
     kl_per_latent_ : ndarray of shape (latent_dim_,)
-        Mean KL divergence of the posterior from the prior, in nats, over at most
-        10,000 training rows.
+        KL divergence of the posterior from the prior for each latent dimension, in nats,
+        averaged over at most 10,000 training rows.
     n_code_components_ : int
-        0: in the density codes have the prior, whatever the condition.
+        Always 0, as codes have the standard normal prior for every condition.
     n_active_latents_ : int
-        Number of latents with a KL above 0.01 nats; the others have collapsed.
+        Number of latent dimensions with a KL divergence above 0.01 nats. The others have
+        collapsed.
     density_shares_ : dict of str to float
-        Shares of "decoder" and, where it has any, "probabilistic_pca" in the density of a
-        row: see the notes of `VAETransformer`.
+        Mixture weights in the density: of "decoder" and, if present, of "probabilistic_pca";
+        see the Notes of `VAETransformer`.
     {shared_attributes}
 
     See Also
     --------
-    VAETransformer : Without conditions.
+    VAETransformer : Variational autoencoder without conditions.
 
     References
     ----------
@@ -120,14 +120,14 @@ class ConditionalVAE(VAETransformer):
     condition: str = "auto"
 
     def fit(self, X, y=None, *, groups=None, X_val=None, y_val=None):
-        """Compute the classical start, then train, keeping the best epoch.
+        """Initialise as probabilistic PCA, then train and keep the best epoch.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As in `VAETransformer.fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
-            Class labels, or numbers; none may be missing.
+            Class labels or numbers, without missing values.
         groups, X_val : array-likes or None, default=None
             As in `VAETransformer.fit`.
         y_val : array-like of shape (n_validation_samples,) or None, default=None
@@ -141,24 +141,24 @@ class ConditionalVAE(VAETransformer):
         Raises
         ------
         ValueError
-            If a parameter, X or y breaks a rule; nothing was trained then, and what was
-            fitted before is as it was.
+            If a parameter, X or y is invalid. The estimator is then unchanged.
         KeyboardInterrupt
-            On Ctrl-C. The best epoch so far is kept as a fitted estimator.
+            On Ctrl-C. The estimator is then fitted, with the best epoch so far.
         """
         wishes = Wishes(y, groups, X_val, y_val)
         return self._guarded(type(self)._fit, X, (y, None, False), wishes=wishes)
 
     def partial_fit(self, X, y=None, classes=None):
-        """Go on training with a further chunk of rows: one pass over it.
+        """Train on a further chunk of rows, in one pass over it.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions)
+            Class labels or numbers, without missing values.
         classes : array-like of shape (n_classes,) or None, default=None
-            All labels there will be, in the first call; None takes those of its `y`. In a
-            later one they have to be the same.
+            All labels that will occur in any chunk, for the first call. None takes the labels
+            of its `y`. Later calls must give the same labels or None.
 
         Returns
         -------
@@ -168,8 +168,7 @@ class ConditionalVAE(VAETransformer):
         Raises
         ------
         ValueError
-            If a parameter, X or y breaks a rule. Whatever is raised, the estimator is as
-            it was before the call.
+            If a parameter, X or y is invalid. The estimator is unchanged after any error.
 
         See Also
         --------
@@ -184,7 +183,7 @@ class ConditionalVAE(VAETransformer):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
-            Conditions of the rows; None has the rows say.
+            Conditions of the rows, or one for all rows. If None, they are inferred from X.
 
         Returns
         -------
@@ -197,14 +196,14 @@ class ConditionalVAE(VAETransformer):
         return self._shown(codes)
 
     def inverse_transform(self, X, y=None):
-        """Decode codes into rows of a condition.
+        """Decode codes into rows of a given condition.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, latent_dim_)
             Codes, as `transform` returns them.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
-            None is the average of all conditions.
+            Conditions to decode under, or one for all rows. None is the mean condition.
 
         Returns
         -------
@@ -227,7 +226,7 @@ class ConditionalVAE(VAETransformer):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
-            None has the rows say.
+            Conditions of the rows, or one for all rows. If None, they are inferred from X.
 
         Returns
         -------
@@ -237,44 +236,45 @@ class ConditionalVAE(VAETransformer):
         return self._shaped(self._by_blocks(self._reconstruct, self._beside(X, y)))
 
     def posterior(self, X, y=None):
-        """The Gaussian posterior of each row's code.
+        """Return the Gaussian posterior of each row's code.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
-            None has the rows say.
+            Conditions of the rows, or one for all rows. If None, they are inferred from X.
 
         Returns
         -------
         mean, std : ndarrays of shape (n_samples, latent_dim_)
+            Mean and standard deviation of each code, in the dtype of X.
         """
         check_is_fitted(self, "net_")
         return self._posterior(self._beside(X, y))
 
     def score_samples(self, X, y=None):
-        r"""Log-likelihood of each row given its condition, or whatever its condition.
+        r"""Compute the log-likelihood of each row, given its condition or marginally.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
-            None is the mixture over classes by their frequencies, :math:`\log \sum_y
-            p(y) p(x | y)`; over 32 conditions of training rows where they are numbers,
-            with 8 draws for each. For numbers the bound is of posterior draws alone.
+            If None, the marginal likelihood, :math:`\log \sum_y p(y) p(x | y)`, with class
+            frequencies :math:`p(y)`. For numerical conditions, the sum is over 32 representative
+            training conditions with 8 draws each, and all draws are from the posterior.
 
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,)
-            In nats, as in `VAETransformer.score_samples`; comparable with a Gaussian
-            for every class.
+            In nats, as in `VAETransformer.score_samples`. Comparable with one Gaussian density
+            per class.
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
         self._spec.family.check(X)
         if y is not None:
             joined = self._join(X, self._conditions.as_read(y, len(X)))
-            if is_small(X):  # rows of one condition share draws
+            if is_small(X):  # rows of one class share decoded draws, so put them side by side
                 order = np.lexsort(joined[:, self.n_features_in_ :].T)
                 likelihood = np.empty(len(X))
                 likelihood[order] = self._log_likelihood(joined[order])
@@ -285,7 +285,7 @@ class ConditionalVAE(VAETransformer):
         conditions, log_weights = self._mixture()
         m, draws = len(conditions), [None] * len(conditions)
         if not self._conditions.are_classes:
-            # Neighbours are alike, and together have as many draws as a class has.
+            # Conditions next to each other are similar, so they can split the draws of a class.
             n_each = 2 if self.net_.module_.posterior_is_exact else _DRAWS_OF_NUMBER
             points = normal_points(n_each * m, self.latent_dim_)
             draws = [points[number::m] for number in range(m)]
@@ -297,12 +297,13 @@ class ConditionalVAE(VAETransformer):
             return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
 
     def score(self, X, y=None):
-        """Mean of `score_samples`; higher is better.
+        """Compute the mean of `score_samples`; higher is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or None
+            As in `score_samples`.
 
         Returns
         -------
@@ -316,8 +317,10 @@ class ConditionalVAE(VAETransformer):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
-            None draws conditions as often as training rows had them.
+            Conditions of the rows, or one for all rows. None draws them with the frequencies of
+            the training set.
         random_state : int, RandomState, Generator or None, default=None
             An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
             None uses the estimator's `random_state`: if that is an int, every call returns
@@ -342,7 +345,7 @@ class ConditionalVAE(VAETransformer):
         return self._sample(_side_by_side(codes, conditions), add_noise, rng)
 
     def get_covariance(self):
-        """Raise an error: the covariance of rows depends on their condition.
+        """Raise an error, as the covariance of rows depends on their condition.
 
         Raises
         ------
@@ -376,7 +379,7 @@ class ConditionalVAE(VAETransformer):
             if classes is not None:
                 known = conditions.classes.tolist() if conditions.are_classes else None
                 check_same("classes", known, labels_of(classes))
-            if not is_chunk:  # a fit counts anew
+            if not is_chunk:  # a fit counts conditions anew
                 conditions = replace(conditions, rows=None, counts=None)
         if conditions.are_classes:
             self.classes_ = conditions.classes
@@ -389,11 +392,11 @@ class ConditionalVAE(VAETransformer):
         return self._join(X, self._conditions.as_read(y, len(X))), X
 
     def _mixture(self):
-        """Conditions that stand for those of all rows, and the logarithms of their shares."""
+        """Return representative conditions and the logarithms of their frequencies."""
         return self._conditions.rows, self._conditions.log_weights()
 
     def _beside(self, X, y):
-        """Validated rows with their conditions, or alone where these are not known."""
+        """Return validated rows with their conditions appended, if these are given."""
         X = self._validate_rows(X)
         return X if y is None else self._join(X, self._conditions.as_read(y, len(X)))
 
@@ -407,7 +410,7 @@ class ConditionalVAE(VAETransformer):
         return super()._moments(rows if known else self._with_likely(rows))
 
     def _encode(self, X):
-        """Codes and, behind them, conditions."""
+        """Return codes with conditions appended, (n, k + q)."""
         if not isinstance(X, np.ndarray):
             return self._by_blocks(self._encode, X)
         if X.shape[1] == self.n_features_in_:
@@ -415,7 +418,7 @@ class ConditionalVAE(VAETransformer):
         return _side_by_side(super()._encode(X), X[:, self.n_features_in_ :])
 
     def _with_likely(self, rows):
-        """Rows with the conditions that they make likely."""
+        """Return rows with their expected conditions appended, by approximate Bayes' rule."""
         conditions, log_weights = self._mixture()
         of_each = [
             self._model.in_float64("plausibility", _side_by_side(rows, condition))
@@ -423,7 +426,7 @@ class ConditionalVAE(VAETransformer):
         ]
         plausibility = np.array(of_each).T
         plausibility[~np.isfinite(plausibility)] = -np.inf
-        # A row so far out that it is plausible under none says nothing of its condition.
+        # For a row of density 0 under every condition, the frequencies alone decide.
         plausibility[np.isinf(plausibility).all(axis=1)] = 0.0
         shares = softmax(plausibility + log_weights, axis=1)
         return _side_by_side(rows, shares @ conditions)
@@ -436,7 +439,7 @@ class ConditionalVAE(VAETransformer):
 
     def _log_density(self, fitted, rows, *, draws=None):
         of_block = functools.partial(self._density.of_block, fitted)
-        if not self._conditions.are_classes:  # every row would need prior draws of its own
+        if not self._conditions.are_classes:  # prior draws would be decoded for every row
             return of_block(rows, of_prior=False, draws=draws)
         group = rows[:, self.n_features_in_ :].argmax(axis=1)
         bound = np.empty(len(rows))
@@ -447,11 +450,11 @@ class ConditionalVAE(VAETransformer):
     # Training
 
     def _describe_components(self, inputs, rows):
-        """Set nothing: what a code does to a row depends on the row's condition."""
+        """Set no components, as the effect of a code depends on the condition."""
 
     def _own_spec(self):
         kind = self.condition
-        if kind == "auto":  # which is found out once
+        if kind == "auto":  # found in the first fit, and then fixed
             kind = "class" if self._conditions.are_classes else "number"
         return {"condition": kind}
 
@@ -464,6 +467,6 @@ class ConditionalVAE(VAETransformer):
 
 
 def _side_by_side(rows, conditions):
-    """Rows with conditions, one for each or one for all, in the dtype of the rows."""
+    """Append conditions, one per row or one for all, to rows, in the dtype of the rows."""
     conditions = np.broadcast_to(conditions, (len(rows), conditions.shape[-1]))
     return np.concatenate([rows, conditions.astype(rows.dtype, copy=False)], axis=1)

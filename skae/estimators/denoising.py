@@ -1,4 +1,4 @@
-"""The denoising autoencoder, which starts as the best linear denoiser."""
+"""The denoising autoencoder, initialised as the best linear denoiser."""
 
 import functools
 from collections.abc import Callable
@@ -22,43 +22,45 @@ from ..data.validation import as_table, check_all_finite, check_numbers, native
 from ..starts.denoiser import linear_denoiser, score_denoiser
 from ._base import BaseAutoencoder
 
-_TRIAL_ROWS = 8  # that a callable is tried on before training
+_TRIAL_ROWS = 8  # rows that a callable corruption is tried on before training
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class DenoisingAutoencoder(BaseAutoencoder):
-    """Denoising autoencoder that starts as the best linear denoiser.
+    """Denoising autoencoder initialised as the best linear denoiser.
 
-    Rows are corrupted afresh in every batch, and the autoencoder learns to answer the
-    clean row [1]_. It begins at the linear map of rank `latent_dim` that has the least
-    squared error on average over the corruption, which has a closed form [2]_.
+    Rows are corrupted anew in every batch, and the autoencoder learns to return the clean
+    rows [1]_. The initial model is the linear map of rank `latent_dim` with the lowest expected
+    squared error under the corruption, which has a closed form [2]_.
 
     Parameters
     ----------
     {shared_parameters}
     corruption : str or callable, default="gaussian"
-        What happens to the entries of a row: "gaussian" adds noise; "masking" puts in
-        the feature's mean, as for a missing value; "salt_and_pepper" puts in the
-        feature's smallest or largest value; "swap" puts in the feature's value in
-        another row. A callable is called as ``corruption(X, corruption_level, rng)``
-        with a copy of rows, in the units of X and in the shape that they have in `fit` (or
-        in `input_shape`, where they are flat there), and a `numpy.random.Generator`; it
-        returns the corrupted rows, in this shape or flat.
+        "gaussian" adds noise. The others replace entries: "masking" by the feature's mean,
+        "salt_and_pepper" by its smallest or largest value, "swap" by its value in another row.
+        A callable ``corruption(X, corruption_level, rng)`` gets a copy of rows and a
+        `numpy.random.Generator`, and returns the corrupted rows; see Notes.
     corruption_level : float, default=0.3
-        "gaussian": standard deviation of the noise, in units of the root mean variance
-        of the features. The others: probability that an entry is replaced. `score` does
-        not depend on it.
+        For "gaussian", the standard deviation of the noise, in units of the root mean variance
+        of the features. For the others, the probability that an entry is replaced. `score`
+        does not depend on it.
 
     Attributes
     ----------
     noise_variance_ : float
-        Mean squared error of ``denoise(X)`` on the training rows, per remaining
-        dimension, as in PCA (present with ``likelihood="gaussian"``).
+        Mean squared error of ``denoise(X)`` on the training rows per remaining dimension, as in
+        PCA. Present with ``likelihood="gaussian"``.
     {shared_attributes}
 
     See Also
     --------
-    AutoencoderTransformer : For rows that are clean.
+    AutoencoderTransformer : Autoencoder for clean rows.
+
+    Notes
+    -----
+    A callable `corruption` is given rows in the units of X, in the shape that they have in `fit`
+    (in `input_shape` if they are flat there). It may return them in this shape or flat.
 
     References
     ----------
@@ -79,8 +81,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> bool(np.mean((denoised - X) ** 2) < 0.5 * np.mean((noisy - X) ** 2))
     True
 
-    NaN is refused. For missing entries fit complete rows with "masking", put in the mean
-    where an entry is missing, as it does, and take what `denoise` answers there:
+    NaN is not accepted. To impute missing entries, fit complete rows with "masking", replace
+    missing entries by the feature's mean, and read the imputed values from `denoise`:
 
     >>> from sklearn.impute import SimpleImputer
     >>> model = DenoisingAutoencoder(16, corruption="masking", max_epochs=20, random_state=0)
@@ -104,23 +106,22 @@ class DenoisingAutoencoder(BaseAutoencoder):
     _name_of_rows = "X_clean"
 
     def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
-        """Compute the linear denoiser, then train, keeping the best epoch.
+        """Initialise as the linear denoiser, then train and keep the best epoch.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Clean rows, which are corrupted in training; or, with `X_clean`, rows that
-            are corrupted already.
+            Clean rows, which are corrupted in training. With `X_clean`, corrupted rows.
         y : Ignored
             Present because a Pipeline passes labels.
         X_clean : array-like of shape (n_samples, n_features) or None, default=None
-            The clean version of each row of X; then `corruption` is not used. Inside a
-            Pipeline, request it with ``set_fit_request(X_clean=True)`` and have it
-            transformed like X with ``Pipeline(..., transform_input=["X_clean"])``.
+            The clean version of each row of X. `corruption` is not used then. In a Pipeline,
+            request it with ``set_fit_request(X_clean=True)`` and transform it like X with
+            ``Pipeline(..., transform_input=["X_clean"])``.
         groups, X_val : array-likes or None, default=None
             As in `AutoencoderTransformer.fit`.
         X_val_clean : array-like or None, default=None
-            The clean version of `X_val`, which goes with `X_clean`.
+            The clean version of `X_val`, needed if `X_clean` is given.
 
         Returns
         -------
@@ -130,21 +131,20 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Raises
         ------
         ValueError
-            If a parameter, X or X_clean breaks a rule; nothing was trained then, and
-            what was fitted before is as it was.
+            If a parameter, X or X_clean is invalid. The estimator is then unchanged.
         KeyboardInterrupt
-            On Ctrl-C. The best epoch so far is kept as a fitted estimator.
+            On Ctrl-C. The estimator is then fitted, with the best epoch so far.
         """
         wishes = Wishes(y, groups, X_val, X_val_clean)
         return self._guarded(type(self)._fit, X, X_clean, wishes=wishes)
 
     def partial_fit(self, X, y=None, X_clean=None):
-        """Go on training with a further chunk of rows: one pass over it.
+        """Train on a further chunk of rows, in one pass over it.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Of the first chunk at least 2 rows, and as many as there are codes.
+            The first chunk needs at least 2 rows, and at least as many as there are codes.
         y : Ignored
             Present for API consistency.
         X_clean : array-like of shape (n_samples, n_features) or None, default=None
@@ -158,8 +158,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Raises
         ------
         ValueError
-            If a parameter, X or X_clean breaks a rule. Whatever is raised, the estimator
-            is as it was before the call.
+            If a parameter, X or X_clean is invalid. The estimator is unchanged after any error.
 
         See Also
         --------
@@ -168,7 +167,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self._guarded(type(self)._partial_fit, X, X_clean)
 
     def denoise(self, X):
-        """Remove corruption from rows.
+        """Return denoised rows.
 
         Parameters
         ----------
@@ -178,33 +177,33 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Returns
         -------
         X_denoised : ndarray of shape (n_samples, n_features)
-            In the dtype of X; the same as ``reconstruct(X)``.
+            The same as ``reconstruct(X)``, in the dtype of X.
         """
         return self.reconstruct(X)
 
     def score_samples(self, X, X_clean=None):
-        """Compute how well each row is denoised.
+        """Compute the denoising score of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Corrupted rows; or, without `X_clean`, clean rows.
+            Corrupted rows. Without `X_clean`, clean rows.
         X_clean : array-like of shape (n_samples, n_features) or None, default=None
-            The clean version of each row of X. If None, rows of X are corrupted 8 times
-            each, by the fitted `corruption` at level 0.3, whatever `corruption_level` is.
-            The draws depend on the values of a row alone, so every model is compared on
-            the same corrupted rows; those of a callable also on the rows beside it.
+            The clean version of each row of X. If None, each row is corrupted 8 times by the
+            fitted `corruption`, at level 0.3 whatever `corruption_level` is. The draws depend
+            only on the row's values (a callable's also on the other rows), so all models are
+            compared on the same corrupted rows.
 
         Returns
         -------
         score : ndarray of shape (n_samples,)
-            1 minus the squared error of ``denoise`` in units of the total variance of the
-            training rows: 1 is perfect, 0 as good as the mean.
+            1 minus the squared error of ``denoise``, relative to the total variance of the
+            training rows. 1 is perfect, and 0 is as good as predicting the mean.
 
         Raises
         ------
         ValueError
-            If X or `X_clean` is invalid, or `X_clean` is None after a fit on pairs.
+            If X or `X_clean` is invalid, or `X_clean` is None after a fit with `X_clean`.
         """
         check_is_fitted(self, "net_")
         X, scored = self._validate_rows(X, at_least=1), self._corruption_in_score
@@ -227,8 +226,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Corrupted rows; or, without `X_clean`, clean rows, which are corrupted at level
-            0.3 whatever `corruption_level` is.
+            Corrupted rows. Without `X_clean`, clean rows, which are corrupted at level 0.3
+            whatever `corruption_level` is.
         y : Ignored
             Present for API consistency.
         X_clean : array-like of shape (n_samples, n_features) or None, default=None
@@ -241,13 +240,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return float(np.mean(self.score_samples(X, X_clean), dtype=np.float64))
 
     def _errors_of_pairs(self, X, X_clean):
-        """Squared error of every denoised row, in float64."""
+        """Return the squared error of every denoised row, in float64."""
         d = self.n_features_in_
         pairs = mapped(lambda *both: np.concatenate(both, axis=1), 2 * d, X, X_clean)
         return self._by_blocks(lambda rows: self._squared_errors(rows[:, :d], rows[:, d:]), pairs)
 
     def _errors_of_corrupted(self, corruption, replacements, rows):
-        """The mean of it over corrupted copies of each of a block of clean rows."""
+        """Return the squared error of each clean row, averaged over its corrupted copies."""
         if callable(corruption):
             copies = function_copies(corruption, rows, self._shape_for_callables())
         else:
@@ -259,7 +258,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return X, None if X_clean is None else self._validate_clean(X_clean, X)
 
     def _validate_clean(self, X_clean, X):
-        """X_clean as a float array of flat rows, or a Stream, one row for each of X."""
+        """Return X_clean as a float array of flat rows or a Stream, one row for each of X."""
         X_clean = as_table(X_clean, "X_clean")
         check_numbers(X_clean, "X_clean")
         _check_feature_names(self, X_clean, reset=False)
@@ -268,7 +267,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             X_clean = Stream(X_clean, "X_clean")
         else:
             options = {"input_name": "X_clean", "ensure_all_finite": False}
-            # A view, as rows that come twice are pairs all the same.
+            # A view, so that one array given as X and as X_clean still counts as pairs.
             X_clean = native(check_array(X_clean, dtype=float_dtype(X_clean), **options))[:]
             check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
@@ -279,13 +278,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return X_clean
 
     def _refine(self, trained, data):
-        # None after pairs, whose corruption is not known.
+        # None after a fit with X_clean, as the corruption is then unknown.
         self._corruption_in_score: tuple | None = None
         if data.corruption is not None:
             self._corruption_in_score = self.corruption, data.corruption.replacements
 
     def _shape_for_callables(self):
-        """The shape of a row as a user's corruption sees it; None if flat."""
+        """Return the shape of a row as a user's corruption sees it, or None if it is flat."""
         return self._row_shape if len(self._row_shape) > 1 else self._input_shape
 
     def _pair_validation(self, X, X_clean, X_val_clean):
@@ -342,7 +341,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     def _after_training(self, inputs, rows, rank):
         super()._after_training(inputs, rows, rank)
-        if self._chunks is None:  # what only chunks go on with
+        if self._chunks is None:  # only `partial_fit` needs them later
             self._pairs = None
 
     def _corruption_of(self, table, streams):

@@ -1,4 +1,4 @@
-"""The autoencoder that makes images larger, which starts as bicubic interpolation."""
+"""The super-resolution autoencoder, initialised as bicubic interpolation."""
 
 import functools
 import math
@@ -35,14 +35,14 @@ from ._parameters import check_memory
 
 @dataclass(frozen=True, kw_only=True)
 class SuperResolutionSpec(Spec):
-    """What the module of a super-resolution autoencoder is built from.
+    """Everything the module of a super-resolution autoencoder is built from.
 
-    `start` is that of small images, with the mean and the scale of large ones.
+    `start` is the initial model of small images, with the mean and the scale of large ones.
     """
 
     scale_factor: int
     upscaler_layer_sizes: tuple
-    low_noise_variance: float = 1.0  # that codes leave of small images
+    low_noise_variance: float = 1.0  # residual variance of small images given their codes
 
     @property
     def low_shape(self):
@@ -52,7 +52,7 @@ class SuperResolutionSpec(Spec):
         return low_shape(self.input_shape, self.scale_factor)
 
     def build(self):
-        """The torch module, at its start."""
+        """Build the torch module, with the weights of the initial model."""
         from ..nn.super_resolution import SuperResolutionModule
         from ..nn.upscaler import upscaler
 
@@ -78,65 +78,63 @@ class SuperResolutionSpec(Spec):
         return SuperResolutionModule(low, start, encoder, decoder, network, shapes, from_bicubic)
 
     def is_complete(self):
-        """Whether training ends at once: never, as images are upscaled without codes."""
+        """Return False: without codes there still is an upscaling network to train."""
         return False
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SuperResolutionAutoencoder(BaseAutoencoder):
-    r"""Autoencoder of small images that answers larger ones; starts as bicubic.
+    r"""Super-resolution autoencoder initialised as bicubic interpolation.
 
-    `fit` takes images at high resolution and makes small ones of them,
-    :math:`u = D x`. `upscale` answers bicubic interpolation plus what an upscaling
-    network knows of such images, :math:`\hat x = U u + h(u)`: with convolutions those of
-    [1]_, which work at low resolution up to the last one. It minimises the squared error,
-    and an epoch is kept only where images held out from it come out better, beyond chance,
-    than by bicubic interpolation.
+    `fit` takes images at high resolution and downsamples them, :math:`u = D x`. `upscale`
+    returns bicubic interpolation plus the output of an upscaling network,
+    :math:`\hat x = U u + h(u)`. With convolutions, this works at low resolution up to its last
+    layer [1]_. Training minimises the squared error. An epoch is kept only if it upscales
+    validation images better than bicubic interpolation, by more than two standard errors.
 
-    Beside it an autoencoder learns codes of the small images. It begins at their PCA, and
-    goes back there unless held-out images are better for what it learned.
-    `inverse_transform` upscales what it decodes, with that share of :math:`h` which suits
-    images that codes have smoothed. `upscale` needs no code: it does not depend on
-    `latent_dim`.
+    A separate autoencoder learns codes of the small images. It is initialised as PCA, and reset
+    to it unless it reconstructs the validation images better. `inverse_transform` decodes codes
+    to small images and upscales them. There :math:`h` is multiplied by a factor fitted to the
+    validation images, as decoded images are smoother. `upscale` does not depend on the codes.
 
     Parameters
     ----------
     {shared_parameters}
     scale_factor : int, default=2
-        How many times as high and as wide an image becomes. A small image has
-        ``ceil(size / scale_factor)`` pixels along an axis, and 2 where that would be 1
-        (1 where the image has no more).
+        Factor by which the height and the width of an image grow. A small image has
+        ``ceil(size / scale_factor)`` pixels along an axis, but at least 2 (or 1, if the large
+        image has 1).
     upscaler_layer_sizes : "auto", int or array-like of int, default="auto"
-        Widths of the hidden layers of the upscaling network, or channels of its 3 x 3
-        convolutions; layers that are equally wide are residual. "auto" is (128, 128), and
-        (32, 32, 32) for convolutions. With a `network` of one's own, which is that of
-        the codes and sees small images, these are convolutions.
+        Widths of the hidden layers of the upscaling network for ``network="mlp"``; otherwise
+        channels of its 3 x 3 convolutions, with residual connections between layers of equal
+        width. "auto" is (128, 128), or (32, 32, 32) for convolutions.
 
     Attributes
     ----------
     low_shape_ : tuple of int
         Shape of a small image, (channels, height, width).
     noise_variance_ : float
-        Mean squared error of a pixel of ``upscale(downsample(X))`` on training images.
+        Mean squared error per pixel of ``upscale(downsample(X))`` on training images.
     {shared_attributes}
 
     See Also
     --------
-    DenoisingAutoencoder : For other pairs of bad and good rows.
-    torch.nn.functional.interpolate : Bicubic interpolation, which this starts as.
+    DenoisingAutoencoder : Autoencoder for other pairs of corrupted and clean rows.
+    torch.nn.functional.interpolate : Bicubic interpolation, the initial model.
 
     Notes
     -----
-    Small images are made by antialiased bicubic interpolation, as Pillow's `Image.resize`
-    makes them. What is learned holds for images that were made small in this way.
+    Images are downsampled by antialiased bicubic interpolation, like Pillow's `Image.resize`.
+    The upscaling network is meant for images that were downsampled in this way.
 
-    Rows without a shape are images of one line. Say ``input_shape=(channels, height,
-    width)``, or give images in their shape to ``network="conv"``, which is by far the better
-    network for them. All images have the size of those of `fit`: large photographs are
-    fitted and upscaled in patches.
+    Give images in their shape to ``network="conv"``, which is by far the better network for
+    them, or flat with ``input_shape=(channels, height, width)``. Other flat rows are treated as
+    images of a single line of pixels. All images must have the size of those in `fit`: fit and
+    upscale large photographs in patches.
 
-    Only ``likelihood="gaussian"``: bicubic interpolation overshoots, so it has values
-    that are no probabilities.
+    `network` is "mlp", "conv" or a callable, which builds the networks of the codes from the
+    shape of small images. `likelihood` is "gaussian", since bicubic interpolation overshoots
+    the range of probabilities.
 
     References
     ----------
@@ -173,7 +171,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
     upscaler_layer_sizes: str | int | Sequence[int] = "auto"
 
     def upscale(self, X_low):
-        """Make small images larger.
+        """Upscale small images.
 
         Parameters
         ----------
@@ -183,8 +181,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Images of the size of those of `fit`, in the dtype of `X_low` and flat where
-            that is. Values are not clipped.
+            Images of the size of those in `fit`, in the dtype of `X_low`, and flat if `X_low`
+            is flat. Values are not clipped.
         """
         check_is_fitted(self, "net_")
         X_low = as_table(X_low, "X_low")
@@ -193,16 +191,18 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return X.reshape(len(X), *image[4 - n_axes :]) if n_axes > 2 else X
 
     def downsample(self, X):
-        """Make images small, as `fit` does.
+        """Downsample large images, as `fit` does.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Large images.
 
         Returns
         -------
         X_low : ndarray of shape (n_samples, n_low_features)
-            In the dtype of X; of shape `low_shape_` where `fit` saw images of a shape.
+            Small images in the dtype of X, of shape `low_shape_` if `fit` was given images that
+            are not flat.
         """
         check_is_fitted(self, "net_")
         X_low = self._by_blocks(lambda rows: rows, self._low(self._validate_rows(X)))
@@ -210,13 +210,13 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return X_low.reshape(len(X_low), *self.low_shape_[3 - axes :]) if axes > 1 else X_low
 
     def transform(self, X):
-        """Encode images, small or large.
+        """Encode small or large images.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_low_features) or (n_samples, n_features)
-            Large images, which are made small first; or small ones, where images have
-            more than one line.
+            Large images, which are downsampled first; or small images. Images of a single line
+            must be large.
 
         Returns
         -------
@@ -227,26 +227,27 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         X = as_table(X)
         shape = X.shape
         is_low = len(shape) > 1 and np.prod(shape[1:]) == np.prod(self.low_shape_)
-        # A table with too few features must not pass for one of small images.
+        # In a table of flat rows, too few features are an error, not small images.
         is_low = is_low and self._spec.input_shape[:2] != (1, 1)
         return self._encode(self._validate_low(X) if is_low else self._validate_rows(X))
 
     def reconstruct(self, X):
-        """Make images small and upscale them again.
+        """Downsample images and upscale them again.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Large images.
 
         Returns
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
-            ``upscale(downsample(X))``, in the dtype of X. It is what `score` looks at, and
-            closer to X than ``inverse_transform(transform(X))``, which knows the code alone.
+            ``upscale(downsample(X))``, in the dtype of X, which `score` evaluates. It is closer
+            to X than ``inverse_transform(transform(X))``, which uses the codes only.
         """
         return super().reconstruct(X)
 
-    # What differs from other autoencoders
+    # Hooks of the base classes
 
     def _find_input_shape(self):
         shape = super()._find_input_shape()
@@ -293,12 +294,12 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return pca(data.inputs, latent_dim)
 
     def _describe(self, data, streams, before):
-        """The start is that of the small images, and of bicubic interpolation."""
+        """Describe the initial model: PCA of the small images, and bicubic interpolation."""
         from ..nn.bicubic import bicubic_error
 
         table = data.table
         spec = super()._describe(replace(data, table=data.inputs), streams, before)
-        # Pixels are mixed, so that rounding of the largest is an error of the others.
+        # Interpolation mixes pixels, so the rounding error of the largest affects the others.
         check_near(table.mean, table.mean, 0.0, table.scale, "X")
         noise = 1.0
         if self.init != "random":
@@ -310,14 +311,14 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return replace(spec, start=start, low_noise_variance=low_noise)
 
     def _refine(self, trained, data):
-        """Have held-out rows say which codes to keep, and how to upscale them."""
+        """Choose on the validation set whether to keep learned codes, and how to upscale them."""
         self.low_shape_ = trained.spec.low_shape
         held_out, net = trained.split.valid, trained.net
         if held_out is None or trained.spec.init == "random":
             net.module_.share.fill_(1.0)
             return
         module = net.module_
-        with suitable_threads(0):  # sums of one order, however many threads there are
+        with suitable_threads(0):  # so that sums do not depend on the number of threads
             if not net.is_clear(module.gain_of_codes(held_out)):
                 module.forget_codes()
             if not net.is_clear(module.fit_share(held_out)):
@@ -327,10 +328,10 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         self._codes = self._encode(some_rows(inputs, MAX_CODES)).astype(np.float64)
         self.noise_variance_ = float(self._squared_errors(rows).mean() / rows.shape[1])
 
-    # Images of two sizes
+    # Small and large images
 
     def _low(self, X, image=None, factor=None):
-        """Flat small images of flat large ones, an ndarray or a Stream."""
+        """Downsample flat large images to flat small ones, an ndarray or a Stream."""
         from ..nn.bicubic import downsampled, low_shape
 
         image, factor = image or self._spec.input_shape, factor or self._spec.scale_factor
@@ -341,7 +342,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         return mapped(function, int(np.prod(low)), X)
 
     def _validate_low(self, X):
-        """Small images as a float array of flat rows, or a Stream."""
+        """Validate small images; return a float array of flat rows, or a Stream."""
         low, n_features = self.low_shape_, int(np.prod(self.low_shape_))
         X = as_table(X, "X_low")
         check_numbers(X, "X_low")

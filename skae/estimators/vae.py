@@ -1,4 +1,4 @@
-"""The variational autoencoder, which starts as probabilistic PCA."""
+"""The variational autoencoder, initialised as probabilistic PCA."""
 
 import functools
 from dataclasses import dataclass, replace
@@ -20,49 +20,47 @@ from ..warn import warn
 from ._as_pca import PcaAttributes
 from ._base import BaseAutoencoder
 
-_NO_NOISE = 1e-13  # of a standardised feature: float32 shows no improvement below
-_LEAST_NOISE = 1e-6  # of a feature, in units of the start's
-_ACTIVE = 0.01  # nats of KL from which on a latent carries something
-_KL_ROWS = 10_000  # rows that `kl_per_latent_` is averaged over, at most
+_NO_NOISE = 1e-13  # variance of a standardised feature: float32 cannot resolve less
+_LEAST_NOISE = 1e-6  # variance of a feature, relative to that of the initial model
+_ACTIVE = 0.01  # nats of KL above which a latent dimension counts as active
+_KL_ROWS = 10_000  # the most rows that `kl_per_latent_` is averaged over
 
 
 @dataclass(frozen=True, kw_only=True)
 class VAESpec(Spec):
-    """What the module of a variational autoencoder is built from."""
+    """Everything the module of a variational autoencoder is built from."""
 
     def build(self):
-        """The torch module, at its start."""
+        """Build the torch module, with the weights of the initial model."""
         from ..nn.vae import VAEModule
 
         return VAEModule(self.start, *self.modules())
 
     def modules(self):
-        """Encoder, decoder and head."""
-        # Steps of one row hang together beyond what its code says.
+        """Return encoder, decoder and head."""
+        # The steps of a sequence are dependent given its code, so the decoder is autoregressive.
         reads_past = self.family.has_steps
         networks = self.networks(2 * self.n_codes, reads_past)
         return *networks, self.family.head(self.start, floor=_LEAST_NOISE)
 
     def loss_units(self):
-        """Factor and offset that turn the module's loss into the one to report."""
+        """Return the factor and the offset that turn the module's loss into the reported one."""
         return 1.0, self.family.log_volume(self.start)
 
     def is_complete(self):
-        """Whether the start leaves nothing to be learned, so that training ends at once."""
+        """Return whether there is nothing to train: no codes, or an exact initial model."""
         exact = self.family.is_normal and self.init == "pca"
         return super().is_complete() or (exact and self.start.noise_variance <= _NO_NOISE)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAETransformer(PcaAttributes):
-    r"""Variational autoencoder that starts as probabilistic PCA.
+    r"""Variational autoencoder initialised as probabilistic PCA.
 
-    A row is a code :math:`z \sim N(0, I)` decoded with noise of its own per feature,
-    :math:`x = \mu + B z + g(z) + \epsilon`. The encoder gives a Gaussian posterior with
-    independent codes, and training maximises the ELBO [1]_. Before training this is
-    probabilistic PCA [2]_ with its exact posterior, so the ELBO there *is* PCA's
-    log-likelihood; an epoch is kept only where held-out rows have, beyond chance, a
-    higher one.
+    It models the density of rows: `score_samples` returns log-likelihoods, comparable with those
+    of `PCA`, and `sample` draws new rows. Training maximises the ELBO [1]_, which is initially
+    the log-likelihood of probabilistic PCA [2]_. An epoch is kept only if it raises the ELBO of
+    a validation set by more than two standard errors.
 
     Parameters
     ----------
@@ -70,76 +68,56 @@ class VAETransformer(PcaAttributes):
     beta : float, default=1.0
         Weight of the KL term in training [3]_. `score` does not depend on it.
     beta_warmup : int, default=0
-        Epochs over which the weight of the KL term rises to `beta`. The classical
-        start needs none; it helps against collapsed latents with ``init="random"``.
+        Number of epochs over which the weight of the KL term rises to `beta`. This helps
+        against posterior collapse with ``init="random"``. With ``init="pca"`` it is not needed.
     whiten : bool, default=False
-        Whether `transform` returns uncorrelated codes of variance 1, as PCA with
-        ``whiten=True``. Nothing else is affected: `inverse_transform` takes such codes.
+        Whether `transform` returns uncorrelated codes of variance 1, as in PCA.
+        `inverse_transform` then expects such codes.
 
     Attributes
     ----------
     {pca_attributes}
-        Components are in units of those of probabilistic PCA, so at the start their length
-        is 1 although codes have the prior's scale.
+        Components are in units of those of probabilistic PCA. Initially they have length 1,
+        although the codes have the scale of the prior.
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Learned variance of the decoder's noise where it is alike for all rows, in units
-        of X squared (present with ``likelihood="gaussian"``).
+        Variance of the decoder's homoscedastic noise, in units of X squared. Present with
+        ``likelihood="gaussian"``.
     noise_varies_ : bool
-        Whether in the density the noise of a row depends on its code: see the notes.
+        Whether the density has heteroscedastic noise, which depends on the code; see Notes.
     kl_per_latent_ : ndarray of shape (latent_dim_,)
-        Mean KL divergence of the posterior from the prior, in nats, over at most
-        10,000 training rows.
+        KL divergence of the posterior from the prior for each latent dimension, in nats,
+        averaged over at most 10,000 training rows.
     n_code_components_ : int
-        Of the mixture of normals that codes have in the density; 0 where it is the prior:
-        see the notes.
+        Number of components of the Gaussian mixture that replaces the prior in the density,
+        or 0 if it does not; see Notes.
     n_active_latents_ : int
-        Number of latents with a KL above 0.01 nats; the others have collapsed.
+        Number of latent dimensions with a KL divergence above 0.01 nats. The others have
+        collapsed.
     density_shares_ : dict of str to float
-        Shares of "decoder" and, where they have any, "probabilistic_pca" and
-        "factor_analysis" in the density of a row: see the notes.
+        Mixture weights in the density: of "decoder" and, if present, of "probabilistic_pca" and
+        "factor_analysis"; see Notes.
     {shared_attributes}
 
     See Also
     --------
-    AutoencoderTransformer : Without noise: for reconstruction alone.
-    sklearn.decomposition.PCA : Its `score` is on the same scale.
+    AutoencoderTransformer : Autoencoder without noise, for reconstruction only.
+    sklearn.decomposition.PCA : Density whose `score` is on the same scale.
 
     Notes
     -----
-    With ``likelihood="gaussian"`` the ELBO that is trained on, and that epochs are compared
-    by, has a noise variance per feature, alike for all rows. How noise differs from code to
-    code is learned aside, from the last hidden layer of the decoder, by at most a factor of
-    :math:`e^3` in the standard deviation, and nothing of its loss reaches encoder or mean:
-    trained together, the mean would fit worst where noise can explain what is left [7]_.
-    It is part of the density, of `score_samples` and `sample`, only where rows that were
-    held out are likelier with it beyond chance. Decoders that are not fully connected have
-    none.
+    The generative model is :math:`z \sim N(0, I)`, :math:`x = \mu + B z + g(z) + \epsilon`, with
+    Gaussian noise :math:`\epsilon` of one variance per feature. The encoder returns a Gaussian
+    posterior with diagonal covariance. The exact posterior of probabilistic PCA has this form,
+    so initially the ELBO equals its log-likelihood [2]_. With other likelihoods, the initial
+    model is probabilistic PCA of standardised scores.
 
-    The prior is what training pulls the posteriors of all rows towards; where they end up is
-    seldom quite that. So afterwards a mixture of normals is fitted to draws from the posteriors
-    of at most 20,000 training rows, but for those encoded a thousand times as far out as the
-    prior [8]_ [9]_: of 1, 2, 4, ... and at most 64, as long as that lowers the BIC and there
-    are 20 rows for every latent of each. Where rows that were held out are likelier with it,
-    beyond chance, it takes the place of the prior in the density of `score_samples` and
-    `sample`; encoder and decoder stay as they are. That is in a `fit` from the classical start,
-    with ``likelihood="gaussian"``, with rows held out, of a table of at most 2**25 numbers.
-    Warm starts and chunks go on with it until their rows, those held out where any are, are
-    less likely with it, beyond chance; the shares below, learned beside it, then go too.
-
-    The decoder's noise may become very small (alike, its variance comes down to a millionth
-    of the start's at most), and then a single row unlike those seen would cost more than
-    all others gain. So the density of a row, with ``likelihood="gaussian"``, is a mixture,
-    as in defensive importance sampling [5]_: of the decoder's, of probabilistic PCA's, and
-    of that of factor analysis [6]_ with as many codes, which has a noise per feature as the
-    decoder has. No row has less than PCA's log-likelihood plus the logarithm of its share.
-    The shares make rows that were held out likeliest, where PCA and factor analysis are
-    fitted without them, and what the decoder's start has gained by seeing them is taken
-    off; that is in a `fit` from the start, with rows held out, of at most 128 features and
-    as many rows. Elsewhere factor analysis has none, and probabilistic PCA one in n + 1,
-    the chance that a row is unlike n others, as it has when epochs are compared. At
-    ``max_epochs=0`` and with ``init="random"`` the density is the decoder's alone. `score`,
-    `score_samples` and `sample` are of the mixture; codes, `posterior` and
-    `inverse_transform` of encoder and decoder alone.
+    With ``likelihood="gaussian"``, three further parts of the density leave encoder and mean
+    unchanged. Heteroscedastic noise depends on the code; it is learned separately, since the
+    mean suffers if both are learned jointly [4]_. A Gaussian mixture, fitted to the aggregate
+    posterior, replaces the prior [5]_ [6]_. Each is used only if it clearly raises the validation
+    likelihood. Finally, the density is a defensive mixture [7]_ of the decoder's density with
+    probabilistic PCA and factor analysis [8]_, which limits the loss on outliers.
+    `score_samples` estimates it by importance weighting [9]_. See :doc:`/guide/starts`.
 
     References
     ----------
@@ -148,17 +126,17 @@ class VAETransformer(PcaAttributes):
        analysis. J. R. Stat. Soc. B 61, 611-622.
     .. [3] Higgins, I. et al. (2017). beta-VAE: learning basic visual concepts with a
        constrained variational framework. ICLR.
-    .. [4] Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted
-       autoencoders. ICLR.
-    .. [5] Hesterberg, T. (1995). Weighted average importance sampling and defensive mixture
-       distributions. Technometrics 37, 185-194.
-    .. [6] Rubin, D. B. & Thayer, D. T. (1982). EM algorithms for ML factor analysis.
-       Psychometrika 47, 69-76.
-    .. [7] Seitzer, M., Tavakoli, A., Antic, D. & Martius, G. (2022). On the pitfalls of
+    .. [4] Seitzer, M., Tavakoli, A., Antic, D. & Martius, G. (2022). On the pitfalls of
        heteroscedastic uncertainty estimation with probabilistic neural networks. ICLR.
-    .. [8] Dai, B. & Wipf, D. (2019). Diagnosing and enhancing VAE models. ICLR.
-    .. [9] Ghosh, P., Sajjadi, M. S. M., Vergari, A., Black, M. & Scholkopf, B. (2020). From
+    .. [5] Dai, B. & Wipf, D. (2019). Diagnosing and enhancing VAE models. ICLR.
+    .. [6] Ghosh, P., Sajjadi, M. S. M., Vergari, A., Black, M. & Scholkopf, B. (2020). From
        variational to deterministic autoencoders. ICLR.
+    .. [7] Hesterberg, T. (1995). Weighted average importance sampling and defensive mixture
+       distributions. Technometrics 37, 185-194.
+    .. [8] Rubin, D. B. & Thayer, D. T. (1982). EM algorithms for ML factor analysis.
+       Psychometrika 47, 69-76.
+    .. [9] Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted
+       autoencoders. ICLR.
 
     Examples
     --------
@@ -200,7 +178,7 @@ class VAETransformer(PcaAttributes):
         return 0 if codes is None else len(codes.weights)
 
     def posterior(self, X):
-        """The Gaussian posterior of each row's code.
+        """Return the Gaussian posterior of each row's code.
 
         Parameters
         ----------
@@ -209,7 +187,8 @@ class VAETransformer(PcaAttributes):
         Returns
         -------
         mean, std : ndarrays of shape (n_samples, latent_dim_)
-            In the dtype of X; the prior has mean 0 and standard deviation 1.
+            Mean and standard deviation of each code, in the dtype of X. The prior has mean 0
+            and standard deviation 1.
         """
         check_is_fitted(self, "net_")
         return tuple(map(self._in_order, self._posterior(self._validate_rows(X))))
@@ -219,21 +198,20 @@ class VAETransformer(PcaAttributes):
         return moments[:, : self.latent_dim_], moments[:, self.latent_dim_ :]
 
     def _in_order(self, values):
-        """Values of every latent, (..., k), in the order of the codes of `transform`."""
+        """Reorder values per latent dimension, (..., k), as `transform` orders the codes."""
         return values if self._order is None else values[..., self._order]
 
     def _moments(self, rows):
-        """Means and standard deviations of codes side by side, of a block of rows."""
+        """Return posterior means and standard deviations of a block of rows, (n, 2 k)."""
         return self._model.encode("moments", rows)
 
     def score_samples(self, X):
-        """Log-likelihood of each row, as an importance-weighted lower bound.
+        """Compute the log-likelihood of each row, as an importance-weighted lower bound.
 
-        The bound (Burda et al. 2016) averages over fixed low-discrepancy draws, 256 from
-        the posterior and, where that was trained, 2,048 from the prior, so it is the same in
-        every call. Before any training it is the exact log-likelihood of probabilistic PCA;
-        after it that has a share, see `density_shares_`, and codes have the density of
-        `n_code_components_` normals where there are any.
+        The bound (Burda et al. 2016) averages over 256 draws from the posterior and 2,048 draws
+        from the prior. (For an autoregressive decoder, these are 32 draws from the posterior.)
+        The draws are fixed low-discrepancy points, so the result is the same in every call. With
+        ``max_epochs=0`` and Gaussian likelihood it is exactly that of probabilistic PCA.
 
         Parameters
         ----------
@@ -243,7 +221,8 @@ class VAETransformer(PcaAttributes):
         -------
         log_likelihood : ndarray of shape (n_samples,)
             In nats: the log-density of a row in the units of X, comparable with
-            ``PCA.score_samples``; with ``likelihood="bernoulli"`` a log-probability.
+            ``PCA.score_samples``. With ``likelihood="bernoulli"``, "categorical" or "poisson" it
+            is a log-probability.
         """
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
@@ -252,29 +231,30 @@ class VAETransformer(PcaAttributes):
             return self._log_likelihood(X).astype(X.dtype, copy=False)
 
     def _log_likelihood(self, X, draws=None):
-        """Of validated rows, in nats in the units of X, in float64.
+        """Return the log-likelihood of validated rows, in nats in the units of X, in float64.
 
-        `draws` are standard normal points to use in place of the usual number of them.
+        `draws` are standard normal points that replace the default ones.
         """
         return self._density.log_prob(self._model, X, draws, self._log_density)
 
     def _log_density(self, fitted, rows, *, draws=None):
-        """Of a block of rows, in units of the start's scale."""
+        """Return the log-density of a block of rows, in units of the initial model's scale."""
         return self._density.of_block(fitted, rows, draws=draws)
 
     def sample(self, n_samples=1, *, random_state=None, add_noise=True):
-        """Draw new rows: a code, from the prior or what took its place, then a row given it.
+        """Draw new rows: a code from the prior (or its replacement), then a row given the code.
 
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState, Generator or None, default=None
             An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
             None uses the estimator's `random_state`: if that is an int, every call returns
             the same rows.
         add_noise : bool, default=True
-            Whether to draw the row from the density of `score_samples`, or to answer the
-            mean of the decoder's distribution, which is what one wants to look at.
+            Whether to draw rows from the density of `score_samples`. If False, the mean of the
+            decoder's distribution is returned, which is better to look at.
 
         Returns
         -------
@@ -297,7 +277,7 @@ class VAETransformer(PcaAttributes):
         return self._shaped(X)
 
     def _noise(self, codes):
-        """Standard deviations of the decoder's normal noise, of every row or alike."""
+        """Return standard deviations of the decoder's Gaussian noise, (n, d) or (d,)."""
         if not self.noise_varies_:
             return np.sqrt(self.noise_variance_)
         noise = functools.partial(self._model.decode, "noise_std")
@@ -317,10 +297,10 @@ class VAETransformer(PcaAttributes):
         return options
 
     def _refine(self, trained, data):
-        """Find what the density of a row is made of, beside the decoder."""
+        """Learn what the density has beside the decoder: the mixture of codes, the weights."""
         net, module, fitted = trained.net, trained.net.module_, self._model
         varied, self.noise_varies_ = vars(self).get("noise_varies_"), module.noise_varies
-        # A chunk, or a warm start, goes on with what a fit has learned.
+        # Chunks and warm starts keep the density that `fit` has learned, while it still fits.
         before = RowDensity() if trained.is_first else vars(self).get("_density", RowDensity())
         codes = None if net.gave_up_ else before.codes
         goes_on = FACTORS in before.shares and (module.noise_varies or not varied)
@@ -340,7 +320,7 @@ class VAETransformer(PcaAttributes):
             try:
                 for density in learned(self._density, trained, data, fitted):
                     self._density = density
-            except KeyboardInterrupt as interrupt:  # what has been learned so far is whole
+            except KeyboardInterrupt as interrupt:  # each density so far is complete
                 return interrupt
         return None
 
@@ -368,7 +348,7 @@ class VAETransformer(PcaAttributes):
 
     def _announce(self):
         n_collapsed = self.latent_dim_ - self.n_active_latents_
-        if n_collapsed and self.n_iter_:  # PCA may have components that say nothing, too
+        if n_collapsed and self.n_iter_:  # untrained components of PCA may be inactive too
             warn(
                 f"{n_collapsed} of {self.latent_dim_} latents have collapsed: their KL from the "
                 f"prior is below {_ACTIVE} nats, so they say nothing about a row. Use a smaller "
@@ -378,5 +358,5 @@ class VAETransformer(PcaAttributes):
 
 
 def _is_mixed(spec):
-    """Whether a decoder with noise of its own is beside the density of its classical start."""
+    """Return whether the decoder's density is mixed with that of the initial model."""
     return spec.family.is_normal and spec.init != "random"

@@ -1,7 +1,7 @@
-"""What a decoded value means: one likelihood a file.
+"""The likelihoods: the distribution of a row given its code, one per file.
 
-Each module of this package that does not begin with an underscore is a likelihood that estimators
-know by the module's name. Its ``LIKELIHOOD`` is a subclass of
+Every module of this package whose name does not begin with an underscore defines a likelihood.
+Estimators accept it by the name of the module. Its ``LIKELIHOOD`` is a subclass of
 :class:`~skae.likelihoods.Likelihood`.
 """
 
@@ -16,7 +16,7 @@ NAMES = {module.name for module in pkgutil.iter_modules(__path__) if module.name
 
 
 def as_likelihood(likelihood):
-    """The likelihood that a parameter means: one by its name, or as it is."""
+    """Return the likelihood with a given name, or the likelihood itself."""
     if not isinstance(likelihood, str):
         return likelihood
     return importlib.import_module(f"{__name__}.{likelihood}").LIKELIHOOD()

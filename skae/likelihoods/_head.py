@@ -1,10 +1,10 @@
-"""From the two paths of a decoder to the distribution of a row."""
+"""The last part of a decoder: the distribution of a row from the decoder's two paths."""
 
 from torch import nn
 
 
 class Head(nn.Module):
-    """Rows in their own units, whose natural parameters are the sum of both paths.
+    """A head whose natural parameters are the sum of the linear and the residual path.
 
     Parameters
     ----------
@@ -18,9 +18,9 @@ class Head(nn.Module):
         self.likelihood = likelihood
 
     def forward(self, linear, residual):
-        """The distribution of rows, from the two paths of a decoder, each (..., d)."""
+        """Return the distribution of rows, from the two paths of a decoder, each (..., d)."""
         return self.likelihood.distribution(linear + residual)
 
     def stepwise(self, linear, following, begin):
-        """The same where the second path knows the step before."""
+        """Return the distribution of rows if the second path reads the previous step."""
         return self.likelihood.stepwise(linear, following, begin)

@@ -1,10 +1,10 @@
-"""Whether rows are probabilities."""
+"""Validation of probabilities."""
 
-ROUNDING = 1e-6  # by which MinMaxScaler, say, may miss the ends of [0, 1]
+ROUNDING = 1e-6  # tolerance for rounding errors, such as those of MinMaxScaler
 
 
 def check_probabilities(likelihood, X, name, ends, advice):
-    """Refuse values that are not in [0, 1]; `ends` are the lowest and the highest, if known."""
+    """Raise an error for values outside [0, 1]; `ends` are the minimum and maximum, if known."""
     low, high = ends or (X.min(), X.max())
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(

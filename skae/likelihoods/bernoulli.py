@@ -1,4 +1,4 @@
-"""Values in [0, 1] as probabilities, each by itself: cross-entropy."""
+"""Bernoulli likelihood: values in [0, 1] as independent probabilities, with cross-entropy."""
 
 from dataclasses import dataclass
 
@@ -22,32 +22,32 @@ class BernoulliLikelihood(Likelihood):
     """
 
     def check(self, X, name="X", ends=None):
-        """Refuse values that are not in [0, 1]."""
+        """Raise an error for values outside [0, 1]."""
         check_probabilities("bernoulli", X, name, ends, _ADVICE)
 
     def natural(self, mean):
-        """Logits of probabilities."""
+        """Return the logits of probabilities."""
         return logit(mean)
 
     def smoothed(self, mean, n_samples):
-        """Means of so many rows, kept off both ends by half a row."""
+        """Shrink means of n_samples rows away from 0 and 1, by a pseudo-row of value 0.5."""
         return (n_samples * mean + 0.5) / (n_samples + 1.0)
 
     def spread(self, mean):
-        """Standard deviation of each feature."""
+        """Return the standard deviation of each feature."""
         return np.sqrt(mean * (1.0 - mean))
 
     def loss(self, x, natural):
-        """Cross-entropy of each row, summed over features, in nats."""
+        """Return the cross-entropy of each row, summed over features, in nats."""
         return (np.logaddexp(0.0, natural) - x * natural).sum(axis=-1)
 
     def least(self, x):
-        """The loss of each row under its own values, the lowest that there is."""
+        """Return the lowest possible loss of each row, with its own values as means."""
         x = np.clip(x, 0.0, 1.0)
         return (entr(x) + entr(1.0 - x)).sum(axis=-1)
 
     def distribution(self, natural):
-        """Bernoulli distributions."""
+        """Return Bernoulli distributions."""
         return Bernoulli(natural)
 
 
@@ -68,20 +68,20 @@ class Bernoulli:
         return torch.sigmoid(self.logits)
 
     def error(self, x):
-        """Cross-entropy, summed over features, in nats."""
+        """Return the cross-entropy, summed over features, in nats."""
         x = x.expand_as(self.logits)
         return F.binary_cross_entropy_with_logits(self.logits, x, reduction="none").sum(-1)
 
     def log_prob(self, x):
-        """Log-probability, summed over features, in nats."""
+        """Return the log-probability, summed over features, in nats."""
         return -self.error(x)
 
     def cross_log_prob(self, x):
-        """Log-probability of every row under every distribution, (n, d) -> (n, m)."""
+        """Return the log-probability of every row under every distribution, (n, d) -> (n, m)."""
         return x @ self.logits.T - F.softplus(self.logits).sum(-1)
 
     def sample(self, generator):
-        """Zeros and ones, one for each probability."""
+        """Draw a zero or a one for each probability."""
         return torch.bernoulli(self.mean, generator=generator)
 
 

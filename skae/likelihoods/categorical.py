@@ -1,6 +1,6 @@
-"""Steps that each hold the probabilities of categories: cross-entropy.
+"""Categorical likelihood: steps of category probabilities, with cross-entropy.
 
-The steps of a row are independent given its code, or each also depends on those before it.
+Given the code, the steps of a row are independent, or autoregressive.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class CategoricalLikelihood(Likelihood):
-    """Rows of steps, each of which holds the probabilities of `n_categories`.
+    """Rows of steps, each with the probabilities of `n_categories` categories.
 
     Around independent categoricals with probabilities p, the score of a step is x - p
     and its Fisher information diag(p) - p p'. Scores divided by the root of p are
@@ -34,11 +34,11 @@ class CategoricalLikelihood(Likelihood):
     has_steps = True
 
     def of_rows(self, row):
-        """The likelihood of rows whose last axis is categories."""
+        """Return the likelihood of rows whose last axis has the categories."""
         return replace(self, n_categories=row[-1])
 
     def check(self, X, name="X", ends=None):
-        """Refuse values that are not in [0, 1], and steps that do not sum to 1."""
+        """Raise an error for values outside [0, 1] and for steps that do not sum to 1."""
         check_probabilities("categorical", X, name, ends, _ADVICE)
         for _, rows in blocks(X):
             total = rows.reshape(len(rows), -1, self.n_categories).sum(axis=2, dtype=np.float64)
@@ -53,32 +53,32 @@ class CategoricalLikelihood(Likelihood):
                 )
 
     def natural(self, mean):
-        """Logarithms of probabilities."""
+        """Return the logarithms of probabilities."""
         return np.log(mean)
 
     def smoothed(self, mean, n_samples):
-        """Frequencies in so many rows and one more, spread evenly over the categories."""
+        """Shrink frequencies in n_samples rows by one pseudo-row of equal probabilities."""
         return (n_samples * mean + 1.0 / self.n_categories) / (n_samples + 1.0)
 
     def spread(self, mean):
-        """What standardises the score."""
+        """Return the scale that standardises the score."""
         return np.sqrt(mean)
 
     def loss(self, x, natural):
-        """Cross-entropy of each row, summed over steps, in nats."""
+        """Return the cross-entropy of each row, summed over steps, in nats."""
         steps = natural.reshape(*natural.shape[:-1], -1, self.n_categories)
         return -(x * log_softmax(steps, axis=-1).reshape(natural.shape)).sum(axis=-1)
 
     def least(self, x):
-        """The loss of each row under its own values, the lowest that there is."""
+        """Return the lowest possible loss of each row, with its own values as means."""
         return entr(np.clip(x, 0.0, 1.0)).sum(axis=-1)
 
     def distribution(self, natural):
-        """Categorical distributions of steps."""
+        """Return categorical distributions of steps."""
         return Categorical(natural, self.n_categories)
 
     def stepwise(self, linear, following, begin):
-        """The same where a step depends on those before it: see :class:`Autoregressive`."""
+        """Return autoregressive distributions of steps: see :class:`Autoregressive`."""
         return Autoregressive(linear, self.n_categories, following, begin)
 
 
@@ -111,25 +111,25 @@ class Categorical:
         return self._steps(self.logits).softmax(-1).flatten(-2)
 
     def error(self, x):
-        """Cross-entropy, summed over steps, in nats."""
+        """Return the cross-entropy, summed over steps, in nats."""
         return -(x * self._log_probabilities()).sum(-1)
 
     def log_prob(self, x):
-        """Log-probability, summed over steps, in nats."""
+        """Return the log-probability, summed over steps, in nats."""
         return -self.error(x)
 
     def cross_log_prob(self, x):
-        """Log-probability of every row under every distribution, (n, d) -> (n, m)."""
+        """Return the log-probability of every row under every distribution, (n, d) -> (n, m)."""
         return x @ self._log_probabilities().T
 
     def sample(self, generator):
-        """One category for every step, as rows of zeros and ones."""
+        """Draw one category for every step, as rows of zeros and ones."""
         probabilities = self._steps(self.logits).softmax(-1).flatten(0, -2)
         chosen = torch.multinomial(probabilities, 1, generator=generator)
         return torch.zeros_like(probabilities).scatter_(-1, chosen, 1.0).view_as(self.logits)
 
     def likeliest(self):
-        """The likeliest category of every step, as rows of zeros and ones."""
+        """Return the most probable category of every step, as rows of zeros and ones."""
         steps = self._steps(self.logits)
         chosen = steps.argmax(-1, keepdim=True)
         return torch.zeros_like(steps).scatter_(-1, chosen, 1.0).flatten(-2)
@@ -142,19 +142,20 @@ class Categorical:
 
 
 class Autoregressive:
-    """Categorical distributions of steps, each given the steps before it.
+    """Autoregressive categorical distributions: each step is given the steps before it.
 
     Parameters
     ----------
     linear : Tensor of shape (..., n_steps * n_categories)
-        Logits, as far as they do not depend on other steps.
+        Logits without the contribution of other steps.
     n_categories : int
     following : callable
-        Rows (..., n_steps * n_categories) -> what every step of them adds to the logits
-        of the next, the first of which follows nothing.
+        Teacher forcing: maps rows, (..., n_steps * n_categories), to the contribution of
+        previous steps to the logits of all steps.
     begin : callable
-        The same one step after the other: answers a function of the step before (...,
-        n_categories), zeros at first, with a memory of those before it.
+        The same step by step: returns a function that maps a step, (..., n_categories), to the
+        contribution to the logits of the next one. It is first called with zeros, and keeps
+        a state.
     """
 
     def __init__(self, linear, n_categories, following, begin):
@@ -165,24 +166,24 @@ class Autoregressive:
 
     @property
     def mean(self):
-        """Probabilities of every step given the likeliest ones before it."""
+        """Probabilities of every step, given the most probable categories of earlier steps."""
         return self._run(Categorical.likeliest)[0]
 
     def error(self, x):
-        """Cross-entropy of every step given the ones before it in x, summed, in nats."""
+        """Return the cross-entropy with teacher forcing, summed over steps, in nats."""
         logits = self.linear + self.following(x)
         return Categorical(logits, self.n_categories).error(x)
 
     def log_prob(self, x):
-        """Log-probability of whole rows, in nats."""
+        """Return the log-probability of whole rows, in nats."""
         return -self.error(x)
 
     def sample(self, generator):
-        """One category for every step, as rows of zeros and ones."""
+        """Draw one category for every step, as rows of zeros and ones."""
         return self._run(lambda step: step.sample(generator))[1]
 
     def _run(self, choose):
-        """Probabilities and choices of all steps, each choice known to the next step."""
+        """Return probabilities and choices of all steps; each choice is input to the next."""
         advance = self.begin()
         linear = self.linear.unflatten(-1, (-1, self.n_categories))
         chosen, probabilities, choices = torch.zeros_like(linear[..., 0, :]), [], []
@@ -198,7 +199,7 @@ LIKELIHOOD = CategoricalLikelihood
 
 
 def _advice_for_columns(n_columns, n_entries):
-    """Where every step is made of several one-hot encoded columns."""
+    """Return advice for rows that consist of several one-hot encoded columns."""
     alike = ""
     if n_entries % n_columns == 0:
         shape = n_columns, n_entries // n_columns

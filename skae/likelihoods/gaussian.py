@@ -1,8 +1,8 @@
-"""Real numbers with normal noise: squared error, or a density with a noise variance per feature.
+"""Gaussian likelihood: squared error, or a density with a noise variance per feature.
 
-The distributions of this package do what `torch.distributions` does with two differences that
-training needs: they draw from a `torch.Generator`, and a log-density is three operations, already
-summed over the features of a row.
+The distributions of this package differ from `torch.distributions` in two ways that training
+needs. They draw from a `torch.Generator`. A log-density takes three operations, and is summed over
+the features of a row.
 """
 
 import math
@@ -19,33 +19,33 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 @dataclass(frozen=True)
 class GaussianLikelihood(Likelihood):
-    """Rows of real numbers, standardised by one scale."""
+    """Rows of real numbers, standardised by a single scale."""
 
     is_normal = True
 
     def head(self, start, floor=None):
-        """The head of normal distributions."""
+        """Return the head of Gaussian distributions."""
         return GaussianHead(start, floor)
 
     def units(self, start):
-        """Mean and scale of the table."""
+        """Return mean and scale of the table."""
         return start.mean, start.scale
 
     def in_units(self, x, start):
-        """Decoded rows in units of X."""
+        """Convert decoded rows to units of X."""
         return x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
 
     def error_unit(self, start):
-        """What makes a squared error in units of X squared of half one in units of the noise."""
+        """Return the factor from half a squared error in units of the noise to one of X."""
         return 2.0 * start.noise_variance * start.scale**2
 
     def log_volume(self, start):
-        """Log of the volume of X that a unit of volume of standardised rows takes."""
+        """Return the log-Jacobian of the map from standardised rows to rows of X."""
         return len(start.mean) * math.log(start.scale)
 
 
 class Gaussian:
-    """Independent normal distributions.
+    """Independent Gaussian distributions.
 
     Parameters
     ----------
@@ -63,47 +63,47 @@ class Gaussian:
         return self.log_std.exp()
 
     def error(self, x):
-        """Half the squared error in units of the noise, summed over features."""
+        """Return half the squared error in units of the noise, summed over features."""
         return self._error(self.squares(x))
 
     def log_prob(self, x):
-        """Log-density, summed over features, in nats."""
+        """Return the log-density, summed over features, in nats."""
         return self.log_prob_of_squares(self.squares(x))
 
     def squares(self, x):
-        """Squared distances from the mean, (..., d)."""
+        """Return squared distances from the mean, (..., d)."""
         return F.mse_loss(self.mean, x.expand_as(self.mean), reduction="none")
 
     def log_prob_of_squares(self, squares):
-        """As `log_prob`, of values whose `squares` are known."""
+        """Return `log_prob` of values whose `squares` are known."""
         constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
         return -self._error(squares) - constant
 
     def _error(self, squares):
         precision = 0.5 * torch.exp(-2.0 * self.log_std)
-        if precision.dim() == 1:  # the same noise for every row: one product
+        if precision.dim() == 1:  # homoscedastic: a single matrix product
             return squares @ precision
         return (squares * precision).sum(-1)
 
     def cross_log_prob(self, x):
-        """Log-density of every row under every distribution, (n, d) -> (n, m)."""
+        """Return the log-density of every row under every distribution, (n, d) -> (n, m)."""
         scale = torch.exp(-self.log_std).expand_as(self.mean)
         constant = (self.log_std.expand_as(self.mean) + _HALF_LOG_2PI).sum(-1)
         squares = x.square() @ scale.square().T - 2.0 * x @ (self.mean * scale.square()).T
         return -0.5 * (squares + (self.mean * scale).square().sum(-1)) - constant
 
     def shifted(self, draw):
-        """The value that standard normal numbers `draw` map to."""
+        """Map standard normal numbers `draw` to values of the distribution."""
         return self.mean + self.std * draw
 
     def sample(self, generator):
-        """One draw for every entry of the mean; differentiable (reparametrised)."""
+        """Draw one value for every entry of the mean, differentiably (reparametrisation)."""
         mean = self.mean
         draw = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return self.shifted(draw)
 
     def kl_from_standard_normal(self):
-        """KL(self || N(0, 1)) of every entry, in nats (Kingma & Welling 2014)."""
+        """Return KL(self || N(0, 1)) of every entry, in nats (Kingma & Welling 2014)."""
         return 0.5 * (self.mean.square() + torch.exp(2.0 * self.log_std) - 1.0) - self.log_std
 
 
@@ -113,10 +113,10 @@ class GaussianHead(nn.Module):
     Parameters
     ----------
     start : skae.starts.start.Start
-        Its noise variance is the noise at the start, and the unit of the residual.
+        Initial model. Its noise variance is the initial one, and the unit of the residual.
     floor : float or None
-        The smallest fraction of the starting noise variance that a feature's noise may
-        come down to as it is learned; None leaves the noise as it is.
+        Smallest noise variance that a feature may learn, relative to the initial one. None
+        keeps the noise fixed.
     """
 
     is_normal = True
@@ -132,12 +132,15 @@ class GaussianHead(nn.Module):
             self.log_ratio = nn.Parameter(log_ratio)
 
     def forward(self, linear, residual):
-        """The distribution of rows, from the two paths of a decoder, each (..., d)."""
+        """Return the distribution of rows, from the two paths of a decoder, each (..., d)."""
         mean = torch.add(linear, residual, alpha=math.exp(self.start_log_std))
         return Gaussian(mean, self.log_std())
 
     def log_std(self):
-        """Of every feature, (d,); exactly the start's as long as `log_ratio` is 0."""
+        """Return the log standard deviation of the noise of every feature, (d,).
+
+        It is exactly that of the initial model as long as `log_ratio` is 0.
+        """
         if self.floor is None:
             return self.start_log_std + self.log_ratio
         ratio = self.floor + (1.0 - self.floor) * torch.exp(2.0 * self.log_ratio)

@@ -1,4 +1,4 @@
-"""Counts: whole numbers from 0, as Poisson distributions whose logarithms of rates add up."""
+"""Poisson likelihood of counts, with log-rates as natural parameters."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class PoissonLikelihood(Likelihood):
     """Rows of counts.
 
     Around independent Poisson distributions with means m, the score of a row is x - m and its
-    Fisher information m, so the start is PCA of Pearson residuals (Townes et al. 2019).
+    Fisher information m, so the initial model is PCA of Pearson residuals (Townes et al. 2019).
 
     References
     ----------
@@ -24,7 +24,7 @@ class PoissonLikelihood(Likelihood):
     """
 
     def check(self, X, name="X", ends=None):
-        """Refuse values that are no counts."""
+        """Raise an error for values that are no counts."""
         for first, rows in blocks(X):
             wrong = (rows < 0) | (rows != np.floor(rows))
             if wrong.any():
@@ -36,28 +36,28 @@ class PoissonLikelihood(Likelihood):
                 )
 
     def natural(self, mean):
-        """Logarithms of rates."""
+        """Return the logarithms of rates."""
         return np.log(mean)
 
     def smoothed(self, mean, n_samples):
-        """Means of so many rows and half a count more, so that none is 0."""
+        """Shrink means of n_samples rows away from 0, by a pseudo-row of value 0.5."""
         return (n_samples * mean + 0.5) / (n_samples + 1.0)
 
     def spread(self, mean):
-        """Standard deviation of each feature."""
+        """Return the standard deviation of each feature."""
         return np.sqrt(mean)
 
     def loss(self, x, natural):
-        """Minus the log-probability of each row, summed over features, in nats."""
-        with np.errstate(over="ignore"):  # a rate without bound has no probability
+        """Return minus the log-probability of each row, summed over features, in nats."""
+        with np.errstate(over="ignore"):  # an infinite rate gives an infinite loss
             return (np.exp(natural) - x * natural + gammaln(x + 1.0)).sum(axis=-1)
 
     def least(self, x):
-        """The loss of each row under its own values, the lowest that there is."""
+        """Return the lowest possible loss of each row, with its own values as means."""
         return (x - xlogy(x, x) + gammaln(x + 1.0)).sum(axis=-1)
 
     def distribution(self, natural):
-        """Poisson distributions."""
+        """Return Poisson distributions."""
         return Poisson(natural)
 
 
@@ -85,20 +85,20 @@ class Poisson:
         return self.log_rate.exp()
 
     def error(self, x):
-        """Minus the log-probability, summed over features, in nats."""
+        """Return minus the log-probability, summed over features, in nats."""
         return -self.log_prob(x)
 
     def log_prob(self, x):
-        """Log-probability, summed over features, in nats."""
+        """Return the log-probability, summed over features, in nats."""
         return (x * self.log_rate - self.mean - torch.lgamma(x + 1.0)).sum(-1)
 
     def cross_log_prob(self, x):
-        """Log-probability of every row under every distribution, (n, d) -> (n, m)."""
+        """Return the log-probability of every row under every distribution, (n, d) -> (n, m)."""
         constant = torch.lgamma(x + 1.0).sum(-1, keepdim=True)
         return x @ self.log_rate.T - self.mean.sum(-1) - constant
 
     def sample(self, generator):
-        """One count for each rate."""
+        """Draw one count for each rate."""
         return torch.poisson(self.mean, generator=generator)
 
 

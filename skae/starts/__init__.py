@@ -1,1 +1,1 @@
-"""What training begins as: classical methods in closed form (numpy, float64)."""
+"""Initial models: classical methods in closed form (numpy, float64)."""

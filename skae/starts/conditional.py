@@ -1,4 +1,4 @@
-"""Probabilistic PCA around the mean that a row's conditions predict."""
+"""Probabilistic PCA of the residuals of a regression on conditions."""
 
 from dataclasses import replace
 
@@ -10,20 +10,20 @@ from .scores import independent, score_probabilistic_pca
 
 
 def conditional_pca(table, inputs, latent_dim, likelihood, classes):
-    """Probabilistic PCA around the mean that a row's conditions predict.
+    """Compute probabilistic PCA around the mean that a row's conditions predict.
 
     Parameters
     ----------
     table : Table
-        Of rows.
+        Table of the rows.
     inputs : Table
-        Of the same rows, (n, d + q), with q conditions behind them: indicators of
-        classes, or numbers of mean 0.
+        Table of the same rows, (n, d + q), followed by q conditions: class indicators, or
+        numbers of mean 0.
     latent_dim : int or float
     likelihood : Likelihood
     classes : bool
-        Whether conditions are classes, which have frequencies of their own in logit space;
-        what numbers do there is left to the network.
+        Whether conditions are classes. For a likelihood that is not Gaussian, the frequencies
+        of each class give its logits. The effect of numbers is left to the network.
     """
     products, effects, centre, within = inputs.regressed(table, classes)
     within = replace(within, sample=left_by(some_rows(inputs.sample), table, effects, centre))
@@ -33,7 +33,7 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
     on_logits = np.zeros_like(effects)
     if classes:
         sizes = products.diagonal()[:, None]
-        # Towards the frequencies of all rows, where a class has few.
+        # Small classes are shrunk towards the frequencies of all rows.
         overall = likelihood.smoothed(table.mean, table.n_samples)
         p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
         on_logits = likelihood.natural(p) - independent(table, likelihood)[0]
@@ -43,10 +43,10 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
 
 
 def with_conditions(start, table, seen, answered, centre):
-    """A start whose rows and codes are followed by conditions.
+    """Extend an initial model to rows and codes that are followed by conditions.
 
-    `seen` (q, d) is what they add to a standardised row, which the encoder takes off, and
-    `answered` (q, d) what they add to what is decoded, beyond their `centre` (q,).
+    `seen` (q, d) are the effects of conditions minus `centre` (q,) on standardised rows, which
+    the encoder subtracts. `answered` (q, d) are their effects on decoded rows.
     """
     q = len(seen)
     return replace(

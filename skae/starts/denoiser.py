@@ -1,4 +1,4 @@
-"""The linear denoiser of least squared error."""
+"""The linear denoiser with the lowest squared error."""
 
 from dataclasses import replace
 
@@ -10,23 +10,23 @@ from .start import choose_latent_dim, linear
 
 
 def linear_denoiser(table, latent_dim, moments, n_pairs=None):
-    """The rank-k linear map from corrupted rows to clean ones of least squared error.
+    """Compute the rank-k linear map from corrupted to clean rows with the lowest squared error.
 
-    Reduced-rank regression (Izenman 1975) on the moments of the corruption, as in the
+    It is a reduced-rank regression (Izenman 1975) on the moments of the corruption, as in the
     marginalised denoising autoencoder (Chen et al. 2012).
 
     Parameters
     ----------
     table : Table
-        Of the clean rows.
+        Table of the clean rows.
     latent_dim : int or float
-        The rank, or the share of the predictable variance to keep.
+        The rank, or the fraction of the predictable variance to retain.
     moments : tuple of ndarrays of shapes (d,), (d, d) and (d, d)
-        Of standardised rows: the mean of a corrupted row, its covariance with the
-        clean row (clean first), and its covariance.
+        Mean of a corrupted row, its covariance with the clean row (clean first), and its
+        covariance, for standardised rows.
     n_pairs : int or None
-        The number of pairs of rows that the moments are estimated from, which
-        calls for a ridge where it is small; None for moments that are exact.
+        Number of pairs of rows that the moments were estimated from. The regression has a ridge
+        penalty if these are few. None means that the moments are exact.
     """
     shift, cross, corrupted = moments
     total = (table.variance / table.scale**2).sum()
@@ -41,10 +41,10 @@ def linear_denoiser(table, latent_dim, moments, n_pairs=None):
 
 
 def score_denoiser(table, latent_dim, likelihood, moments, clean, corrupted, n_pairs=None):
-    """As `linear_denoiser`, of the standardised score in logit space (see `score_pca`).
+    """Compute the linear denoiser of standardised scores, in natural parameters; see `score_pca`.
 
-    `clean`, rows of X, and `corrupted`, the same rows corrupted and standardised, are
-    what the line search looks at.
+    The line search uses `clean`, rows of X, and `corrupted`, the same rows corrupted and
+    standardised.
     """
     _, spread = independent(table, likelihood)
     ratio = table.scale / spread
@@ -56,10 +56,10 @@ def score_denoiser(table, latent_dim, likelihood, moments, clean, corrupted, n_p
 
 
 def _inverse(cross, corrupted, total, n_pairs):
-    """Inverse covariance of corrupted rows, with a ridge where few pairs ask for one.
+    """Invert the covariance of corrupted rows, with a ridge if it is estimated from pairs.
 
-    The ridge is the smallest whose generalised cross-validation error (Golub, Heath &
-    Wahba 1979) is within one per cent of the least.
+    The ridge is the smallest one whose generalised cross-validation error (Golub, Heath & Wahba
+    1979) is within one per cent of the minimum.
     """
     if n_pairs is None:
         return np.linalg.pinv(corrupted, hermitian=True)

@@ -1,4 +1,4 @@
-"""Factor analysis: a start with a noise variance per feature."""
+"""Factor analysis: a linear model with one noise variance per feature."""
 
 import math
 from dataclasses import replace
@@ -9,21 +9,21 @@ from scipy.optimize import minimize
 from ..data.table import eigh
 from .start import ERROR_FLOOR
 
-_WIDTH = 128  # features up to which there is factor analysis
-_EVALUATIONS = 100  # eigendecompositions in which it is looked for from one place, at most
-_LEAST_NOISE = 1e-12  # of a standardised feature: scikit-learn's, above rounding in float32
+_WIDTH = 128  # the most features for which factor analysis is computed
+_EVALUATIONS = 100  # the most eigendecompositions per initial value
+_LEAST_NOISE = 1e-12  # noise variance of a standardised feature, as in scikit-learn
 
 
 def factor_analysis(table, start):
-    """Factor analysis (Rubin & Thayer 1982): a start with a noise variance per feature.
+    """Fit factor analysis (Rubin & Thayer 1982), with one noise variance per feature.
 
-    With features in units of their noise it is probabilistic PCA, so the posterior of a code
+    With features in units of their noise it is probabilistic PCA, so the posterior of the codes
     has a diagonal covariance here too.
 
     Parameters
     ----------
     table : Table
-        One that `has_factors`.
+        Table for which `has_factors` is true.
     start : Start
         Probabilistic PCA.
     """
@@ -34,18 +34,18 @@ def factor_analysis(table, start):
 
 
 def has_factors(table, start):
-    """Whether there is factor analysis of a table, of which codes leave something."""
+    """Return whether factor analysis is computed: a narrow table, with residual variance."""
     narrow = table.products is not None and len(table.mean) <= _WIDTH
     return narrow and start.noise_variance > ERROR_FLOOR
 
 
 def factor_noise(covariance, k, equal):
-    """The likeliest noise variance of every feature, (d,).
+    """Compute the maximum likelihood noise variance of every feature, (d,).
 
-    It is looked for by L-BFGS over logarithms, with the likeliest loadings at each (Joreskog
-    1967). The likelihood may have several maxima, so it begins twice: at `equal`, the noise of
-    probabilistic PCA, and at what the other features do not tell of each, a little less of it
-    the more codes there are.
+    L-BFGS optimises the logarithms of the variances, with the maximum likelihood loadings given
+    them (Joreskog 1967). The likelihood may have several maxima, so there are two initial values:
+    `equal`, the noise variance of probabilistic PCA, and the residual variance of each feature
+    given the others, times ``1 - k / (2 d)``.
     """
     variance = covariance.diagonal()
     most = np.maximum(variance, _LEAST_NOISE)
@@ -76,7 +76,7 @@ def factor_noise(covariance, k, equal):
 
 
 def with_noise(start, covariance, noise):
-    """A start with this noise variance of every feature, (d,), and the likeliest loadings."""
+    """Return the model with these noise variances, (d,), and maximum likelihood loadings."""
     axes, values = _scaled_axes(covariance, start.latent_dim, noise)
     decoder = (axes * np.sqrt(noise)[:, None] * np.sqrt(values - 1.0)).T
     return replace(
@@ -89,7 +89,7 @@ def with_noise(start, covariance, noise):
 
 
 def _scaled_axes(covariance, k, noise):
-    """Of features in units of their noise: k axes, and variances along them, 1 at least."""
+    """Return k principal axes of features in units of their noise, and variances of at least 1."""
     scale = np.sqrt(noise)
     values, axes = eigh(covariance / np.outer(scale, scale))
     return axes[:, :k], np.maximum(values[:k], 1.0)

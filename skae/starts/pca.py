@@ -1,16 +1,16 @@
-"""Principal component analysis, which autoencoders begin as."""
+"""Principal component analysis, the initial model of autoencoders."""
 
 import numpy as np
 
 from .start import choose_latent_dim, linear, noise_left
 
-LEAST_ERROR = 1e-9  # share of the variance below which an error is not worth a network
-_DECADES = 2.0  # that PCA's error falls by, from one code to all, for codes to bend in groups
+LEAST_ERROR = 1e-9  # fraction of the variance below which an error is not trained on
+_DECADES = 2.0  # decades that PCA's error must span for groups of codes with their own networks
 
 
 def minka_dimension(table):
-    """Minka's estimate of the number of components (2000), as in PCA(n_components="mle")."""
-    from sklearn.decomposition._pca import _infer_dimension  # which has no public name
+    """Estimate the number of components (Minka 2000), as PCA(n_components="mle") does."""
+    from sklearn.decomposition._pca import _infer_dimension  # there is no public name
 
     values, _ = table.principal_axes(1.0)
     try:
@@ -23,18 +23,18 @@ def minka_dimension(table):
 
 
 def pca(table, latent_dim):
-    """Principal component analysis: codes are scores, in the units of X."""
+    """Compute principal component analysis; codes are scores in the units of X."""
     values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     return linear(table, axes[:, :k], axes[:, :k], values[:k], noise_left(values, k))
 
 
 def errors(start):
-    """What PCA of every size leaves of the variance of standardised rows, (k,)."""
+    """Return the squared error of PCA with 1, ..., k components, of standardised rows, (k,)."""
     return len(start.mean) - np.cumsum(start.explained)
 
 
 def spans_decades(start):
-    """Whether PCA's errors are of unlike magnitude from one code to all, or end at none."""
+    """Return whether PCA's error falls by decades from one code to all codes, or to 0."""
     left = errors(start)
     return left[-1] <= max(LEAST_ERROR * len(start.mean), 10.0**-_DECADES * left[0])

@@ -1,4 +1,4 @@
-"""Probabilistic PCA, which variational autoencoders begin as."""
+"""Probabilistic PCA, the initial model of variational autoencoders."""
 
 from dataclasses import replace
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from .start import choose_latent_dim, linear, noise_left
 
-# Smallest noise variance, relative to the mean variance of a feature: of a density, which
-# is scored in float64, and as the unit of an error, which is trained in float32.
+# Smallest noise variance of a density, relative to the mean variance of a feature. Densities are
+# computed in float64, so it may be lower than `ERROR_FLOOR`.
 DENSITY_FLOOR = 1e-20
 
 
 def probabilistic_pca(table, latent_dim):
-    """Probabilistic PCA (Tipping & Bishop 1999), with its exact posterior.
+    """Compute probabilistic PCA (Tipping & Bishop 1999), with its exact posterior.
 
-    In the eigenbasis the posterior of a code is Gaussian with diagonal covariance
-    ``noise / eigenvalue``, so an encoder with independent codes represents it exactly.
+    In the eigenbasis, the posterior of the codes is Gaussian with diagonal covariance
+    ``noise / eigenvalue``. So an encoder with independent codes can represent it exactly.
     """
     values, axes = table.principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)

@@ -1,4 +1,4 @@
-"""No classical start: everything is left to a network that begins at random."""
+"""Initialisation with random weights: a linear path that is zero."""
 
 import numbers
 from dataclasses import replace
@@ -11,9 +11,9 @@ from .start import choose_latent_dim, linear
 
 
 def no_start(table, inputs, latent_dim, likelihood):
-    """No linear path at all: what is left to a network that starts at random.
+    """Return a linear path with zero weights, for networks that have random weights.
 
-    Rows of `inputs` may have conditions behind those of `table`.
+    Rows of `inputs` may be those of `table`, followed by conditions.
     """
     if not isinstance(latent_dim, numbers.Integral):
         latent_dim = choose_latent_dim(latent_dim, table.principal_axes(latent_dim)[0])

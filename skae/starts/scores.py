@@ -1,4 +1,4 @@
-"""PCA of standardised scores, for rows that are not normal: starts in natural parameters."""
+"""PCA of standardised scores: initial models for likelihoods that are not Gaussian."""
 
 from dataclasses import replace
 
@@ -11,24 +11,25 @@ from .start import choose_latent_dim, linear
 
 
 def pca_of(table, latent_dim, likelihood):
-    """PCA of rows, or of their standardised scores where they are not normal."""
+    """Compute PCA of rows, or of their standardised scores if they are not Gaussian."""
     if likelihood.is_normal:
         return pca(table, latent_dim)
     return score_pca(table, latent_dim, likelihood)
 
 
 def probabilistic_pca_of(table, latent_dim, likelihood):
-    """Probabilistic PCA of rows, or of their standardised scores where they are not normal."""
+    """Compute probabilistic PCA of rows, or of their scores if they are not Gaussian."""
     if likelihood.is_normal:
         return probabilistic_pca(table, latent_dim)
     return score_probabilistic_pca(table, latent_dim, likelihood)
 
 
 def score_pca(table, latent_dim, likelihood):
-    """PCA of standardised scores: the autoencoder's start for rows that are not normal.
+    """Compute PCA of standardised scores, the autoencoder's initial model of non-Gaussian rows.
 
-    PCA of the standardised score around independent features gives directions, and a
-    line search how far to go along them, so the start is never worse than none.
+    PCA of the standardised score around independent features gives directions in the space of
+    natural parameters. A line search gives the step along them. The step may be 0, so the model
+    is never worse than independent features.
     """
     _, spread = independent(table, likelihood)
     values, axes = replace(table, scale=spread).principal_axes(latent_dim)
@@ -39,14 +40,15 @@ def score_pca(table, latent_dim, likelihood):
 
 
 def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0.0):
-    """Probabilistic PCA of standardised scores: the VAE's start for rows that are not normal.
+    """Compute probabilistic PCA of standardised scores, the VAE's initial model of such rows.
 
-    `within` is the table of what is left of rows when their conditions' mean is taken
-    off, and `logits`, (n, d), what these add to the logits of the rows of its sample.
+    `within` is the table of residuals of rows after subtracting the mean given their conditions.
+    `logits`, (n, d), are the effects of conditions on the natural parameters, for the rows of its
+    sample.
 
-    To second order around independent features the ELBO is that of probabilistic PCA
-    of the standardised score with unit noise, whose optimum is known. Going only part
-    of the way (down to none) is chosen where the exact ELBO says so.
+    To second order around independent features, the ELBO is that of probabilistic PCA of the
+    standardised score with unit noise, whose optimum is known. The step towards this optimum,
+    from 0 to 1, maximises the exact ELBO.
     """
     within = table if within is None else within
     bias, spread = independent(table, likelihood)
@@ -82,7 +84,7 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
 
 
 def along_scores(start, table, likelihood, clean, inputs):
-    """A linear map of standardised scores as a map to logits, as far as it helps."""
+    """Convert a linear map of standardised scores to one of natural parameters, by line search."""
     bias, spread = independent(table, likelihood)
     encoder = start.encoder * (table.scale / spread)[:, None]
     decoder = start.decoder / spread
@@ -107,10 +109,10 @@ def along_scores(start, table, likelihood, clean, inputs):
 
 
 def error_left(start, table, likelihood):
-    """What a start leaves to be explained, per row, as the loss counts it, in nats.
+    """Return the mean loss of a row under an initial model, above the lowest possible, in nats.
 
-    Half the squared error in units of the noise is half a nat per dimension, those of the
-    codes included, and of probabilities it is half the deviance.
+    For Gaussian rows it is half the squared error in units of the noise, half a nat per
+    dimension (including those of the codes). Otherwise it is half the deviance.
     """
     if likelihood.is_normal:
         return 0.5 * min(table.n_samples, len(table.mean))
@@ -122,6 +124,6 @@ def error_left(start, table, likelihood):
 
 
 def independent(table, likelihood):
-    """Logits of independent features, and the spread of the score around them."""
+    """Return natural parameters of independent features, and the spread of their scores."""
     p = likelihood.smoothed(table.mean, table.n_samples)
     return likelihood.natural(p), likelihood.spread(p)

@@ -1,7 +1,7 @@
-"""What training begins as: a linear autoencoder of standardised rows, in closed form.
+"""The initial model of training: a linear autoencoder of standardised rows, in closed form.
 
-Every start is a :class:`Start` of rows ``x = (X - mean) / scale``, where `scale` is one number, so
-that squared errors keep their meaning::
+Every initial model is a :class:`Start` for rows ``x = (X - mean) / scale``. The scale is a single
+number, so squared errors of x and of X are proportional::
 
     codes = x @ encoder + encoder_bias
     x_hat = codes @ decoder + decoder_bias
@@ -19,21 +19,21 @@ ERROR_FLOOR = 1e-9
 
 @dataclass(frozen=True)
 class Start(Plain):
-    """A linear autoencoder of standardised rows, k codes for d features."""
+    """A linear autoencoder of standardised rows, with k codes and d features."""
 
     mean: np.ndarray  # (d,), of decoded rows, in units of X
     scale: float  # in units of X
-    input_mean: np.ndarray  # (d,), of the encoder's rows: the same but for paired rows
+    input_mean: np.ndarray  # (d,), of the encoder's rows: the same unless rows are paired
     input_scale: float
     encoder: np.ndarray  # (d, k)
     encoder_bias: np.ndarray  # (k,)
     decoder: np.ndarray  # (k, d)
     decoder_bias: np.ndarray  # (d,)
-    # Variance that the codes leave, per feature, of x; (d,) in factor analysis.
+    # Residual variance of x per feature; (d,) in factor analysis.
     noise_variance: float | np.ndarray
-    code_scale: np.ndarray  # (k,), what turns a code into the user's units
-    log_variance: np.ndarray  # (k,), of a code's posterior given this noise
-    explained: np.ndarray  # (k,), variance of what `decoder` decodes that each code explains
+    code_scale: np.ndarray  # (k,), factors that convert codes to the user's units
+    log_variance: np.ndarray  # (k,), of the posterior of a code, given this noise
+    explained: np.ndarray  # (k,), variance of decoded rows that each code explains
 
     @property
     def latent_dim(self):
@@ -41,7 +41,7 @@ class Start(Plain):
 
 
 def choose_latent_dim(latent_dim, eigenvalues):
-    """The number of codes: an int as it is, a float as the share of variance to keep."""
+    """Return the number of codes: an int unchanged, or for a fraction of variance to retain."""
     if isinstance(latent_dim, numbers.Integral):
         return int(latent_dim)
     share = np.cumsum(eigenvalues / max(eigenvalues.sum(), np.finfo(float).tiny))
@@ -49,8 +49,8 @@ def choose_latent_dim(latent_dim, eigenvalues):
 
 
 def linear(table, reader, axes, values, noise):
-    """Codes ``x @ reader`` scaled to unit variance, decoded along `axes`."""
-    # A code of no variance is left in its own units: there is nothing to scale.
+    """Build a linear autoencoder: codes ``x @ reader`` of unit variance, decoded along `axes`."""
+    # A code without variance cannot be scaled to unit variance.
     spread = np.sqrt(values)
     varies = spread > 1e-10 * spread.max(initial=1e-300)
     spread = np.where(varies, spread, 1.0)
@@ -73,5 +73,5 @@ def linear(table, reader, axes, values, noise):
 
 
 def noise_left(values, k):
-    """Mean of the eigenvalues that k components leave, as PCA.noise_variance_."""
+    """Return the mean of the eigenvalues after the k-th, like PCA.noise_variance_."""
     return float(values[k:].mean()) if k < len(values) else 0.0
