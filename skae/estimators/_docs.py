@@ -59,9 +59,9 @@ SHARED_PARAMETERS = """\
     device : str, default="auto"
         "cpu", "cuda", "cuda:N", "mps", or "auto" for CUDA where there is one.
     precision : {"float32", "tf32", "bf16"}, default="float32"
-        Of matrix products in training steps: "tf32" is for CUDA, "bf16" (of the networks
-        alone) for devices that are quick at it. The classical start, the choice of the
-        epoch and inference are not affected.
+        Of matrix products, convolutions and recurrent layers in training steps: "tf32" is
+        for CUDA, "bf16" (of the networks alone) for devices that are quick at it. The
+        classical start, the choice of the epoch and inference are not affected.
     callbacks : list of skorch callbacks or None, default=None
     warm_start : bool, default=False
         Whether a further `fit` goes on from the fitted weights.

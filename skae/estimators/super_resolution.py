@@ -26,7 +26,7 @@ from ..data.validation import (
 )
 from ..starts.pca import pca
 from ..starts.start import ERROR_FLOOR
-from ..training.threads import suitable_threads
+from ..training.threads import suitable_threads, tensor_floats
 from ._base import MAX_CODES, BaseAutoencoder, units_of
 from ._parameters import check_memory
 
@@ -295,7 +295,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             net.module_.share.fill_(1.0)
             return
         module = net.module_
-        with suitable_threads(0):  # sums of one order, however many threads there are
+        # Sums of one order, however many threads there are.
+        with suitable_threads(0), tensor_floats(False, job.device):
             if not net.is_clear(module.gain_of_codes(held_out)):
                 module.forget_codes()
             if not net.is_clear(module.fit_share(held_out)):
