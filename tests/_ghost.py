@@ -179,6 +179,7 @@ class Ghost(contextlib.ExitStack):
         kind = devices.Kind(
             count=lambda: 1,
             float64=self.float64,
+            tensor_floats=True,
             free_memory=None if self.free_memory is None else lambda device: self.free_memory,
             capture=self.capture if self.captures else None,
         )

@@ -106,19 +106,6 @@ def test_bfloat16_trains_nearly_as_well_and_leaves_the_start_exact(cls, bent):
     np.testing.assert_array_equal(untrained.transform(bent), start.transform(bent))
 
 
-def test_tensor_floats_are_for_the_time_of_training(bent):
-    from skae.training.threads import tensor_floats
-
-    before = torch.backends.cuda.matmul.allow_tf32
-    with tensor_floats(True, "cuda"):
-        assert torch.backends.cuda.matmul.allow_tf32
-    assert torch.backends.cuda.matmul.allow_tf32 == before
-    with tensor_floats(True, "cpu"):
-        assert torch.backends.cuda.matmul.allow_tf32 == before
-    AutoencoderTransformer(2, precision="tf32", max_epochs=1).fit(bent)
-    assert torch.backends.cuda.matmul.allow_tf32 == before
-
-
 def test_lean_optimizer_makes_the_steps_of_torch():
     from skae.training.optimizers import LeanAdamW
 

@@ -59,7 +59,7 @@ SHARED_PARAMETERS = """\
     device : str, default="auto"
         "cpu", "cuda", "cuda:N" or "mps". "auto" is CUDA if it is available, else the CPU.
     precision : {"float32", "tf32", "bf16"}, default="float32"
-        Precision of matrix products in training steps: "tf32" is for CUDA, "bf16" (of the
+        Precision of products and convolutions in training steps: "tf32" is for CUDA, "bf16" (of the
         networks only) for devices that support it well. Initialisation, validation and
         inference are not affected.
     callbacks : list of skorch callbacks or None, default=None

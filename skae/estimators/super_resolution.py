@@ -28,7 +28,7 @@ from ..nn.spec import Spec
 from ..random import Streams
 from ..starts.pca import pca
 from ..starts.start import ERROR_FLOOR
-from ..training.threads import suitable_threads
+from ..training.threads import suitable_threads, tensor_floats
 from ._base import MAX_CODES, BaseAutoencoder
 from ._parameters import check_memory
 
@@ -318,7 +318,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             net.module_.share.fill_(1.0)
             return
         module = net.module_
-        with suitable_threads(0):  # so that sums do not depend on the number of threads
+        # One order of summation, however many threads there are.
+        with suitable_threads(0), tensor_floats(False, data.device):
             if not net.is_clear(module.gain_of_codes(held_out)):
                 module.forget_codes()
             if not net.is_clear(module.fit_share(held_out)):

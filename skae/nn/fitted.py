@@ -108,8 +108,9 @@ class Fitted:
         import torch
 
         from ..data.batches import as_tensor
+        from ..training.threads import tensor_floats
 
-        with torch.inference_mode():
+        with torch.inference_mode(), tensor_floats(False, device):
             out = function(as_tensor(x, device)).cpu().numpy()
         if rows is not None and not np.isfinite(out).all():
             with np.errstate(invalid="ignore"):

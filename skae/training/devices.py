@@ -16,6 +16,8 @@ class Kind:
         How many such devices this machine has.
     float64 : bool, default=True
         Whether they compute in float64.
+    tensor_floats : bool, default=False
+        Whether they can round products of float32 to TF32.
     free_memory : callable or None, default=None
         How many bytes are free on the device of a name; None where they use the host's memory.
     capture : callable or None, default=None
@@ -26,6 +28,7 @@ class Kind:
 
     count: Callable[[], int]
     float64: bool = True
+    tensor_floats: bool = False
     free_memory: Callable[[str], int] | None = None
     capture: Callable | None = None
 
@@ -74,7 +77,12 @@ def _capture_on_cuda(trial, step, generator):
 
 KINDS = {
     "cpu": Kind(count=lambda: 1),
-    "cuda": Kind(count=_n_cuda, free_memory=_free_on_cuda, capture=_capture_on_cuda),
+    "cuda": Kind(
+        count=_n_cuda,
+        tensor_floats=True,
+        free_memory=_free_on_cuda,
+        capture=_capture_on_cuda,
+    ),
     "mps": Kind(count=_n_mps, float64=False),
 }
 

@@ -65,7 +65,7 @@ class AutoencoderNet(NeuralNet):
     beta_warmup : int
         Epochs over which the module's `warmup` rises to 1.
     precision : {"float32", "tf32", "bf16"}
-        Of the matrix products of the networks in training.
+        Of matrix products, convolutions and recurrent layers in training.
     progress : bool
         Whether to show a progress bar; `verbose` is for callbacks that print.
     **kwargs
@@ -652,7 +652,7 @@ class AutoencoderNet(NeuralNet):
         self._set_training(False)
         module = module or self.module_
         generator = self.streams.torch("validation", self.device)
-        with torch.no_grad():
+        with torch.no_grad(), tensor_floats(False, self.device):
             pairs = self._noticed(iterator) if notify else iterator
             batches = torch.cat([module(*pair, generator, **options) for pair in pairs])
         # Rows that noise makes uncertain come several times over: see get_iterator.
