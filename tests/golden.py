@@ -12,6 +12,7 @@ to another machine, whose matrix products are summed in another order.
 import hashlib
 import json
 import pickle
+import re
 import sys
 import warnings
 
@@ -24,6 +25,7 @@ import skae
 IRIS = scale(load_iris().data)
 LABELS = load_iris().target
 IMAGES = load_digits().images[:200, None] / 16.0
+COUNTS = load_digits().data[:200, 2:30:3]
 STEPS = np.eye(4)[np.random.default_rng(0).integers(4, size=(150, 6))]
 
 
@@ -47,11 +49,13 @@ def cases():
         options = {**plain, "max_epochs": 2, "network": "conv"}
         yield f"{cls.__name__}, images", fitted(cls, options, IMAGES, given)
     bernoulli = {**plain, "likelihood": "bernoulli"}
+    poisson = {**plain, "likelihood": "poisson"}
     flat = IMAGES.reshape(200, -1)
     categorical = {**plain, "likelihood": "categorical", "network": "recurrent"}
     for cls in (skae.AutoencoderTransformer, skae.VAETransformer):
         yield f"{cls.__name__}, bernoulli", fitted(cls, bernoulli, flat, ())
         yield f"{cls.__name__}, categorical", fitted(cls, categorical, STEPS, ())
+        yield f"{cls.__name__}, poisson", fitted(cls, poisson, COUNTS, ())
         yield f"{cls.__name__}, whiten", fitted(cls, {**plain, "whiten": True}, IRIS, ())
     ordered = {**plain, "latent_dim": 3, "ordered": True}
     yield "ordered", fitted(skae.AutoencoderTransformer, ordered, IRIS, ())
@@ -93,8 +97,9 @@ def results(model, X, given):
     }
     again = pickle.loads(pickle.dumps(model))
     found["pickle"] = again.transform(X, *given)
-    for name, value in sorted(vars(model).items()):
-        if name.endswith("_") and isinstance(value, (np.ndarray, float, int)):
+    for name in dir(model):
+        value = getattr(model, name, None) if re.fullmatch("[a-z].*_", name) else None
+        if isinstance(value, (np.ndarray, float, int)):
             found[name] = np.asarray(value)
     return found
 

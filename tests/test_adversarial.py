@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AdversarialAutoencoder, priors
+from skae.data.batches import Batch
 from skae.data.table import Table
 from skae.nn.adversarial import AdversarialModule, Discriminator, Features
 from skae.nn.mlp import mlp
@@ -128,7 +129,7 @@ def test_each_side_follows_a_gradient_of_its_own(bent):
     assert isinstance(module, AdversarialModule)
     x = torch.from_numpy((bent - model.mean_) / Table.of(bent).scale).float()
     module.zero_grad()
-    module(x, x, generator()).mean().backward()
+    module(Batch(x, x), generator()).mean().backward()
     got = {name: value.grad.clone() for name, value in module.named_parameters()}
 
     draws = module.prior(x)[0]
@@ -154,7 +155,7 @@ def test_each_side_follows_a_gradient_of_its_own(bent):
     # Its value is the error and, weighed, what the discriminator can tell of the divergence.
     told = np.log(2) - 0.5 * (softplus(-fake) + softplus(real))
     expected = module.decode(z).error(x) + 0.5 * 6 * told
-    torch.testing.assert_close(module(x, x, generator()), expected)
+    torch.testing.assert_close(module(Batch(x, x), generator()), expected)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -176,7 +177,7 @@ def test_held_out_rows_weigh_an_error_above_that_of_the_start_tenfold(sign, bent
             assert (excess > 0) == (sign < 0)
             divergence = module.discriminator.features.divergence(z, *module.prior(z)[1:])
             expected = error + 10 * weight * 3 * divergence + 10 * max(excess, 0)
-            torch.testing.assert_close(module(x, x, None), expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(module(Batch(x, x), None), expected, rtol=1e-4, atol=1e-4)
 
 
 # The estimator

@@ -8,6 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.preprocessing import scale
 
 from skae import ConditionalVAE, VAETransformer
+from skae.data.batches import Batch
 
 VERBS = ["transform", "reconstruct", "posterior", "score_samples"]
 
@@ -144,5 +145,5 @@ def test_a_posterior_that_is_too_wide_is_led_back_in_training():
     bias = module.encoder.output.bias  # of the mean and the log standard deviation
     torch.nn.init.constant_(bias, 20.0)
     x = torch.tensor(flowers, dtype=torch.float32)
-    module(x, x, torch.Generator().manual_seed(0)).mean().backward()
+    module(Batch(x, x), torch.Generator().manual_seed(0)).mean().backward()
     assert bias.grad[-1] > 0.0

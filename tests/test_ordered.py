@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
+from skae.data.batches import Batch
 from skae.data.table import Table
 from skae.nn.init import with_zero_output
 from skae.nn.ordered import GroupedModule, OrderedModule, spread_out
@@ -106,7 +107,7 @@ def test_rows_are_trained_at_every_size_and_a_third_at_the_last(monkeypatch):
     )
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        module(rows[:64], rows[:64], generator)
+        module(Batch(rows[:64], rows[:64]), generator)
     shares = np.bincount(torch.cat(seen), minlength=6) / (20 * 64)
     assert_allclose(shares[1:], [2 / 15] * 4 + [2 / 15 + 1 / 3], atol=0.02)
 
@@ -250,7 +251,7 @@ def test_a_third_is_full_in_batches_of_any_size(monkeypatch, batch):
     )
     generator = torch.Generator().manual_seed(0)
     for _ in range(2000 // batch + 200):
-        module(rows, rows, generator)
+        module(Batch(rows, rows), generator)
     assert (torch.cat(seen) == 8).float().mean() == pytest.approx(1 / 3 + 2 / 24, abs=0.04)
 
 
@@ -529,7 +530,7 @@ def test_rows_are_trained_at_sizes_at_which_pca_leaves_something(monkeypatch):
     )
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
-        module(torch.zeros(18, 6), torch.zeros(18, 6), generator)
+        module(Batch(torch.zeros(18, 6), torch.zeros(18, 6)), generator)
     shares = np.bincount(torch.cat(seen), minlength=6) / (200 * 18)
     assert_allclose(shares, [0, 1 / 3, 1 / 3, 1 / 3, 0, 0], atol=0.02)
 

@@ -154,7 +154,7 @@ class Rows:
     def at(self, chosen):
         """Return the pair (x, target) of the rows with these indices, a tensor."""
         x = self.x.index_select(0, chosen)
-        return x, x if self.target is None else self.target.index_select(0, chosen)
+        return Batch(x, x if self.target is None else self.target.index_select(0, chosen))
 
 
 class StreamedRows(Rows):
@@ -193,13 +193,13 @@ class StreamedRows(Rows):
                 left = tuple(torch.cat([old, new[:low]]) for old, new in joined)
                 if len(left[0]) < batch_size:
                     continue
-                yield left
+                yield Batch(*left)
             whole = low + (len(pair[0]) - low) // batch_size * batch_size
             for first in range(low, whole, batch_size):
-                yield tuple(rows[first : first + batch_size] for rows in pair)
+                yield Batch(*(rows[first : first + batch_size] for rows in pair))
             left = tuple(rows[whole:].clone() for rows in pair)
         if left and len(left[0]):
-            yield left
+            yield Batch(*left)
 
     def _groups(self, batch_size, generator):
         n_samples, n_features = self.x.X.shape
@@ -251,7 +251,7 @@ def _joined(batches, least):
     last = next(batches)
     for batch in batches:
         if len(batch[0]) < least:
-            last = tuple(torch.cat(both) for both in zip(last, batch, strict=True))
+            last = Batch(*(torch.cat(both) for both in zip(last, batch, strict=True)))
         else:
             yield last
             last = batch
@@ -261,6 +261,21 @@ def _joined(batches, least):
 def n_batches(n_rows, batch_size, least=1):
     """Return the number of batches of a pass."""
     return max(1, -(-(n_rows - least + 1) // batch_size))
+
+
+class Batch(NamedTuple):
+    """Rows of one step, as tensors on the device: what a module's loss is of.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, d)
+        Standardised rows, which the encoder reads (with conditions behind them, if there are any).
+    target : Tensor of shape (batch, d)
+        Rows in the units of the likelihood, which the loss compares with.
+    """
+
+    x: torch.Tensor
+    target: torch.Tensor
 
 
 class Split(NamedTuple):

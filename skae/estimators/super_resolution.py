@@ -320,9 +320,9 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         module = net.module_
         # One order of summation, however many threads there are.
         with suitable_threads(0), tensor_floats(False, data.device):
-            if not net.is_clear(module.gain_of_codes(held_out)):
+            if not net.judge.is_clear(module.gain_of_codes(held_out)):
                 module.forget_codes()
-            if not net.is_clear(module.fit_share(held_out)):
+            if not net.judge.is_clear(module.fit_share(held_out)):
                 module.share.zero_()
 
     def _after_training(self, inputs, rows, rank):

@@ -133,8 +133,9 @@ class AdversarialModule(AutoencoderModule):
             self.prior_ = draws, *self.discriminator.features.whitening(draws)
         return self.prior_
 
-    def forward(self, x, target, generator):
+    def forward(self, batch, generator):
         """Error of every row plus what it adds to the weighed divergence, (batch,)."""
+        x, target = batch
         z = self.encode(x)
         error = self.decode(z).error(target)
         if self.training:

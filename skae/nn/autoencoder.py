@@ -183,8 +183,9 @@ class AutoencoderModule(nn.Module):
         """Whether ``forward`` draws noise."""
         return self.corruption is not None
 
-    def forward(self, x, target, generator):
+    def forward(self, batch, generator):
         """Reconstruction error of every row, (batch,)."""
+        x, target = batch
         if self.corruption is not None:
             x = self.corruption(x, generator)
         return self.decode(self.given(self.encode(x), x)).error(target)

@@ -98,8 +98,9 @@ class OrderedModule(AutoencoderModule):
         """The distribution of a row, from its codes and what the decoder's network adds."""
         return self.head(self.linear_decoder(z), residual)
 
-    def forward(self, x, target, generator):
+    def forward(self, batch, generator):
         """Loss of every row, (batch,); of held-out rows at several sizes, (batch, n_sizes)."""
+        x, target = batch
         z = self.encode(x)
         if self.training:
             return self._loss(z, self._training_sizes(len(x), generator, x.device), target)

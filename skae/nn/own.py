@@ -267,8 +267,8 @@ def try_own_networks(module, build, batch, generator):
         As it is trained; nothing in it changes.
     build : callable
         Takes nothing, answers the module as it was built.
-    batch : tuple of Tensors
-        Rows to train on, and what should become of them.
+    batch : Batch
+        Rows to train on.
     generator : torch.Generator
         For the noise of this trial, on the device of the rows.
 
@@ -286,7 +286,7 @@ def try_own_networks(module, build, batch, generator):
     """
     trial, least = copy.deepcopy(module).train(), 1
     rows = torch.arange(_ROWS, device=batch[0].device) % len(batch[0])
-    given = _given(trial, [tensor[rows] for tensor in batch], generator)
+    given = _given(trial, type(batch)(*(tensor[rows] for tensor in batch)), generator)
     drawn_from = DrawnFrom(generator)
     with drawn_from:
         for part, x in given.items():
@@ -344,7 +344,7 @@ def _given(trial, batch, generator):
     parts = own_parts(trial)
     for part in parts:
         part.forward = stand_in(part)
-    trial(*batch, generator)
+    trial(batch, generator)
     return {part: given[part] for part in parts}
 
 

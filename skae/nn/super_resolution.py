@@ -72,11 +72,12 @@ class SuperResolutionModule(AutoencoderModule):
         """The mean of a high-resolution row, given the code of the low-resolution one."""
         return self.upscale(self.decode(z).mean, self.share).mean
 
-    def forward(self, x, target, generator):
+    def forward(self, batch, generator):
         """Error of every upscaled row, (batch,); codes are trained beside it.
 
         Their error has a gradient but no value here: epochs are judged by what is upscaled.
         """
+        x, target = batch
         of_codes = self.code_errors(x)
         return self.upscale(x).error(target) + (of_codes - of_codes.detach())
 

@@ -47,11 +47,12 @@ class VAEModule(AutoencoderModule):
             log_std = log_std.clamp(*_LOG_STD)
         return Gaussian(self._shifted(x, mean), log_std)
 
-    def forward(self, x, target, generator, varying=False):
+    def forward(self, batch, generator, varying=False):
         """Minus the ELBO of every row (with the KL weighed by beta), (batch,).
 
         With noise that is alike for all rows, unless it is asked to be `varying`.
         """
+        x, target = batch
         posterior = self.encode(x)
         z = self.given(posterior.sample(generator), x)
         decoded, hidden = self._decode(z, generator)

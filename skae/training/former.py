@@ -22,22 +22,22 @@ class Former(NamedTuple):
     rows: Rows | None
     corruption: Any
 
-    def losses(self, judge):
+    def losses(self, net):
         """Held-out losses of the former start and of what was learned on it, in another's units.
 
         Parameters
         ----------
-        judge : AutoencoderNet
+        net : AutoencoderNet
             The net that these are compared with.
         """
-        module = self._module(judge)
+        module = self._module(net)
         module.corruption = self.corruption
-        factor, offset = self._in_units_of(judge)
-        module.count_as(judge.module_, factor)
-        rows = judge.get_iterator(self.rows)
-        of_start = judge._held_out_losses(rows, module)
+        factor, offset = self._in_units_of(net)
+        module.count_as(net.module_, factor)
+        rows = net.get_iterator(self.rows)
+        of_start = net._held_out_losses(rows, module)
         module.load_state_dict(self.net.module_.state_dict())
-        learned = judge._beside(of_start, judge._held_out_losses(rows, module))
+        learned = net.judge.beside_start(of_start, net._held_out_losses(rows, module))
         return of_start * factor + offset, learned * factor + offset
 
     def back_in(self, net, of_start):

@@ -70,7 +70,7 @@ class GraphedSteps:
         for group in optimizer.param_groups:
             group["lr"].copy_(rate)
         optimizer.zero_grad(set_to_none=True)
-        loss = module(*self.rows.at(index), self.net.noise_).mean()
+        loss = module(self.rows.at(index), self.net.noise_).mean()
         loss.backward()
         optimizer.step()
         self.total.add_(loss.detach(), alpha=len(index))

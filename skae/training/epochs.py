@@ -1,0 +1,511 @@
+"""What an epoch is, which epoch is kept, when training stops."""
+
+import functools
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from tqdm.auto import tqdm
+
+from ..data.batches import Rows, n_batches
+from ..nn.networks import largest_product
+from ..nn.own import check_rows, draw_from, own_parts, try_own_networks
+from ..warn import warn
+from .devices import kind_of
+from .graph import REPLAYED, GraphedSteps
+from .judge import Judge
+from .schedule import Schedule
+from .threads import suitable_threads, tensor_floats
+
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+_VALIDATION_BATCH = 1024
+_VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
+
+
+class _Stop(Exception):
+    """Ends the epochs early, from inside skorch's loop."""
+
+
+class EpochNet(NeuralNet):
+    """Trains a module whose ``forward(batch, generator)`` returns the loss of every row.
+
+    It is fitted on a :class:`~skae.data.batches.Split`. The epoch with the lowest validation loss
+    is kept, if it clearly beats epoch 0, the module as it was built: see
+    :class:`~skae.training.judge.Judge`. However training ends, be it an exception, Ctrl-C or a
+    loss that is no longer finite, the weights of the best epoch are restored.
+
+    Parameters
+    ----------
+    module : callable
+        Takes nothing, returns a new module, with the same weights every time.
+    streams : skae.random.Streams
+        Where shuffling and noise come from.
+    units : tuple of two floats
+        Factor and offset that turn the module's losses into those to report.
+    resolution : float
+        The least improvement of a row's loss that is not rounding.
+    start_share : float
+        Mixture weight of the initial model in the density that a validation row is judged by,
+        where losses are minus log-densities (with another weight of the KL term, nearly so).
+    early_stopping : bool
+        Whether to stop after `n_iter_no_change` epochs without a lower validation loss.
+    n_iter_no_change : int
+    beta : float
+        The module's weight of the KL term, where it has one.
+    beta_warmup : int
+        Epochs over which the module's `warmup` rises to 1.
+    precision : {"float32", "tf32", "bf16"}
+        Of matrix products, convolutions and recurrent layers in training.
+    progress : bool
+        Whether to show a progress bar; `verbose` is for callbacks that print.
+    **kwargs
+        As in skorch.
+
+    Attributes
+    ----------
+    best_epoch_ : int
+        The epoch whose weights the module has.
+    loss_curve_, validation_curve_ : list of float
+        Mean loss of training and validation rows per epoch; the second begins with epoch 0, and
+        is empty where no rows were held out.
+    """
+
+    def __init__(
+        self,
+        module,
+        *,
+        streams=None,
+        units=(1.0, 0.0),
+        resolution=0.0,
+        start_share=0.0,
+        criterion=torch.nn.Identity,
+        optimizer=torch.optim.AdamW,
+        train_split=None,
+        early_stopping=True,
+        n_iter_no_change=20,
+        beta=1.0,
+        beta_warmup=0,
+        precision="float32",
+        progress=False,
+        lr=0.01,
+        device="cpu",
+        **kwargs,
+    ):
+        self.streams = streams
+        self.units = units
+        self.resolution = resolution
+        self.start_share = start_share
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.beta = beta
+        self.beta_warmup = beta_warmup
+        self.precision = precision
+        self.progress = progress
+        super().__init__(
+            module,
+            criterion=criterion,
+            optimizer=optimizer,
+            lr=lr,
+            device=device,
+            train_split=train_split,
+            **kwargs,
+        )
+
+    def get_default_callbacks(self):
+        return []
+
+    def initialize_module(self):
+        self.module_ = self.module().float()
+        self.inference_modules_ = {}
+        self.best_epoch_: Any = None
+        self.working_: Any = None  # weights that further chunks go on from
+        self.loaded_memory_: Any = None  # of an optimiser, until there is one
+        self.n_steps_on_chunks_ = 0
+        # Whether the last chunk has moved the start, and cost what was learned on it.
+        self.start_moved_ = self.gave_up_ = False
+        self.is_warm_ = False
+        self.module_.beta = self.beta
+        self.module_.autocast = self.precision == "bf16"
+        return self
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return X.train, X.valid
+
+    def get_iterator(self, dataset, training=False):
+        if not isinstance(dataset, Rows):  # of skorch's own, for `predict` and `forward`
+            return super().get_iterator(dataset, training)
+        if training:
+            return dataset.batches(self.batch_size, self.shuffle_, least=self.least_rows_)
+        times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
+        # Batches of one size: some modules compare the rows of a batch with each other.
+        n_rows, most = times * len(dataset), max(self.batch_size, _VALIDATION_BATCH)
+        size = math.ceil(n_rows / math.ceil(n_rows / most))
+        return dataset.batches(size, times=times)
+
+    def infer(self, x, **fit_params):
+        """Decode what x, standardised rows, is encoded to: what `forward` and `predict` return."""
+        return self.module_.reconstruct(x)
+
+    def train_step_single(self, batch, **fit_params):
+        loss = self.module_(batch, self.noise_).mean()
+        loss.backward()
+        return {"loss": loss, "y_pred": None}
+
+    def train_step(self, batch, **fit_params):
+        self._schedule()
+        if self.hooked_:
+            return super().train_step(batch, **fit_params)
+
+        def closure():
+            self.optimizer_.zero_grad(set_to_none=True)
+            return self.train_step_single(batch)["loss"]
+
+        return {"loss": self.optimizer_.step(closure)}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """One pass. Only where a callback hooks batches is anything done per batch."""
+        if training:
+            self._train(iterator, step_fn)
+        elif iterator is not None and not self.stopping_:
+            self._validate(iterator)
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train on a Split; whatever happens, leave the module at its best.
+
+        Unlike skorch's, it lets an interrupt through.
+        """
+        self._prepare(X)
+        try:
+            with self.threads():
+                self._epochs(X, self.max_epochs)
+        finally:
+            self.settle(X.valid)
+        return self
+
+    def settle(self, held_out):
+        """Leave the module at its best; where an interrupt came in the middle of that, again."""
+        if self.best_ is not None:
+            weights, self.best_epoch_ = self.best_
+            self._leave(weights, held_out)
+
+    def threads(self):
+        """A context for training, and for what is done with a table of training rows."""
+        return suitable_threads(self.batch_size * largest_product(self.module_))
+
+    def _epochs(self, split, epochs):
+        """Skorch's loop, which a callback or a hopeless loss may end early."""
+        if self.progress:
+            no_console = sys.stderr is None
+            self.progress_ = tqdm(total=epochs, unit="epoch", disable=no_console)
+        try:
+            self.notify("on_train_begin", X=split, y=None)
+            self.fit_loop(split, None, epochs=epochs)
+        except _Stop:
+            pass
+        self.notify("on_train_end", X=split, y=None)
+
+    def _leave(self, weights, held_out):
+        """Put down what only training needs, with these weights in the module."""
+        copy_weights(weights, self._weights())
+        self._set_training(False)
+        draw_from(self.module_, None)
+        if self.progress_ is not None:
+            self.progress_.close()
+        before = self.aside_before_
+        self.module_.keep_aside(functools.partial(self._accepts, held_out, before), before)
+        losses = "of_start_", "start_losses_", "latest_losses_", "best_losses_"
+        for name in ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_", *losses):
+            setattr(self, name, None)
+
+    def _accepts(self, held_out, kept_before, **options):
+        """Whether held-out rows are clearly better off with something learned aside.
+
+        `options` have the module use it. As with weights of chunks, what was kept before was
+        accepted: it only goes where rows are clearly worse off with it.
+        """
+        if held_out is None:
+            return kept_before
+        losses = self._held_out_losses(self.get_iterator(held_out), **options)
+        with np.errstate(invalid="ignore"):  # what is not a number is not clear
+            gain = self.best_losses_ - self.beside_start(losses)
+        return not self.judge.is_clear(-gain) if kept_before else self.judge.is_clear(gain)
+
+    def notify(self, method_name, **cb_kwargs):
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            # This is how skorch's EarlyStopping asks to end; anyone else's is Ctrl-C.
+            callbacks = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
+            if method_name == "on_epoch_end" and any(cb.misses_ == cb.patience for cb in callbacks):
+                raise _Stop from None
+            raise
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.stopping_:
+            raise _Stop
+        super().on_epoch_begin(net, **kwargs)
+        if self.beta_warmup:
+            self.module_.warmup = min(1.0, len(self.history) / self.beta_warmup)
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.progress_ is not None:
+            losses = {k: v for k, v in self.history[-1].items() if k.endswith("_loss")}
+            self.progress_.set_postfix(losses, refresh=False)
+            self.progress_.update()
+
+    def _prepare(self, split):
+        """Everything at epoch 0: streams, counters, and the start's held-out loss."""
+        callbacks = [cb for _, cb in self.callbacks_]
+        self.hooked_ = any(
+            getattr(type(cb), hook) is not getattr(Callback, hook)
+            for cb in callbacks
+            for hook in _BATCH_HOOKS
+        )
+        self.scheduled_ = not any(isinstance(cb, LRScheduler) for cb in callbacks)
+        self.shuffle_ = self.streams.torch("shuffle")
+        self.noise_ = self.streams.torch("noise", self.device)
+        self.least_rows_, self.own_draw_ = 1, False
+        if own_parts(self.module_):
+            self._prepare_own_networks(split.train)
+        n_steps = self.max_epochs * self._steps_of_pass(split.train)
+        self.schedule_ = Schedule(self.lr, n_steps)
+        self.n_steps_taken_ = 0
+        self.stopping_ = False
+        self.groups_ = split.groups
+        self.progress_ = self.graphed_ = None
+        self.captures_ = True  # until a capture fails
+        self.loss_curve_, self.validation_curve_ = [], []
+        self.lowest_epoch_ = 0
+        self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
+        self.best_losses_ = np.empty(0)
+        self.aside_before_ = self.module_.noise_varies
+        start = [value.clone() for value in self._weights()]
+        self.best_ = start, 0  # weights, and their epoch
+        self.spare_ = [value.clone() for value in start]
+        if split.valid is not None:
+            losses = self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
+            if self.is_warm_:
+                try:
+                    copy_weights(self._start_weights(), self._weights())
+                    self.of_start_ = self._held_out_losses(self.get_iterator(split.valid))
+                finally:
+                    copy_weights(start, self._weights())
+                losses = self.beside_start(losses)
+            self.start_losses_ = self.best_losses_ = losses
+            self.validation_curve_.append(self._in_units(losses.mean()))
+        self.best_epoch_ = 0  # last: from now on there is something to keep
+
+    def _prepare_own_networks(self, rows):
+        """Try networks of a user's own, and have them draw from this net's noise."""
+        batch = next(iter(rows.batches(self.batch_size, self.streams.torch("trial"))))
+        trial = self.streams.torch("trial", self.device)
+        least, draws = try_own_networks(self.module_, self.module, batch, trial)
+        check_rows(least, self.batch_size, len(rows))
+        self.least_rows_, self.own_draw_ = least, draws
+        if draws:
+            draw_from(self.module_, self.noise_)
+
+    def _steps_of_pass(self, rows):
+        return n_batches(len(rows), self.batch_size, self.least_rows_)
+
+    @property
+    def judge(self):
+        """What compares losses of validation rows."""
+        return Judge(self.resolution, self.start_share, self.groups_)
+
+    def beside_start(self, losses):
+        """Losses of validation rows beside the initial model: see `Judge.beside_start`."""
+        return self.judge.beside_start(self.of_start_, losses)
+
+    def _start_weights(self):
+        """Those of the classical start, as `_weights`."""
+        return list(self.module().float().to(self.device).state_dict().values())
+
+    def _schedule(self):
+        """Set the learning rate of the next step."""
+        if self.scheduled_:
+            rate = self.schedule_.rate(self.n_steps_taken_)
+            for group in self.optimizer_.param_groups:
+                if isinstance(group["lr"], torch.Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+        self.n_steps_taken_ += 1
+
+    def _train(self, iterator, step_fn):
+        self._set_training(True)
+        with tensor_floats(self.precision == "tf32", self.device):
+            steps = self._graphed(iterator.rows)
+            if steps is None:
+                mean, n_rows = self._step_by_step(iterator, step_fn)
+            else:
+                mean, n_rows = self._replay(steps, iterator), len(iterator.rows)
+        if not self.hooked_:
+            self._record_batch("train", mean, n_rows)
+        self.loss_curve_.append(self._record("train_loss", mean))
+        if not math.isfinite(mean):
+            self._diverge()
+        elif not self.validation_curve_:
+            self._keep_while_finite()
+
+    def _can_replay(self, rows):
+        """Whether a step is the same every time, but for what is on the device."""
+        return (
+            kind_of(self.device).capture is not None
+            and type(rows) is Rows
+            and isinstance(self.optimizer_, REPLAYED)
+            and isinstance(self.optimizer_.param_groups[0]["lr"], torch.Tensor)
+            and self.scheduled_
+            and not self.hooked_
+            and self.schedule_.n_steps is not None
+            and getattr(self.module_, "warmup", 1.0) == 1.0
+            and getattr(self.module_.corruption, "can_be_captured", True)
+            and not self.own_draw_
+        )
+
+    def _graphed(self, rows):
+        """Steps to replay, or None where they are taken one by one."""
+        if self.graphed_ is not None or not self.captures_ or not self._can_replay(rows):
+            return self.graphed_
+        rates = [self.schedule_.rate(taken) for taken in range(self.schedule_.n_steps or 0)]
+        rates_there = torch.tensor(rates, dtype=torch.float32, device=self.device)
+        try:
+            self.graphed_ = GraphedSteps(self, rows, rates_there, self.n_steps_taken_)
+        except Exception as error:
+            self.captures_ = False
+            cause = str(error.__context__ or error).partition("\n")[0]  # before the end failed, too
+            warn(
+                "Training goes on step by step, which is slower, as a step could not be captured "
+                f"in a CUDA graph: {cause}. Have the network read no numbers on the host, as "
+                "`x.item()`, `float(x)` and `if x > 0` do, or ignore this warning.",
+                UserWarning,
+            )
+        return self.graphed_
+
+    def _replay(self, steps, iterator):
+        order = iterator.rows.shuffled(iterator.generator)
+        self.n_steps_taken_ += self._steps_of_pass(order)
+        return steps.epoch(order)
+
+    def _step_by_step(self, iterator, step_fn):
+        losses, sizes = [], []
+        for batch in iterator:
+            if self.hooked_:
+                self.notify("on_batch_begin", batch=batch, training=True)
+            step = step_fn(batch)
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[0]))
+            if self.hooked_:
+                self._record_batch("train", losses[-1].item(), sizes[-1], new=False)
+                self.notify("on_batch_end", batch=batch, training=True, **step)
+        mean = np.average(torch.stack(losses).cpu().double().numpy(), weights=sizes)
+        return mean, sum(sizes)
+
+    def _validate(self, iterator):
+        losses = self._held_out_losses(iterator, notify=self.hooked_)
+        is_finite = np.isfinite(losses).all()
+        losses = self.latest_losses_ = self.beside_start(losses)
+        self._record_batch("valid", losses.mean(), len(losses), new=False)
+        self.validation_curve_.append(self._record("valid_loss", losses.mean()))
+        if not is_finite:
+            self._diverge()
+        elif self.schedule_.n_steps is not None:  # chunks are judged by `train_chunk`
+            self._judge(losses)
+
+    def _noticed(self, iterator):
+        """The same batches, of held-out rows, with callbacks before and after each."""
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=False)
+            yield batch
+            self.notify("on_batch_end", batch=batch, training=False, loss=None, y_pred=None)
+
+    def _held_out_losses(self, iterator, module=None, notify=False, **options):
+        """Loss of every held-out row, with the same noise every time, (n_valid,).
+
+        It is of the net's own module unless another is given, and callbacks only notice where
+        that is asked for; `options` are the module's.
+        Modules with several losses of a row, none of which may be worse than the start's,
+        answer (n_valid, n_losses).
+        """
+        self._set_training(False)
+        module = module or self.module_
+        generator = self.streams.torch("validation", self.device)
+        with torch.no_grad(), tensor_floats(False, self.device):
+            noticed = self._noticed(iterator) if notify else iterator
+            batches = torch.cat([module(batch, generator, **options) for batch in noticed])
+        # Rows that noise makes uncertain come several times over: see get_iterator.
+        losses = batches.cpu().double().numpy()
+        return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
+
+    def _judge(self, losses):
+        """Keep this epoch if the held-out rows like it best, and the start less.
+
+        The mean improvement per row over epoch 0 has to be clear of its own noise: two
+        standard errors, as the best of many epochs is compared with one start. Then a
+        handful of rows cannot talk the model out of a closed form that is right.
+        """
+        epoch = len(self.history)
+        curve = self.validation_curve_
+        if self.judge.beats(losses, self.start_losses_) and curve[-1] < curve[self.best_epoch_]:
+            self._keep()
+            self.best_losses_ = losses
+        if curve[-1] < curve[self.lowest_epoch_]:
+            self.lowest_epoch_ = epoch
+        elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
+            self.stopping_ = True
+
+    def _keep(self):
+        # A copy first, and then one assignment, so that an interrupt never finds it half made.
+        copy_weights(self._weights(), self.spare_)
+        (before, _), self.best_ = self.best_, (self.spare_, len(self.history))
+        self.spare_, self.best_epoch_ = before, self.best_[1]
+
+    def _weights(self):
+        """What training changes, as the state dict has it."""
+        return list(self.module_.state_dict().values())
+
+    def _keep_while_finite(self):
+        norms = torch._foreach_norm([w for w in self._weights() if w.is_floating_point()], math.inf)
+        if math.isfinite(torch.stack(norms).sum()):
+            self._keep()
+        else:
+            self._diverge()
+
+    def _diverge(self):
+        self.stopping_ = True
+        warn(
+            f"The loss was no longer finite in epoch {len(self.history)}: training stopped, "
+            f"and the state after epoch {self.best_epoch_} is kept. Use a learning rate lower "
+            f"than lr={self.lr}.",
+            ConvergenceWarning,
+        )
+
+    def _record(self, name, value):
+        """Put an epoch's mean loss into skorch's history, with whether it is the best."""
+        value = self._in_units(value)
+        previous = [row[name] for row in self.history[:-1] if name in row]
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", all(value < other for other in previous))
+        return value
+
+    def _record_batch(self, prefix, loss, size, *, new=True):
+        """Put a batch, or a whole epoch as if it were one, where callbacks look for it."""
+        if new:
+            self.history.new_batch()
+        self.history.record_batch(f"{prefix}_loss", self._in_units(loss))
+        self.history.record_batch(f"{prefix}_batch_size", size)
+
+    def _in_units(self, loss):
+        factor, offset = self.units
+        return float(loss * factor + offset)
+
+
+def copy_weights(values, into):
+    """Copy tensors into others of the same shapes, in one go."""
+    with torch.no_grad():
+        torch._foreach_copy_(into, values)
