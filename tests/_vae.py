@@ -1,4 +1,6 @@
-"""What the networks of a VAE say, in the units of X."""
+"""What the networks of a VAE say, in the units of X, and parts of its density."""
+
+import pickle
 
 import numpy as np
 import torch
@@ -23,3 +25,10 @@ def decoded(vae, codes):
         rows = module.decode(torch.tensor(codes))
     std = rows.std.expand_as(rows.mean)
     return vae.mean_ + unit(vae) * rows.mean.numpy(), unit(vae) * std.numpy()
+
+
+def part_of(vae, name):
+    """A copy whose density is one part of the mixture alone, such as "decoder"."""
+    copy = pickle.loads(pickle.dumps(vae))
+    copy.density_shares_ = {other: float(other == name) for other in vae.density_shares_}
+    return copy
