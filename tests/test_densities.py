@@ -304,16 +304,18 @@ def test_a_warm_start_goes_on_with_the_density_of_a_fit(factors):
     assert vae.density_shares_ == shares
 
 
-@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
-@pytest.mark.parametrize(
-    ("parameters", "share"),
-    [({}, 1 / 401), ({"init": "random"}, 0.0), ({"likelihood": "bernoulli"}, 0.0)],
-    ids=["normal", "random", "bernoulli"],
-)
-def test_epochs_are_judged_with_the_share_of_the_start(bent, parameters, share):
-    X = bent > 0 if "likelihood" in parameters else bent
-    vae = VAETransformer(2, max_epochs=2, random_state=0, **parameters).fit(X)
-    assert vae.net_.start_share == pytest.approx(share)
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_epochs_are_judged_with_the_share_of_the_start(init):
+    """So that a row costs minus the logarithm of that at most, where noise becomes small."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 1)) * np.ones(6) + 0.05 * rng.standard_normal((400, 6))
+    beside = [[5.0, -5.0] * 3]
+    vae = VAETransformer(1, init=init, max_epochs=20, lr=0.01, random_state=0).fit(X, X_val=beside)
+    most = np.max(vae.validation_curve_ - vae.validation_curve_[0])
+    if init == "pca":
+        assert most == pytest.approx(np.log(401))
+    else:  # which is no density to have a share
+        assert most > 100.0
 
 
 def test_the_share_of_chunks_is_by_all_of_their_rows(bent):
