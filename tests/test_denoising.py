@@ -48,7 +48,7 @@ def test_corruption_is_fresh_in_every_batch(corruption, bent):
     options = {"max_epochs": 2, "batch_size": 400, "validation_fraction": None, "random_state": 0}
     DenoisingAutoencoder(2, corruption=corruption, callbacks=[Watch()], **options).fit(bent)
     assert len(seen) == 2
-    assert not np.array_equal(seen[0], seen[1])
+    assert np.corrcoef(seen[0].ravel(), seen[1].ravel())[0, 1] < 0.1
 
 
 def test_held_out_noise_is_the_same_in_every_epoch(bent):
