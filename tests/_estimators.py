@@ -31,15 +31,10 @@ ESTIMATORS = [
     ConditionalVAE,
 ]
 
-LIKELIHOODS = [
-    (cls, likelihood)
-    for cls in ESTIMATORS
-    for likelihood in ("gaussian", "bernoulli")
-    if likelihood in cls._parameter_constraints["likelihood"][0].options
-]
-
 # Whose rows are told by their codes: an upscaled image is made of the small one itself.
 OF_CODES = [cls for cls in ESTIMATORS if cls is not skae.SuperResolutionAutoencoder]
+
+LIKELIHOODS = [(cls, "gaussian") for cls in ESTIMATORS] + [(cls, "bernoulli") for cls in OF_CODES]
 
 
 class NoTraining(Callback):

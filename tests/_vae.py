@@ -1,4 +1,6 @@
-"""What the networks of a VAE say, in the units of X."""
+"""What the networks of a VAE say, in the units of X, and parts of its density."""
+
+import pickle
 
 import numpy as np
 import torch
@@ -25,7 +27,8 @@ def decoded(vae, codes):
     return vae.mean_ + unit(vae) * rows.mean.numpy(), unit(vae) * std.numpy()
 
 
-def set_shares(vae, shares):
-    """Give the parts of the density of a fitted model other shares."""
-    vae.density_shares_.clear()
-    vae.density_shares_.update(shares)
+def part_of(vae, name):
+    """A copy whose density is one part of the mixture alone, such as "decoder"."""
+    copy = pickle.loads(pickle.dumps(vae))
+    copy.density_shares_.update({other: float(other == name) for other in vae.density_shares_})
+    return copy

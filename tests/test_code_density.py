@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from _programs import InterruptedAt
-from _vae import decoded, set_shares, standardised, unit
+from _vae import decoded, part_of, standardised, unit
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -48,15 +48,8 @@ def trained(ring):
     return VAETransformer(2, max_epochs=60, random_state=0).fit(ring[:600])
 
 
-def of_part(vae, name, X):
-    """Log-density of rows under one part of the mixture that their density is."""
-    copy = pickle.loads(pickle.dumps(vae))
-    set_shares(copy, {part: float(part == name) for part in vae.density_shares_})
-    return copy.score_samples(X)
-
-
 def of_prior(vae, X):
-    """That of the decoder, if codes were from the prior."""
+    """Log-density of rows that the decoder would have, if codes were from the prior."""
     module, _ = vae.net_.inference_module(np.float64)
     draws = normal_points(256, 2), normal_points(2048, 2)
     with torch.inference_mode():
@@ -122,7 +115,7 @@ def test_codes_may_be_of_any_scale_and_far_out(clusters):
 
 def test_held_out_rows_are_likelier_with_it(trained, ring):
     assert trained.n_code_components_ >= 2
-    gain = of_part(trained, "decoder", ring[600:]) - of_prior(trained, ring[600:])
+    gain = part_of(trained, "decoder").score_samples(ring[600:]) - of_prior(trained, ring[600:])
     assert gain.mean() > 0.1
     assert trained.score(ring[600:]) > PCA(2).fit(ring[:600]).score(ring[600:])
 
@@ -131,10 +124,10 @@ def test_classical_shares_are_learned_beside_it(ring):
     X, X_val = ring[:700], ring[700:]
     vae = VAETransformer(2, max_epochs=3, random_state=0).fit(X, X_val=X_val)
     assert vae.n_code_components_ >= 2
-    _, *classical = parts = [of_part(vae, name, X_val) for name in vae.density_shares_]
+    parts = [part_of(vae, name).score_samples(X_val) for name in vae.density_shares_]
     expected = likeliest_shares(np.array(parts))
     np.testing.assert_allclose(list(vae.density_shares_.values()), expected, rtol=0.02)
-    beside_prior = likeliest_shares(np.array([of_prior(vae, X_val), *classical]))
+    beside_prior = likeliest_shares(np.array([of_prior(vae, X_val), *parts[1:]]))
     assert (beside_prior[1:] > 1.3 * expected[1:]).all()
 
 
@@ -171,10 +164,8 @@ def test_the_density_is_one_and_samples_are_from_it(trained):
 
 
 def test_a_classical_density_draws_codes_from_its_own_prior(trained, ring):
-    copy = pickle.loads(pickle.dumps(trained))
-    set_shares(copy, {"decoder": 0.0, "probabilistic_pca": 1.0})
     start = PCA(2).fit(ring[:600])
-    drawn = copy.sample(50_000, random_state=0)
+    drawn = part_of(trained, "probabilistic_pca").sample(50_000, random_state=0)
     np.testing.assert_allclose(np.cov(drawn.T), start.get_covariance(), atol=0.01)
     fourth = np.mean((drawn - drawn.mean(axis=0)) ** 4, axis=0) / drawn.var(axis=0) ** 2
     np.testing.assert_allclose(fourth, 3.0, atol=0.1)  # a normal's

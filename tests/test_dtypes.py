@@ -59,9 +59,9 @@ class Polars:
         return Polars([column[rows] for column in self.values], self.dtypes)
 
     def get_columns(self):
-        return [PolarsColumn(*column) for column in self._parts()]
+        return [PolarsColumn(*column) for column in self.parts()]
 
-    def _parts(self):
+    def parts(self):
         return zip(self.values, self.columns, self.dtypes, strict=True)
 
     def iter_columns(self):

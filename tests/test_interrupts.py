@@ -14,17 +14,18 @@ from skae import AutoencoderTransformer, VAETransformer
 from skae.training.net import AutoencoderNet
 
 
+def weights_of(net):
+    return [value.clone() for value in net.module_.state_dict().values()]
+
+
 class Watch(Callback):
     """Keeps a copy of the weights of every epoch."""
 
     def on_train_begin(self, net, **kwargs):
-        self.weights = [self._copy(net)]
+        self.weights = [weights_of(net)]
 
     def on_epoch_end(self, net, **kwargs):
-        self.weights.append(self._copy(net))
-
-    def _copy(self, net):
-        return [value.clone() for value in net.module_.state_dict().values()]
+        self.weights.append(weights_of(net))
 
 
 class Spoil(Callback):

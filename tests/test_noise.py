@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from _vae import decoded, set_shares
+from _vae import decoded, part_of
 from scipy import stats
 from scipy.spatial import cKDTree
 from sklearn.model_selection import PredefinedSplit
@@ -40,9 +40,7 @@ def alike(model):
     model = pickle.loads(pickle.dumps(model))
     for value in model.net_.module_.noise.parameters():
         torch.nn.init.zeros_(value)
-    model.net_.inference_modules_ = {}
-    model.noise_varies_ = False
-    return model
+    return pickle.loads(pickle.dumps(model))
 
 
 def test_noise_of_rows_is_found(vae):
@@ -107,8 +105,7 @@ def test_density_integrates_to_one():
 
 
 def test_draws_have_the_noise_of_their_codes(vae):
-    model = pickle.loads(pickle.dumps(vae))
-    set_shares(model, {"decoder": 1.0})
+    model = part_of(vae, "decoder")
     drawn, means = (
         model.sample(20_000, random_state=1, add_noise=noise) for noise in (True, False)
     )

@@ -33,7 +33,7 @@ class Slices:
     """As little as a table on disk has, watching how much of it is read at a time."""
 
     def __init__(self, X):
-        self._X = X
+        self.table = X
         self.shape = X.shape
         self.dtype = X.dtype
         self.most = 0
@@ -41,7 +41,7 @@ class Slices:
 
     def __getitem__(self, rows):
         assert isinstance(rows, slice)
-        block = self._X[rows]
+        block = self.table[rows]
         self.most = max(self.most, len(block))
         self.read += len(block)
         return block

@@ -1,11 +1,9 @@
 """Densities, posteriors and latents of the VAE."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from _vae import decoded, set_shares, standardised
+from _vae import decoded, part_of, standardised
 from scipy import integrate, special, stats
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -42,9 +40,7 @@ def trained(request, bent):
 
 def test_score_samples_against_integration(trained, bent):
     exact = log_evidence_by_integration(trained, bent[:40])
-    decoder = copy.copy(trained)
-    set_shares(decoder, {"decoder": 1.0})
-    bound = decoder.score_samples(bent[:40])
+    bound = part_of(trained, "decoder").score_samples(bent[:40])
     assert bound.mean() == pytest.approx(exact.mean(), abs=0.02)
     assert np.median(np.abs(bound - exact)) < 0.02
     assert (bound - exact).max() < 0.3  # an estimate of a bound may be above for a row
@@ -203,8 +199,7 @@ def test_log_likelihood_beats_pca_on_held_out_rows(bent):
 
 
 def test_sample_with_and_without_noise(bent):
-    vae = VAETransformer(2, random_state=0).fit(bent)
-    set_shares(vae, {"decoder": 1.0})
+    vae = part_of(VAETransformer(2, random_state=0).fit(bent), "decoder")
     noise = vae.sample(4000, random_state=3) - vae.sample(4000, random_state=3, add_noise=False)
     assert vae.noise_varies_
     _, of_rows = decoded(vae, np.random.default_rng(0).standard_normal((4000, 2)))

@@ -15,7 +15,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 import skae
 from skae import AutoencoderTransformer, VAETransformer
+from skae.state import stamp
 
+VERSION, FORMAT = stamp()  # what a state calls the version that saved it, and its kind
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
 
@@ -29,7 +31,7 @@ def saved(model, *left_out, **changes):
 @every_estimator
 def test_another_version_is_warned_of(cls, bent):
     model = cls(2, max_epochs=1, random_state=0).fit(bent)
-    load = saved(model, _skae_version="0.0.9")
+    load = saved(model, **{VERSION: "0.0.9"})
     message = f"{cls.__name__} was saved by skae 0.0.9 and is loaded by skae {skae.__version__}"
     with pytest.warns(InconsistentVersionWarning, match=message) as record:
         other = load()
@@ -41,9 +43,9 @@ def test_another_version_is_warned_of(cls, bent):
 def test_another_kind_of_state_is_refused_at_load(cls, bent):
     model = cls(2, max_epochs=1, random_state=0).fit(bent)
     with pytest.raises(ValueError, match=rf"saved by skae 9\.1, whose .* skae {skae.__version__}"):
-        saved(model, _skae_version="9.1", _skae_format=99)()
+        saved(model, **{VERSION: "9.1", FORMAT: 99})()
     with pytest.raises(ValueError, match=r"saved by skae before 0\.1\.0, whose fitted states"):
-        saved(model, "_skae_version", "_skae_format")()
+        saved(model, VERSION, FORMAT)()
 
 
 @every_estimator
@@ -54,7 +56,7 @@ def test_the_same_version_says_nothing(cls, bent):
     model.fit(bent)
     for same in (copy.deepcopy(model), copy.copy(model), pickle.loads(pickle.dumps(model))):
         assert_array_equal(same.transform(bent), model.transform(bent))
-        assert not hasattr(same, "_skae_version")
+        assert not vars(same).keys() & {VERSION, FORMAT}
 
 
 @every_estimator
