@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
 from skae.displays import (
@@ -198,13 +198,15 @@ def test_a_large_table_is_sampled():
     assert not np.array_equal(draws[0].codes, draws[2].codes)
 
 
-def test_only_the_sample_is_encoded(vae, digits, monkeypatch):
+def test_only_the_sample_is_encoded(vae, digits):
     sizes = []
-    transform = VAETransformer.transform
-    monkeypatch.setattr(
-        VAETransformer, "transform", lambda self, X: [sizes.append(len(X)), transform(self, X)][1]
-    )
-    display = LatentSpaceDisplay.from_estimator(vae, *digits, max_points=70)
+
+    def watched(X):
+        sizes.append(len(X))
+        return X
+
+    pipeline = make_pipeline(FunctionTransformer(watched), vae)
+    display = LatentSpaceDisplay.from_estimator(pipeline, *digits, max_points=70)
     assert sizes == [70]
     assert len(display.codes) == len(display.y) == 70
 

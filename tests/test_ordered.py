@@ -63,7 +63,7 @@ def test_at_the_start_every_size_weighs_the_same():
     module, _ = model.net_.inference_module(np.float64)
     rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
-        losses = module(rows, rows, None).mean(0)
+        losses = module(Batch(rows, rows), None).mean(0)
     # Half the squared error in units of the noise: the noise is what is left per dimension.
     n, d = X.shape
     assert_allclose(losses, 0.5 * (d - 8) * (n - 1) / n, rtol=1e-9)
@@ -86,7 +86,7 @@ def test_held_out_rows_are_judged_by_the_error_of_every_size(tables, ordered):
     module, _ = ordered.net_.inference_module(np.float64)
     rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
-        losses = module(rows, rows, None).sum(0)
+        losses = module(Batch(rows, rows), None).sum(0)
     expected = [
         0.5 * (64 - 8) / (64 - size) * squared_error(X, ordered.truncate(size)) / noise
         for size in range(1, 9)
@@ -95,20 +95,23 @@ def test_held_out_rows_are_judged_by_the_error_of_every_size(tables, ordered):
     assert_allclose(losses, expected, rtol=1e-6)
 
 
-def test_rows_are_trained_at_every_size_and_a_third_at_the_last(monkeypatch):
+def sizes_in_training(module, rows, n_steps):
+    """How many codes count, of every row in some steps: its decoder reads which are missing."""
+    seen, generator = [], torch.Generator().manual_seed(0)
+    hook = module.decoder.register_forward_pre_hook(lambda network, read: seen.extend(read))
+    for _ in range(n_steps):
+        module(Batch(rows, rows), generator)
+    hook.remove()
+    _, missing = torch.cat(seen).chunk(2, dim=1)
+    return (missing == 0).sum(dim=1)
+
+
+def test_rows_are_trained_at_every_size_and_a_third_at_the_last():
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X)
     module = model.net_.module_.train()
     rows = torch.tensor(Table.of(X).standard(X)).float()
-    seen = []
-    decode = module.decode
-    monkeypatch.setattr(
-        module, "decode", lambda z, generator, size: seen.append(size) or decode(z, None, size)
-    )
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        module(Batch(rows[:64], rows[:64]), generator)
-    shares = np.bincount(torch.cat(seen), minlength=6) / (20 * 64)
+    shares = np.bincount(sizes_in_training(module, rows[:64], 20), minlength=6) / (20 * 64)
     assert_allclose(shares[1:], [2 / 15] * 4 + [2 / 15 + 1 / 3], atol=0.02)
 
 
@@ -241,18 +244,11 @@ def test_judged_sizes():
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
-def test_a_third_is_full_in_batches_of_any_size(monkeypatch, batch):
+def test_a_third_is_full_in_batches_of_any_size(batch):
     X = scale(load_breast_cancer().data)
     module = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X).net_.module_.train()
-    rows, seen = torch.zeros(batch, 30), []
-    decode = module.decode
-    monkeypatch.setattr(
-        module, "decode", lambda z, generator, size: seen.append(size) or decode(z, None, size)
-    )
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(2000 // batch + 200):
-        module(Batch(rows, rows), generator)
-    assert (torch.cat(seen) == 8).float().mean() == pytest.approx(1 / 3 + 2 / 24, abs=0.04)
+    sizes = sizes_in_training(module, torch.zeros(batch, 30), 2000 // batch + 200)
+    assert (sizes == 8).float().mean() == pytest.approx(1 / 3 + 2 / 24, abs=0.04)
 
 
 def test_wide_tables_weigh_sizes_the_same():
@@ -263,7 +259,7 @@ def test_wide_tables_weigh_sizes_the_same():
     module, _ = model.net_.inference_module(np.float64)
     rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
-        losses = module(rows, rows, None).mean(0)
+        losses = module(Batch(rows, rows), None).mean(0)
     assert_allclose(losses, 0.5 * (60 - 8) * 59 / 60, rtol=1e-6)
     noise = PCA(3, svd_solver="full").fit(X).noise_variance_  # of 60 dimensions, not of 500
     assert model.truncate(3).noise_variance_ == pytest.approx(noise)
@@ -520,17 +516,11 @@ def test_modules_that_were_made_before_bend_together():
     assert model.truncate(2).transform(steep(200)).shape == (200, 2)
 
 
-def test_rows_are_trained_at_sizes_at_which_pca_leaves_something(monkeypatch):
+def test_rows_are_trained_at_sizes_at_which_pca_leaves_something():
     X = steep(400)[:, :4] @ np.random.default_rng(0).standard_normal((4, 6))
     module = AutoencoderTransformer(5, ordered=True, max_epochs=0).fit(X).net_.module_.train()
-    seen, decode = [], module.decode
-    monkeypatch.setattr(
-        module, "decode", lambda z, generator, size: seen.append(size) or decode(z, None, size)
-    )
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(200):
-        module(Batch(torch.zeros(18, 6), torch.zeros(18, 6)), generator)
-    shares = np.bincount(torch.cat(seen), minlength=6) / (200 * 18)
+    sizes = sizes_in_training(module, torch.zeros(18, 6), 200)
+    shares = np.bincount(sizes, minlength=6) / (200 * 18)
     assert_allclose(shares, [0, 1 / 3, 1 / 3, 1 / 3, 0, 0], atol=0.02)
 
 
