@@ -1,1 +1,1 @@
-"""The torch side of estimators, and the networks that they train."""
+"""The torch modules of the estimators, and their networks."""

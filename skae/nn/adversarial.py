@@ -1,9 +1,9 @@
-"""The torch side of the adversarial autoencoder: a discriminator of codes.
+"""The torch module of the adversarial autoencoder, with a discriminator of codes.
 
-Training and the choice of the epoch look at the same quantity, the Jensen-Shannon
-divergence of the codes from the prior in nats, 0 where they are alike and log 2 where
-nothing is shared. In training the discriminator estimates it (Goodfellow et al. 2014);
-held-out rows are judged without one, see :meth:`Features.divergence`.
+Training and validation use the same quantity: the Jensen-Shannon divergence between codes and
+prior, in nats. It is 0 for equal distributions and log 2 for disjoint ones. In training the
+discriminator estimates it (Goodfellow et al. 2014). The validation loss estimates it without a
+discriminator: see :meth:`Features.divergence`.
 """
 
 import math
@@ -17,21 +17,21 @@ from .autoencoder import AutoencoderModule
 from .mlp import mlp
 
 _N_FREQUENCIES = 64
-_DETAILS = (1.0, 2.0, 4.0)  # frequencies, coarse to fine
-_RIDGE = 0.1  # of the features' mean variance
+_DETAILS = (1.0, 2.0, 4.0)  # factors of the frequencies, coarse to fine
+_RIDGE = 0.1  # relative to the mean variance of the features
 _SIZES = (128, 64)
-_PACE = 2.5  # of the discriminator, beside the autoencoder, which it has to follow
-_PENALTY = 0.015  # of gradients at draws from the prior, per latent (Mescheder et al. 2018)
-_HELD_OUT = 10.0  # how much more the divergence weighs when an epoch is judged by many rows
-_MANY = 1000  # fewer show it less well, with an error of 1 / n, and it weighs less
-_EXCESS = 10.0  # weight of an error above the start's
+_PACE = 2.5  # learning rate of the discriminator, relative to the autoencoder's
+_PENALTY = 0.015  # gradient penalty at prior draws, per latent dimension (Mescheder et al. 2018)
+_HELD_OUT = 10.0  # factor of the divergence's weight in the validation loss, for many rows
+_MANY = 1000  # with fewer rows the weight is lower, as the estimate's error is about 1 / n
+_EXCESS = 10.0  # weight of the error in excess of the initial model's
 
 
 class Features(nn.Module):
-    """Waves over the codes, at random frequencies (Rahimi & Recht 2007).
+    """Random Fourier features of the codes (Rahimi & Recht 2007).
 
-    Without them a discriminator is slow to see holes and clusters (Tancik et al. 2020).
-    What is fine to n rows is coarser in more dimensions, and so are the waves.
+    Without them a discriminator is slow to learn holes and clusters (Tancik et al. 2020).
+    Frequencies decrease with the number of dimensions: n rows resolve less detail there.
 
     Shape: (..., k) -> (..., 2 * 64).
     """
@@ -51,7 +51,7 @@ class Features(nn.Module):
         return torch.cat([phase.cos(), phase.sin()], dim=-1)
 
     def whitening(self, draws):
-        """Mean of the features of draws from the prior, and what makes them white."""
+        """Return the mean of the features of prior draws, and their whitening matrix."""
         with torch.no_grad():
             features = self(draws).cpu().double().numpy()
         values, axes = np.linalg.eigh(np.cov(features.T))
@@ -59,12 +59,13 @@ class Features(nn.Module):
         return tuple(torch.tensor(value).to(draws) for value in (features.mean(axis=0), white))
 
     def divergence(self, z, mean, white):
-        """What every row adds to the divergence of codes from the prior, (batch,).
+        """Return every row's contribution to the divergence of codes from the prior, (batch,).
 
-        The squared distance of the means of white features is, as far as these features
-        reach, the chi-squared divergence (Harchaoui et al. 2007), which is 8 times the
-        Jensen-Shannon divergence where that is small. The mean over rows is unbiased (a
-        U-statistic), and rows are its jackknife's, whose spread is the right one.
+        The squared distance between the means of whitened features is the chi-squared
+        divergence, restricted to these features (Harchaoui et al. 2007). It is 8 times the
+        Jensen-Shannon divergence if that is small. The mean over rows is a U-statistic, so it
+        is unbiased. The values of rows are jackknife pseudo-values, so their standard error
+        is that of the mean.
         """
         white = (self(z) - mean) @ white
         others = white.sum(dim=0) - white
@@ -73,9 +74,10 @@ class Features(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The log-odds that a code is the autoencoder's and not the prior's.
+    """Log-odds that a code comes from the autoencoder and not from the prior.
 
-    Its weights are factors of the pace at which they learn, so that one optimiser serves.
+    Parameters are stored divided by a constant, and multiplied by it in ``forward``. With
+    the same optimizer, the discriminator therefore learns faster than the autoencoder.
 
     Shape: (batch, k) -> (batch,).
     """
@@ -90,7 +92,7 @@ class Discriminator(nn.Module):
                 value /= _PACE
 
     def forward(self, z, *, fixed=False):
-        """The log-odds; `fixed` lets no gradient reach the weights."""
+        """Return the log-odds; if `fixed`, the weights receive no gradient."""
         x = torch.cat([z, self.features(z)], dim=-1)
         for layer in self.network:
             if isinstance(layer, nn.Linear):
@@ -108,12 +110,12 @@ class AdversarialModule(AutoencoderModule):
     Parameters
     ----------
     pool : callable
-        Takes nothing, answers many draws from the prior, ndarray of shape (n, k). It is
-        called when codes are first compared with the prior.
+        Called without arguments when codes are first compared with the prior. Returns many
+        draws from the prior, ndarray of shape (n, k).
     generator : torch.Generator
-        What the discriminator is drawn from.
+        Random generator for the weights of the discriminator.
     weight : float
-        Of the divergence, in nats, beside the error of a row.
+        Weight of the divergence, in nats, relative to the error of a row.
     """
 
     def __init__(self, start, encoder, decoder, head, pool, generator, weight):
@@ -127,14 +129,14 @@ class AdversarialModule(AutoencoderModule):
         self.weight, self.prior_ = other.weight / factor, other.prior_
 
     def prior(self, z):
-        """Draws, and mean and whitening of their features, where the codes are."""
+        """Return prior draws, and mean and whitening of their features, on the device of z."""
         if self.prior_ is None:
             draws = torch.from_numpy(self.pool()).to(z)
             self.prior_ = draws, *self.discriminator.features.whitening(draws)
         return self.prior_
 
     def forward(self, batch, generator):
-        """Error of every row plus what it adds to the weighed divergence, (batch,)."""
+        """Return the error of every row plus its share of the weighted divergence, (batch,)."""
         x, target = batch
         z = self.encode(x)
         error = self.decode(z).error(target)
@@ -143,11 +145,14 @@ class AdversarialModule(AutoencoderModule):
         return self._held_out(error, z, x, target)
 
     def _against_discriminator(self, error, z, generator):
-        """The loss whose gradient each side follows, with a value that says something."""
+        """Return a loss with the gradients of both networks.
+
+        Its value is the error plus the weighted estimate of the divergence.
+        """
         draws, *_ = self.prior(z)
         chosen = torch.randint(len(draws), (len(z),), generator=generator, device=z.device)
         drawn = draws.index_select(0, chosen).requires_grad_()
-        # The autoencoder is to be taken for the prior (the loss that does not saturate).
+        # The non-saturating loss of the generator (Goodfellow et al. 2014).
         given_away = F.softplus(self.discriminator(z, fixed=True))
         odds = self.discriminator(drawn)
         slope = torch.autograd.grad(odds.sum(), drawn, create_graph=True)[0]
@@ -158,7 +163,10 @@ class AdversarialModule(AutoencoderModule):
         return loss + (value - loss).detach()
 
     def _held_out(self, error, z, x, target):
-        """An error above the start's counts for more than any divergence gained by it."""
+        """Return the validation loss, which penalises an error above the initial model's.
+
+        The penalty outweighs any reduction of the divergence that the higher error allows.
+        """
         _, *white = self.prior(z)
         divergence = self.discriminator.features.divergence(z, *white)
         linear = self.linear_decoder(self.linear_encoder(x))

@@ -1,10 +1,10 @@
-"""The torch side of every estimator: a linear path plus a residual network.
+"""The torch module of every estimator: a linear path plus residual networks.
 
-Encoder and decoder are ``linear(x) + unit * network(x)``. The linear path is the
-classical start, kept as it is; the networks' last layers begin at zero, so training
-starts exactly there. The units are the uncertainty that the start leaves: the noise of
-a feature, and what that noise makes of a code, so that one learning rate serves tables
-that PCA fits badly and well. ``forward`` answers the loss of every row.
+Encoder and decoder are ``linear(x) + unit * network(x)``. The linear path is the initial model
+and stays fixed. The networks' last layers are initialised to zero, so training starts exactly at
+the initial model. The unit is the standard deviation that the initial model leaves: of the noise
+of a feature, or of the posterior of a code. One learning rate then suits tables that PCA fits
+well and badly. ``forward`` returns the loss of every row.
 """
 
 import copy
@@ -19,7 +19,7 @@ from .init import is_zero
 
 
 class LinearPath(nn.Module):
-    """``x @ weight + bias``, fixed, in float64 until the module is cast.
+    """Fixed affine map ``x @ weight + bias``, in float64 until the module is cast.
 
     Shape: (..., n_in) -> (..., n_out).
     """
@@ -38,7 +38,7 @@ class LinearPath(nn.Module):
 
 
 def _absorb(layer, mean, scale):
-    """A linear layer that standardises its input first."""
+    """Return a copy of a linear layer that takes rows before standardisation."""
     weight = layer.weight.detach().cpu().double().numpy() / scale
     bias = layer.bias.detach().cpu().double().numpy() - weight @ mean
     absorbed = LinearPath(weight.T, bias)
@@ -46,11 +46,12 @@ def _absorb(layer, mean, scale):
 
 
 class AutoencoderModule(nn.Module):
-    """A deterministic autoencoder of standardised rows.
+    """Deterministic autoencoder of standardised rows.
 
     Parameters
     ----------
     start : skae.starts.start.Start
+        Initial model.
     encoder, decoder : Module
         Residual networks, (batch, d) -> (batch, k) and back.
     head : Module
@@ -58,8 +59,8 @@ class AutoencoderModule(nn.Module):
 
     Notes
     -----
-    `corruption`, a callable ``(x, generator) -> x`` or None, is what the input of the
-    encoder goes through in ``forward``; it is only there while training.
+    `corruption` is a callable ``(x, generator) -> x`` or None. ``forward`` applies it to the
+    input of the encoder. It is set only during training.
     """
 
     start_log_std: torch.Tensor
@@ -76,27 +77,28 @@ class AutoencoderModule(nn.Module):
         self.decoder = decoder
         self.head = head
         self.corruption = None
-        self.autocast = False  # whether networks are trained in bfloat16
+        self.autocast = False  # whether the networks are trained in bfloat16
 
     def _through(self, network, x, *rest):
-        """What a network makes of x, in bfloat16 where asked for, unlike the linear path."""
+        """Apply a network to x, in bfloat16 when training with `autocast`."""
         if not (self.autocast and self.training):
             return network(x, *rest)
         with half_precision(x.device):
             return network(x, *rest).float()
 
     def encode(self, x):
-        """Codes of shape (batch, k)."""
+        """Return codes, (batch, k)."""
         return self._shifted(x, self._through(self.encoder, x))
 
     def _shifted(self, x, residual):
         return torch.addcmul(self.linear_encoder(x), residual, self.start_std)
 
     def absorbing(self, mean, scale):
-        """The same encoder for rows that are not standardised, or None where that is inexact.
+        """Return a module that encodes rows before standardisation, or None.
 
-        The affine map goes into the first layers, which saves a pass over the rows. Where
-        a mean is large it would cost digits, and other first layers have no room for it.
+        Standardisation becomes part of the first layers, which saves a pass over the rows.
+        None is returned if the first layer of the encoder is not linear, or if the result
+        would lose precision, for example because a mean is large.
         """
         network = self.encoder
         first = network[0] if isinstance(network, nn.Sequential) else None
@@ -112,10 +114,10 @@ class AutoencoderModule(nn.Module):
         return module
 
     def decode(self, z, generator=None):
-        """The distribution of a row given its code.
+        """Return the distribution of a row given its code.
 
-        A decoder that is told the step before is told only some in training, drawn from
-        the generator.
+        With teacher forcing, the decoder reads only a random subset of the previous steps in
+        training. The subset is drawn from `generator`.
         """
         linear = self.linear_decoder(z)
         if not self.reads_past:
@@ -129,62 +131,63 @@ class AutoencoderModule(nn.Module):
 
     @property
     def reads_past(self):
-        """Whether a step of a sequence is decoded with the one before it in view.
+        """Whether each step of a sequence is decoded given the previous step.
 
-        At the classical start, as long as nothing is learned, there is nothing to see.
+        This is False in evaluation mode while the decoder network is still zero, as it then
+        ignores the previous step.
         """
         can = getattr(self.decoder, "reads_past", False)
         return can and (self.training or not is_zero(self.decoder))
 
     def embed(self, x):
-        """The code of a row, without noise."""
+        """Return the code of every row, without noise, (batch, k)."""
         return self.encode(x)
 
     def given(self, z, x):
-        """Codes as the decoder reads them, beside what else it may know of the rows."""
+        """Return the input of the decoder: codes, in subclasses with conditions from x."""
         return z
 
     def expect(self, z):
-        """The mean of a row given its code."""
+        """Return the mean of a row given its code."""
         return self.decode(z).mean
 
     def reconstruct(self, x):
-        """The mean of a row given the code of a standardised row."""
+        """Return the mean of a row given the code of a standardised row."""
         return self.expect(self.given(self.embed(x), x))
 
     @property
     def is_start(self):
-        """Whether encoder and decoder are the classical start, as nothing was learned."""
+        """Whether encoder and decoder still equal the initial model."""
         return is_zero(self.encoder) and is_zero(self.decoder)
 
     @property
     def noise_varies(self):
-        """Whether the noise of a row depends on its code."""
+        """Whether the noise is heteroscedastic: whether it depends on the code."""
         return False
 
     def keep_aside(self, accepts, before):
-        """Keep what was learned aside, in a loss of its own, only where that is accepted.
+        """Keep parts that were trained with a separate loss only if they are accepted.
 
-        ``accepts(**options)`` says whether held-out rows are better off with the losses that
-        `forward` returns with these options; `before` is whether it was kept before.
+        ``accepts(**options)`` returns whether the losses that `forward` returns with these
+        options are accepted on validation rows. `before` is whether the parts were kept before.
         """
 
     def drop_idle(self):
-        """Do without parts that have learned nothing and never will."""
+        """Remove untrained parts of a module that will not be trained any more."""
 
     def count_as(self, other, factor):
-        """Let losses be made up as those of a module on another start.
+        """Compute losses like `other`, a module with another initial model.
 
-        `factor` is a unit of this module's losses in units of the other's.
+        `factor` converts this module's losses to units of the other's.
         """
 
     @property
     def stochastic(self):
-        """Whether ``forward`` draws noise."""
+        """Whether ``forward`` draws random numbers."""
         return self.corruption is not None
 
     def forward(self, batch, generator):
-        """Reconstruction error of every row, (batch,)."""
+        """Return the reconstruction error of every row, (batch,)."""
         x, target = batch
         if self.corruption is not None:
             x = self.corruption(x, generator)

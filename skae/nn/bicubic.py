@@ -1,4 +1,4 @@
-"""Images between two resolutions: bicubic interpolation."""
+"""Bicubic interpolation between two resolutions of an image."""
 
 import numpy as np
 from torch.nn import functional as F
@@ -10,30 +10,31 @@ from ..data.validation import check_all_finite
 
 
 def low_shape(image, factor):
-    """The shape (C, h, w) of an image (C, H, W) at low resolution.
+    """Return the shape (C, h, w) of an image (C, H, W) at low resolution.
 
-    Sizes are rounded up; between fewer than two pixels there is nothing to interpolate.
+    Sizes are rounded up. Sizes of at least two pixels stay at least two, which interpolation
+    needs.
     """
     return image[0], *(max(-(-size // factor), min(size, 2)) for size in image[1:])
 
 
 def downsampled(rows, image, low, names=None):
-    """Flat low-resolution rows of flat rows; ndarrays of one dtype.
+    """Return flat low-resolution rows of flat rows; both are ndarrays of the same dtype.
 
-    Bicubic interpolation with its kernel as wide as a low-resolution pixel (antialiased).
-    `names` are those of the features, for messages.
+    Bicubic interpolation is antialiased: the kernel is scaled to the low-resolution pixels.
+    `names` are feature names for error messages.
     """
     images = as_tensor(rows).unflatten(1, image)
     resized = F.interpolate(images, low[1:], mode="bicubic", antialias=True, align_corners=False)
     small = resized.flatten(1).numpy()
-    if not np.isfinite(small).all():  # an infinity may be NaN by now, so look at what it was
+    if not np.isfinite(small).all():  # infinities may have become NaN, so check the input
         check_all_finite(rows, "X", names)
         check_finite(small, rows, "X")
     return small
 
 
 def bicubic_error(rows, image, low):
-    """Mean squared error per pixel of large images that were small in between."""
+    """Return the mean squared error per pixel of downsampling and interpolating back."""
     total = 0.0
     for _, block in blocks(rows):
         small = as_tensor(downsampled(block, image, low))
@@ -42,6 +43,6 @@ def bicubic_error(rows, image, low):
 
 
 def bicubic(x, low, image):
-    """Flat rows, (batch, C * h * w) -> (batch, C * H * W), by bicubic interpolation."""
+    """Enlarge flat rows by bicubic interpolation, (batch, C * h * w) -> (batch, C * H * W)."""
     images = F.interpolate(x.unflatten(1, low), image[1:], mode="bicubic", align_corners=False)
     return images.flatten(1)

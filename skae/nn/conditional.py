@@ -1,4 +1,4 @@
-"""The torch side of the variational autoencoder of rows given conditions."""
+"""The torch module of the conditional variational autoencoder."""
 
 import torch
 
@@ -6,9 +6,9 @@ from .vae import VAEModule
 
 
 class ConditionalVAEModule(VAEModule):
-    """A variational autoencoder whose rows end in conditions, which the decoder reads too.
+    """Variational autoencoder whose encoder and decoder also read conditions.
 
-    Shape: rows (batch, d + q); codes as the decoder reads them (..., k + q).
+    Shape: rows with conditions (batch, d + q); input of the decoder (..., k + q).
     """
 
     def __init__(self, start, encoder, decoder, head):
@@ -16,15 +16,15 @@ class ConditionalVAEModule(VAEModule):
         self.n_features = len(start.mean)
 
     def given(self, z, x):
-        """Codes with the conditions of the rows behind them."""
+        """Return codes followed by the conditions of the rows, (..., k + q)."""
         conditions = x[:, self.n_features :]
         return torch.cat([z, conditions.expand(*z.shape[:-1], -1)], dim=-1)
 
     def plausibility(self, x, target):
-        """The ELBO of every row but for constants, with the code at its mean, (batch,).
+        """Return the ELBO of every row up to a constant, at the posterior mean, (batch,).
 
-        It compares conditions, with noise that is alike for all rows: to second order of
-        the decoder, what is left out depends on the row and on nothing else.
+        It is for comparing conditions, with homoscedastic noise. To second order of the
+        decoder, the omitted terms depend only on the row.
         """
         posterior = self.encode(x)
         decoded, _ = self._decode(self.given(posterior.mean, x), None)

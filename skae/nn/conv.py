@@ -1,4 +1,4 @@
-"""Convolutional networks of images."""
+"""Convolutional networks for images."""
 
 import itertools
 import math
@@ -11,7 +11,9 @@ from .mlp import ACTIVATIONS
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions with stride 2, each halving the image (rounded up), then a linear layer.
+    """Convolutions with stride 2, then a linear layer.
+
+    Every convolution halves height and width, rounded up.
 
     Shape: (batch, C * H * W + q) -> (batch, n_codes).
 
@@ -39,7 +41,7 @@ class ConvEncoder(nn.Module):
         self.output = linear_layer(n_in, sizes.n_codes, generator)
 
     def forward(self, x):
-        """Codes of flat images."""
+        """Encode flat images."""
         n_features = math.prod(self.image)
         image = x[:, :n_features].unflatten(1, self.image)
         features = self.stages(image).flatten(1)
@@ -49,10 +51,10 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The mirror image of :class:`ConvEncoder`: a linear layer, then transposed convolutions.
+    """Linear layer, then transposed convolutions: :class:`ConvEncoder` in reverse.
 
-    Their kernels are as wide as two strides, which every pixel then gets equally much
-    of, and what goes beyond an odd edge is cut off.
+    The kernel is twice as wide as the stride, so every pixel receives equally many
+    contributions. Images of odd height or width are cropped.
 
     Shape: (..., k + q) -> (..., C * H * W).
     """
@@ -75,7 +77,7 @@ class ConvDecoder(nn.Module):
         return self.stages[-1] if len(self.stages) else self.first
 
     def forward(self, z):
-        """Flat images of codes."""
+        """Decode codes to flat images."""
         image = self.first(z.flatten(0, -2)).unflatten(1, self.images[0])
         for stage, (_, height, width) in zip(self.stages, self.images[1:], strict=True):
             image = stage(self.activation(image))[..., :height, :width]
@@ -83,7 +85,7 @@ class ConvDecoder(nn.Module):
 
 
 def conv_networks(sizes, hidden_layer_sizes, activation, generator, last_zero):
-    """A convolutional encoder and decoder; `hidden_layer_sizes` are channels."""
+    """Build a convolutional encoder and decoder; `hidden_layer_sizes` are channels."""
     encoder = ConvEncoder(sizes, hidden_layer_sizes, activation, generator)
     decoder = ConvDecoder(sizes, hidden_layer_sizes, activation, generator)
     if last_zero:
@@ -92,7 +94,7 @@ def conv_networks(sizes, hidden_layer_sizes, activation, generator, last_zero):
 
 
 def halvings(image, channels):
-    """Shapes of an image and of what every stage makes of it."""
+    """Return the shape of an image, and of the output of every stage of the encoder."""
     images = [image]
     for c in channels:
         _, height, width = images[-1]

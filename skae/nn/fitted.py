@@ -1,4 +1,4 @@
-"""A trained net from the outside: arrays in, arrays out, block by block."""
+"""Inference with a trained net, on arrays and block by block."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from ..data.validation import check_all_finite
 
 
 class Fitted:
-    """A net with what it was built from.
+    """A trained net, with the specification that it was built from.
 
-    Importing this imports no torch.
+    Importing this module does not import torch.
 
     Parameters
     ----------
     net : AutoencoderNet
     spec : Spec
     n_features : int
-        Of rows as a user gives them.
+        Number of features of the user's rows.
     names : ndarray of str or None
-        Of these features, for messages.
+        Names of these features, for error messages.
     """
 
     def __init__(self, net, spec, n_features, names=None):
@@ -28,13 +28,14 @@ class Fitted:
 
     @property
     def module(self):
-        """The torch module, as it was trained."""
+        """The trained torch module."""
         return self.net.module_
 
     def by_blocks(self, function, rows, copies=1, at_least=1):
-        """A function of rows on blocks of an array or a Stream; one array comes out.
+        """Apply a function to blocks of an array or a Stream, and return a single array.
 
-        `copies` is how many of each row are in memory at once, `at_least` how many rows.
+        `copies` is the number of copies of each row that are in memory at once. `at_least` is
+        the least number of rows in a block.
         """
         from ..data.batches import in_blocks
 
@@ -43,7 +44,7 @@ class Fitted:
         return in_blocks(function, rows, copies * self.widest_layer(), at_least)
 
     def widest_layer(self):
-        """Numbers of the widest layer of networks, rows and codes included, for one row."""
+        """Return the size of the widest layer for one row, rows and codes included."""
         from .networks import widest_layer
 
         row = self.spec.input_shape or (self.n_features,)
@@ -51,7 +52,7 @@ class Fitted:
         return max(self.n_features, layer, 2 * self.spec.start.latent_dim)
 
     def encode(self, method, rows):
-        """A method of the module that encodes, on a block of rows; an array in their dtype."""
+        """Apply an encoding method of the module to rows; return an array of their dtype."""
         start = self.spec.start
         module, device, to_standardise = self.net.encoding_module(
             rows.dtype, start.input_mean, start.input_scale
@@ -60,27 +61,27 @@ class Fitted:
         return self.apply(getattr(module, method), x, device, rows)
 
     def decode(self, method, codes):
-        """A method of the module that decodes, on a block of codes; an array in their dtype."""
+        """Apply a decoding method of the module to codes; return an array of their dtype."""
         module, device = self.net.inference_module(codes.dtype)
         return self.apply(getattr(module, method), codes, device)
 
     def in_float64(self, method, rows, *rest):
-        """A method of the module on rows, and on these in units of the likelihood.
+        """Apply a method of the module in float64 to ``(x, target)``, as in a Batch.
 
-        A density with little noise magnifies rounding.
+        Float64 is used because a density with little noise magnifies rounding errors.
         """
         from ..data.batches import as_tensor, standardised
 
         module, device = self.net.inference_module(np.float64)
         rows = rows.astype(np.float64)
         mean, scale = self.spec.family.units(self.spec.start)
-        with np.errstate(over="ignore"):  # what comes of it is checked
+        with np.errstate(over="ignore"):  # `apply` checks the rows
             target = standardised(rows[:, : self.n_features], mean, scale, np.float64)
         target, x = as_tensor(target, device), self.standardise(rows)
         return self.apply(lambda x: getattr(module, method)(x, target, *rest), x, device, rows)
 
     def draw(self, codes, rng):
-        """One row for each code, from the decoder's distribution, in its units."""
+        """Draw a row for every code from the decoder's distribution, in its units."""
         import torch
 
         module, device = self.net.inference_module(codes.dtype)
@@ -92,18 +93,18 @@ class Fitted:
         return self.by_blocks(draw, codes)
 
     def standardise(self, rows):
-        """Rows as the encoder reads them."""
+        """Standardise rows for the encoder."""
         from ..data.batches import standardised
 
         start = self.spec.start
-        with np.errstate(over="ignore"):  # what comes of it is checked
+        with np.errstate(over="ignore"):  # `apply` checks the rows
             return standardised(rows, start.input_mean, start.input_scale, rows.dtype)
 
     def apply(self, function, x, device, rows=None):
-        """A function of a tensor on an array; what comes out is checked to be numbers.
+        """Apply a function of tensors to an array x, and return an array.
 
-        What is not finite among the `rows` that x was made of shows in what comes out,
-        which is smaller.
+        If the result is not finite, raise an error if the `rows` that x was computed from are
+        not finite either. The result is checked first because it is smaller than the rows.
         """
         import torch
 
@@ -118,6 +119,6 @@ class Fitted:
         return out
 
     def check_finite(self, rows):
-        """Refuse what is not finite among rows, which have conditions behind their features."""
-        are_rows = rows.shape[1] >= self.n_features  # and not small images made of them
+        """Raise an error if rows, which may end in conditions, are not finite."""
+        are_rows = rows.shape[1] >= self.n_features  # False for low-resolution images
         check_all_finite(rows, "X", self.names if are_rows else None)

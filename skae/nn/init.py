@@ -1,4 +1,4 @@
-"""Layers drawn from a generator, and networks whose output begins at 0."""
+"""Layers initialised from a generator, and networks whose initial output is 0."""
 
 import math
 
@@ -7,14 +7,15 @@ from torch import nn
 
 
 def is_zero(network):
-    """Whether the output of a network built with `last_zero` is still 0."""
+    """Return whether the output of a network built with `last_zero` is still 0."""
     return not any(bool(value.any()) for value in network.output.parameters())
 
 
 class _Uninitialised:
-    """A layer of float32 that is left uninitialised: nothing global has a say in it.
+    """A float32 layer that is left uninitialised.
 
-    `torch.nn.utils.skip_init` draws nothing either, at the cost of importing sympy.
+    It depends neither on torch's default dtype nor on its global generator.
+    `torch.nn.utils.skip_init` draws no numbers either, but imports sympy.
     """
 
     def __init__(self, *sizes, **options):
@@ -45,7 +46,7 @@ def linear_layer(fan_in, fan_out, generator):
 
 
 def drawn(layer, generator):
-    """A layer with torch's usual start, drawn from `generator` alone."""
+    """Initialise a layer as torch does, but from `generator`, and return it."""
     if isinstance(layer, nn.RNNBase):
         bound = 1.0 / math.sqrt(layer.hidden_size)
         for value in layer.parameters():
@@ -60,7 +61,7 @@ def drawn(layer, generator):
 
 
 def with_zero_output(network):
-    """The same network, which answers 0 from now on, until it is trained."""
+    """Set the last layer of a network to zero, so that it returns 0, and return the network."""
     for value in network.output.parameters():
         nn.init.zeros_(value)
     return network

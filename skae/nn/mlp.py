@@ -31,14 +31,14 @@ class Mlp(nn.Sequential):
         return self[-1]
 
     def hidden(self, x):
-        """What the last layer reads."""
+        """Return the input of the last layer."""
         for layer in list(self)[:-1]:
             x = layer(x)
         return x
 
 
 def mlp(n_in, n_out, hidden_layer_sizes, activation, generator, last_zero):
-    """A multilayer perceptron.
+    """Build a multilayer perceptron.
 
     Shape: (batch, n_in) -> (batch, n_out).
 
@@ -59,7 +59,7 @@ def mlp(n_in, n_out, hidden_layer_sizes, activation, generator, last_zero):
 
 
 def mlp_networks(sizes, hidden_layer_sizes, *rest):
-    """An encoder of fully connected layers, and its mirror image."""
+    """Build a fully connected encoder, and a decoder with its layers in reverse."""
     n_features, q = math.prod(sizes.row), sizes.n_conditions
     encoder = mlp(n_features + q, sizes.n_codes, hidden_layer_sizes, *rest)
     return encoder, mlp(sizes.latent_dim + q, n_features, hidden_layer_sizes[::-1], *rest)

@@ -1,11 +1,10 @@
 """Networks for the encoder and the decoder.
 
-A pair of networks is built by a callable
-``networks(sizes, hidden_layer_sizes, activation, generator, last_zero)``. Both work on
-flat rows: the encoder is (batch, d + q) -> (batch, n_codes), the decoder
-(..., k + q) -> (..., d), with the q conditions of :class:`Sizes` last. With
-``last_zero`` the output is 0 for every input until it is trained, which is what leaves
-the classical start untouched; ``output`` is the layer that sees to it.
+A callable ``networks(sizes, hidden_layer_sizes, activation, generator, last_zero)`` builds an
+encoder and a decoder. Both work on flat rows. The encoder is (batch, d + q) -> (batch, n_codes),
+the decoder is (..., k + q) -> (..., d), and the q conditions of :class:`Sizes` come last. With
+``last_zero`` the initial output is 0 for every input, so the initial model is unchanged; the
+parameters of the layer ``output`` are then 0.
 """
 
 import functools
@@ -23,17 +22,17 @@ from .recurrent import recurrent_networks
 
 
 class Sizes(NamedTuple):
-    """What goes in and out of a pair of networks."""
+    """Sizes of the inputs and outputs of an encoder and a decoder."""
 
     row: tuple  # (d,), or the shape of an image (C, H, W) or of a sequence (T, F)
-    n_codes: int  # what the encoder answers
-    latent_dim: int  # what the decoder reads
-    n_conditions: int = 0  # numbers that follow a row, and a code
-    reads_past: bool = False  # whether a decoder of sequences is told the step before
+    n_codes: int  # outputs of the encoder
+    latent_dim: int  # inputs of the decoder
+    n_conditions: int = 0  # further inputs of both, after a row or a code
+    reads_past: bool = False  # whether a decoder of sequences uses teacher forcing
 
 
 class Nothing(nn.Module):
-    """What there is to learn where there are no codes: zeros, whatever it reads.
+    """A network that returns zeros for any input, used if there are no codes.
 
     Shape: (..., n_in) -> (..., n_out).
     """
@@ -41,11 +40,11 @@ class Nothing(nn.Module):
     def __init__(self, n_out):
         super().__init__()
         self.n_out = n_out
-        unused = torch.zeros(1, dtype=torch.float32)  # an optimiser wants a parameter
+        unused = torch.zeros(1, dtype=torch.float32)  # optimizers need a parameter
         self.output = nn.ParameterList([unused])
 
     def forward(self, x, *rest):
-        """Zeros for every row."""
+        """Return zeros for every row."""
         return x.new_zeros((*x.shape[:-1], self.n_out))
 
 
@@ -64,7 +63,7 @@ DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {
 
 
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
-    """Encoder and decoder by name, or from a user's callable."""
+    """Build an encoder and a decoder by name, or from a user's callable."""
     if sizes.latent_dim == 0:
         return Nothing(sizes.n_codes), Nothing(math.prod(sizes.row))
     if callable(network):
@@ -73,18 +72,18 @@ def make_networks(network, sizes, hidden_layer_sizes, activation, generator, las
 
 
 def widest_layer(network, row, hidden_layer_sizes):
-    """Numbers of the widest layer, for one row."""
+    """Return the size of the widest layer, for one row."""
     if callable(network):
         return 16 * math.prod(row)  # a guess
     if network == "conv":
         return max(math.prod(image) for image in halvings(row, hidden_layer_sizes))
-    if network in ("recurrent", "hierarchical"):  # three gates, in both directions
+    if network in ("recurrent", "hierarchical"):  # three gates, two directions
         return row[0] * max((6 * width for width in hidden_layer_sizes), default=row[1])
     return max(hidden_layer_sizes, default=0)
 
 
 def largest_product(module):
-    """Multiply-adds of the largest matrix product that one row takes."""
+    """Return the multiply-adds of the largest matrix product, for one row."""
     return max(
         sum(value.numel() for value in layer.parameters(recurse=False))
         * getattr(layer, "positions", 1)

@@ -1,8 +1,9 @@
-"""The torch side of ordered latents: nested dropout, from the classical start.
+"""Torch modules for ordered codes: nested dropout, initialised as PCA.
 
-There are two modules. Where PCA's errors of all sizes are of like magnitude one encoder
-network bends all codes; where they span decades codes bend in groups that the decoder can
-undo.
+There are two modules. :class:`OrderedModule` has one encoder network for all codes. It suits
+data for which PCA's errors with few and with many components have similar magnitudes.
+:class:`GroupedModule` has a network for each group of codes, whose output the decoder can
+subtract again. It suits data for which PCA's errors span decades.
 
 Rippel, O., Gelbart, M. & Adams, R. (2014). Learning ordered representations with nested
 dropout. ICML.
@@ -19,35 +20,36 @@ from ..starts.pca import LEAST_ERROR, errors
 from .autoencoder import AutoencoderModule
 from .init import is_zero
 
-_MOST_JUDGED = 8  # sizes at which held-out rows are looked at
-_NEAR = 2.0  # standard deviations up to which groups are told how far out a row is
+_MOST_JUDGED = 8  # numbers of codes for which the validation loss is computed
+_NEAR = 2.0  # standard deviations of the remainder from which on the networks' input saturates
 
 
 class OrderedModule(AutoencoderModule):
-    """An autoencoder whose first j codes are a summary of their own, for every j.
+    """Autoencoder whose first j codes can be decoded without the others, for every j.
 
-    In training a row keeps its first j codes, with j drawn evenly from all sizes up to where
-    PCA leaves next to nothing; one row in three keeps as many as that. The decoder network is
-    told which codes are missing. Every row's loss is in units of the start's own error at that
-    size, or the short codes, whose errors are large, would be all that counts; so is what
-    the network adds to the linear path, which is nothing where PCA leaves next to nothing.
+    In training every row keeps its first j codes. The sizes j are spread evenly from 1 to the
+    largest size at which PCA's error is not negligible. One row in three has that largest size.
+    The decoder network also reads which codes are missing. The loss of a row is divided by the
+    initial model's error at that size, since otherwise short codes, whose errors are large,
+    would dominate. The output of the decoder network is scaled by the root of that error. It is
+    0 where PCA's error is negligible.
 
     Parameters
     ----------
     start : skae.starts.start.Start
-        Of the codes that are in use: all, or the first ones of a truncated model.
+        Initial model of the codes in use: all, or the first ones of a truncated model.
     encoder, decoder : Module
         Residual networks, (batch, d) -> (batch, n_codes) and (..., 2 n_codes) -> (..., d).
-        The decoder reads codes, 0 where missing, and then a 1 for every missing one.
+        The decoder reads codes, 0 if missing, followed by indicators, 1 if missing.
     head : Module
         One of the heads of :mod:`skae.likelihoods`.
     whole : skae.starts.start.Start
-        Of the codes that the networks were made for.
+        Initial model of all the codes that the networks were built for.
     rank : int
-        The most components that PCA would find.
+        Largest possible number of components of PCA.
     """
 
-    full: int | None = 3  # one row in so many is trained with all of its codes
+    full: int | None = 3  # one in `full` rows is trained with the largest size
 
     index: torch.Tensor
     weight: torch.Tensor
@@ -57,7 +59,7 @@ class OrderedModule(AutoencoderModule):
         super().__init__(whole, encoder, decoder, head)
         self.n_codes, self.n_used = whole.latent_dim, start.latent_dim
         size = np.arange(1, self.n_used + 1)
-        error = unit = np.ones(len(size))  # probabilities, and no start: all count the same
+        error = unit = np.ones(len(size))  # equal weights if there are no PCA errors
         judged = size
         if head.is_normal and start.explained.any():
             left, least = errors(start), LEAST_ERROR * len(start.mean)
@@ -77,14 +79,14 @@ class OrderedModule(AutoencoderModule):
         return super().encode(x)[:, : self.n_used]
 
     def decode(self, z, generator=None, size=None):
-        """The distribution of a row given its first codes.
+        """Return the distribution of a row given its first codes.
 
         Parameters
         ----------
         z : Tensor of shape (..., j)
         generator : None
         size : Tensor of int or None
-            How many codes of each row count, (...,); None for all of them.
+            Number of codes of each row to use, (...,). If None, all j are used.
         """
         if size is None:
             size = torch.full(z.shape[:-1], z.shape[-1], device=z.device)
@@ -95,11 +97,11 @@ class OrderedModule(AutoencoderModule):
         return self._joined(z, missing, n_given, residual)
 
     def _joined(self, z, missing, n_given, residual):
-        """The distribution of a row, from its codes and what the decoder's network adds."""
+        """Return the distribution of a row, given its codes and the decoder network's output."""
         return self.head(self.linear_decoder(z), residual)
 
     def forward(self, batch, generator):
-        """Loss of every row, (batch,); of held-out rows at several sizes, (batch, n_sizes)."""
+        """Return the loss of every row: (batch,) in training, else (batch, n_sizes)."""
         x, target = batch
         z = self.encode(x)
         if self.training:
@@ -111,7 +113,7 @@ class OrderedModule(AutoencoderModule):
         return torch.stack(losses, dim=1)
 
     def _training_sizes(self, n_rows, generator, device):
-        """How many codes of each row count in a step of training, (n_rows,)."""
+        """Return the number of codes that each row keeps in a training step, (n_rows,)."""
         number, most = torch.arange(n_rows, device=device), int(self.judged[-1])
         period = most * (self.full or 1)
         first = torch.randint(period, (1,), generator=generator, device=device)
@@ -125,18 +127,20 @@ class OrderedModule(AutoencoderModule):
 
 
 class GroupedModule(OrderedModule):
-    """An ordered autoencoder whose short codes bend without harm to long ones.
+    """Ordered autoencoder whose nonlinear short codes do not increase the error of long ones.
 
-    PCA's error can be a million times smaller with all codes than with one. Any bend of the
-    first code that the decoder does not know to a thousandth would then cost all codes more
-    than it gains, and one network for all codes leaves them as they are.
+    PCA's error can be a million times smaller with all codes than with one. A nonlinear change
+    of the first code that the decoder knows less exactly than to a thousandth then costs all
+    codes more than the first code gains. A single network for all codes therefore learns
+    nothing.
 
-    Here codes bend in groups of 1, 1, 2, 4, 8, ...: what a group's network adds to its linear
-    codes depends only on the part of a row that these and the codes before them do not tell.
-    So the decoder can undo it, from the last group to the first: it begins with what its own
-    network says of all that the given codes do not tell, and every group's network then
-    answers what to take off its codes. Where nothing is left untold any bend is undone exactly.
-    Sizes of training rows are even, then: all codes need no share of their own.
+    Here codes form groups of sizes 1, 1, 2, 4, 8, ..., with a network each. A group's network
+    adds to the linear codes of the group. Its input is the remainder of a row: what the linear
+    codes up to and including this group do not reconstruct. The decoder subtracts these
+    additions again, from the last group to the first. It first predicts the remainder of all
+    given codes with its own network; every group's network then yields what to subtract. If the
+    remainder of all codes is 0, the decoder inverts the encoder exactly. No extra share of rows
+    is then trained with all codes.
 
     Parameters
     ----------
@@ -145,13 +149,13 @@ class GroupedModule(OrderedModule):
 
     Notes
     -----
-    The units of bends are standard deviations of codes; what networks read is standardised by
-    what the linear codes leave untold, and levels off from two standard deviations on. Where
-    linear codes tell all of the table, those of the encoder read nothing of directions in which
-    it has no extent: they have learned nothing of rows that do.
+    The output of the networks is in units of the codes' standard deviations. Their input is
+    divided by the root mean square of the remainder, and saturates from two standard deviations
+    on. If the linear codes reconstruct the training table completely, the encoder networks
+    ignore directions in which the table has no variance, as they were not trained on them.
     """
 
-    full = None  # all codes lose nothing by what short ones gain
+    full = None  # short codes do not increase the error with all codes
 
     def __init__(self, start, encoder, decoder, head, whole, rank):
         super().__init__(start, encoder, decoder, head, whole, rank)
@@ -182,11 +186,11 @@ class GroupedModule(OrderedModule):
         return end if self.n_read is None else min(end, self.n_read)
 
     def _rows_of(self, codes, first, end):
-        """What some of the codes add to rows, along the linear path."""
+        """Return the contribution of some codes to rows along the linear path."""
         return F.linear(codes[..., first:end], self.linear_decoder.weight[:, first:end])
 
     def _bend(self, number, untold):
-        """What a group's network adds to its codes where they leave this of rows untold."""
+        """Return what a group's network adds to its codes, given the remainder of the rows."""
         near = _NEAR**2 * self.untold[number]
         share = _NEAR * (untold.square().mean(-1, keepdim=True) + near).rsqrt()
         return self._through(self.encoder[number], untold * share)
@@ -206,7 +210,7 @@ class GroupedModule(OrderedModule):
 
 
 def groups(n_codes):
-    """First and end of groups of codes: 1, 1, 2, 4, 8, ... of them.
+    """Return the first code and the end of every group; sizes are 1, 1, 2, 4, 8, ...
 
     Examples
     --------
@@ -221,8 +225,8 @@ def groups(n_codes):
 
 
 def spread_out(sizes):
-    """At most eight of sizes in order, with the first and the last, even in ratio."""
+    """Return at most eight of the ordered sizes, geometrically spaced, with first and last."""
     wanted = np.geomspace(1, len(sizes), min(_MOST_JUDGED, len(sizes))).round().astype(int)
-    # Small numbers round to the same: each is then at least one more than the one before.
+    # Small numbers may round to equal ones, so make each at least one more than the previous.
     wanted = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
     return sizes[np.minimum(wanted, len(sizes)) - 1]

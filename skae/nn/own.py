@@ -1,4 +1,4 @@
-"""Networks of a user's own: made from the seed, tried before training, added to a start."""
+"""User-defined networks: initialised from the seed, and checked before training."""
 
 import contextlib
 import copy
@@ -16,31 +16,31 @@ from ..training.devices import float64_device
 from ..training.threads import half_precision
 from ..warn import warn
 
-_ROWS = 3  # of a trial
-_TOLERANCE = 0.01  # share of the largest output by which the same rows may differ
+_ROWS = 3  # rows of a trial batch
+_TOLERANCE = 0.01  # of outputs for the same rows, relative to the largest output
 _COMPARES = "where the network compares the rows of a batch in training, as BatchNorm does"
 
 
 class Own(nn.Module):
-    """A user's module, which sees rows in their own shape, times a gate that begins at 0.
+    """User-defined network, multiplied by a learned gate that is initialised to 0.
 
-    The module is called with a batch of rows in their shape, or of codes, (batch, k), and
-    with conditions, (batch, q), where there are any; it answers codes, or rows of any
-    shape with as many numbers.
+    An encoder is called with a batch of rows in their shape, a decoder with codes, (batch, k).
+    If there are conditions, (batch, q), they are the second argument. An encoder returns codes.
+    A decoder returns rows, of any shape with the right number of elements.
 
     Parameters
     ----------
     module : Module
     name : {"encoder", "decoder"}
     shape, due : tuple of int
-        Of a row as the module reads it, and as it should answer it.
+        Shapes of the module's input and output, without the batch axis.
     gated : bool
-        Whether the gate begins at 0.
+        Whether the gate is initialised to 0. If False, it is initialised to 1.
 
     Notes
     -----
-    `drawn_from`, a :class:`DrawnFrom` or None, is where the module's noise comes from; it
-    is only there while training.
+    `drawn_from` is a :class:`DrawnFrom` or None: the source of the module's random numbers. It
+    is set only during training.
     """
 
     def __init__(self, module, name, shape, due, gated):
@@ -53,7 +53,7 @@ class Own(nn.Module):
         self.output = _Gate(math.prod(due), 0.0 if gated else 1.0)
 
     def forward(self, x):
-        """What the module makes of flat rows or codes."""
+        """Apply the module to flat rows or codes."""
         inputs = self.inputs(x)
         if self.drawn_from is None or not self.training:
             out = self.module(*inputs)
@@ -65,7 +65,7 @@ class Own(nn.Module):
         return self.output(out).unflatten(0, x.shape[:-1])
 
     def inputs(self, x):
-        """What the module is called with, of flat rows or codes."""
+        """Return the arguments of the module for flat rows or codes."""
         n_in, rows = math.prod(self.shape), x.flatten(0, -2)
         inputs = [rows[:, :n_in].unflatten(1, self.shape)]
         if rows.shape[1] > n_in:
@@ -73,7 +73,7 @@ class Own(nn.Module):
         return inputs
 
     def check(self, out, n_rows):
-        """Whether the module has answered what it should."""
+        """Raise an error if the output of the module is invalid."""
         if not isinstance(out, torch.Tensor):
             advice = " Return its first part alone: `out, _ = layer(x)`."
             raise TypeError(
@@ -102,17 +102,17 @@ class _Gate(nn.Module):
 
 
 class DrawnFrom(TorchDispatchMode):
-    """Where it is entered, what torch would draw from a global generator is from this one.
+    """Context in which torch draws random numbers from a given generator, not a global one.
 
-    It sees the operations of its own thread alone. Draws on another device are from a
-    generator that this one seeds.
+    It affects only operations of its own thread. On other devices, numbers come from a generator
+    that is seeded by the given one.
 
     Attributes
     ----------
     has_drawn : bool
-        Whether anything was drawn.
+        Whether any numbers were drawn.
     elsewhere : set of str
-        Operations that have drawn from a global generator, as they take no other.
+        Operations that drew from a global generator because they accept no other.
     """
 
     def __init__(self, generator):
@@ -133,7 +133,7 @@ class DrawnFrom(TorchDispatchMode):
             return func(*args, **kwargs)
         if func is torch.ops.aten.native_dropout.default:
             return _dropout(args[0], args[1], self._generator(device))
-        if not _takes_generator(func):  # but another overload may
+        if not _takes_generator(func):  # another overload may take one
             name = func._overloadname.replace("default", "")
             func = getattr(func.overloadpacket, f"{name}_generator".lstrip("_"), func)
         if _takes_generator(func):
@@ -150,13 +150,13 @@ class DrawnFrom(TorchDispatchMode):
         return self.generators[device.type]
 
 
-@functools.cache  # as this is asked of every operation
+@functools.cache  # called for every operation
 def _can_draw(func):
     return torch.Tag.nondeterministic_seeded in func.tags
 
 
 def _draws(func, args, kwargs):
-    """Whether an operation that can draw from a global generator does."""
+    """Return whether an operation draws from a global generator with these arguments."""
     given = {argument.name: argument.default_value for argument in func._schema.arguments}
     given.update(zip(given, args, strict=False))
     given.update(kwargs)
@@ -170,16 +170,16 @@ def _takes_generator(operation):
 
 
 def _dropout(x, p, generator):
-    """As torch's fused dropout, which takes no generator."""
+    """Compute dropout like torch's fused operation, which takes no generator."""
     mask = torch.empty_like(x).bernoulli_(1.0 - p, generator=generator)
     return x * mask * (1.0 / (1.0 - p) if p < 1.0 else 0.0), mask.bool()
 
 
 def own_networks(function, sizes, generator, last_zero):
-    """Encoder and decoder from a user's ``function(input_shape, n_codes, latent_dim)``.
+    """Build encoder and decoder with a user's ``function(input_shape, n_codes, latent_dim)``.
 
-    Whatever it draws, its layers' weights above all, comes from `generator`, so that the
-    seed of the estimator decides on it. Lazy layers are made here.
+    All random numbers that the function draws, such as initial weights, come from `generator`.
+    The estimator's seed therefore determines them. Lazy layers are initialised here.
     """
     arguments = sizes.row, sizes.n_codes, sizes.latent_dim
     with DrawnFrom(generator):
@@ -201,7 +201,7 @@ def own_networks(function, sizes, generator, last_zero):
 
 
 def _copied(modules):
-    """Copies of two modules, as a function may answer the same ones every time."""
+    """Return copies of two modules, as a function may return the same ones at every call."""
     several = isinstance(modules, (tuple, list, nn.Sequential, nn.ModuleList))
     if not several or len(modules) != 2 or not all(isinstance(m, nn.Module) for m in modules):
         got = type(modules).__name__
@@ -211,7 +211,7 @@ def _copied(modules):
             f"network must return two torch.nn.Modules, an encoder and a decoder; got {got}."
         )
     parts = list(itertools.chain(*(module.modules() for module in modules)))
-    # Weights that are computed from others, as by torch.nn.utils.weight_norm, are no leaves.
+    # deepcopy refuses non-leaf tensors, such as the weights of torch.nn.utils.weight_norm.
     known: dict[int, Any] = {
         id(value): value.detach()
         for part in parts
@@ -219,7 +219,7 @@ def _copied(modules):
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
     for value in itertools.chain(*(part.buffers(recurse=False) for part in parts)):
-        if is_lazy(value):  # which torch cannot copy
+        if is_lazy(value):  # torch cannot copy lazy buffers
             options: Any = {"device": value.device, "dtype": value.dtype}
             known[id(value)] = UninitializedBuffer(**options)
     try:
@@ -231,7 +231,7 @@ def _copied(modules):
 
 
 def _materialise(part, n_conditions):
-    """Give lazy layers their parameters, and check that all have values."""
+    """Initialise lazy layers, and raise an error if a parameter has no values."""
     values = [*part.module.parameters(), *part.module.buffers()]
     if any(is_lazy(value) for value in values):
         part.module.float().eval()
@@ -254,35 +254,35 @@ def _materialise(part, n_conditions):
 
 
 def own_parts(module):
-    """The user's networks within a module."""
+    """Return the user-defined networks of a module."""
     return [part for part in module.modules() if isinstance(part, Own)]
 
 
 def try_own_networks(module, build, batch, generator):
-    """Try the user's networks within a module on a few rows, before training.
+    """Check the user-defined networks of a module on a few rows, before training.
 
     Parameters
     ----------
     module : Module
-        As it is trained; nothing in it changes.
+        The module to train. It is not changed.
     build : callable
-        Takes nothing, answers the module as it was built.
+        Called without arguments. Returns the module as it was built.
     batch : Batch
-        Rows to train on.
+        Training rows.
     generator : torch.Generator
-        For the noise of this trial, on the device of the rows.
+        Random generator for this trial, on the device of the rows.
 
     Returns
     -------
     least : int
-        Rows that a batch needs in training: 2 where the networks compare them.
+        Least number of rows of a training batch: 2 if a network fails on a single row.
     draws : bool
-        Whether the networks draw noise in training.
+        Whether the networks draw random numbers in training.
 
     Raises
     ------
     ValueError, TypeError
-        If a network is none that can be trained.
+        If a network cannot be trained.
     """
     trial, least = copy.deepcopy(module).train(), 1
     rows = torch.arange(_ROWS, device=batch[0].device) % len(batch[0])
@@ -311,14 +311,14 @@ def try_own_networks(module, build, batch, generator):
 
 
 def draw_from(module, generator):
-    """Have the user's networks draw from a generator, or from torch's own for None."""
+    """Let user-defined networks draw from a generator; None means torch's global one."""
     drawn_from = None if generator is None else DrawnFrom(generator)
     for part in own_parts(module):
         part.drawn_from = drawn_from
 
 
 def check_rows(least, batch_size, n_train):
-    """Whether batches can have as many rows as the networks need."""
+    """Raise an error if batches cannot have as many rows as the networks need."""
     if batch_size < least:
         raise ValueError(
             f"batch_size must be at least {least} {_COMPARES}; got batch_size={batch_size}."
@@ -331,7 +331,7 @@ def check_rows(least, batch_size, n_train):
 
 
 def _given(trial, batch, generator):
-    """What every network is given in a step of training; it is not called itself."""
+    """Return the input of every network in a training step, without calling the networks."""
     given = {}
 
     def stand_in(part):
@@ -349,7 +349,7 @@ def _given(trial, batch, generator):
 
 
 def _rebuilt(build, module):
-    """The module built once more, with what it has learned."""
+    """Build the module again, and load the weights of `module`."""
     again = build()
     try:
         again.load_state_dict(module.state_dict())
@@ -425,7 +425,7 @@ def _check_finite(part, out):
 
 
 def _call(part, inputs):
-    """Call the user's module itself, and say of whatever it raises what it should take."""
+    """Call the user's module; if it fails, raise an error that states what it must accept."""
     try:
         out = part.module(*inputs)
     except Exception as error:
@@ -442,6 +442,6 @@ def _call(part, inputs):
 
 
 def _named(error, line=0):
-    """An exception in one line."""
+    """Return the type of an exception, and a line of its message."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[min(line, len(lines) - 1)].strip().rstrip('.')}"

@@ -1,4 +1,4 @@
-"""Recurrent networks of sequences."""
+"""Recurrent networks for sequences."""
 
 import itertools
 import math
@@ -11,10 +11,10 @@ from .mlp import ACTIVATIONS
 
 
 class RecurrentEncoder(nn.Module):
-    """Bidirectional layers of gated recurrent units, all of whose states a code is read from.
+    """Bidirectional GRU layers, then a linear layer that reads the states of all steps.
 
-    Reading every state, and not the last ones alone, spares the code from having to be
-    remembered over the whole sequence.
+    As all states are read, and not only the last ones, the layers need not remember the whole
+    sequence.
 
     Shape: (batch, T * F + q) -> (batch, n_codes).
 
@@ -39,7 +39,7 @@ class RecurrentEncoder(nn.Module):
         )
 
     def forward(self, x):
-        """Codes of flat sequences."""
+        """Encode flat sequences."""
         n_features = math.prod(self.sequence)
         states = x[:, :n_features].unflatten(1, self.sequence)
         for layer in self.layers:
@@ -48,11 +48,10 @@ class RecurrentEncoder(nn.Module):
 
 
 class RecurrentDecoder(nn.Module):
-    """Layers of gated recurrent units, which read of the code something else in every step.
+    """GRU layers whose input at every step is a different function of the code.
 
-    With ``sizes.reads_past`` a step also reads the one before it. Rows are then needed to
-    decode a code: all of them at once, ``decoder(z, x)``, or one after the other, as
-    :meth:`steps` does.
+    With ``sizes.reads_past`` the input also contains the previous step. ``decoder(z, x)`` then
+    decodes with teacher forcing, from the known rows x. :meth:`steps` decodes step by step.
 
     Shape: (..., k + q) -> (..., T * F).
 
@@ -61,18 +60,17 @@ class RecurrentDecoder(nn.Module):
     sizes : Sizes
     widths : tuple of int
     activation : str
-        Of the layer that reads the code.
+        Activation of the layer that reads the code.
     generator : torch.Generator
     hierarchical : bool, default=False
-        Whether a conductor reads the code (Roberts et al. 2018): a recurrent layer that
-        goes through segments of at most 16 steps of a long sequence. The other layers
-        begin anew in every segment, with what the conductor says of it.
+        Whether a conductor reads the code (Roberts et al. 2018). The conductor is a recurrent
+        layer with one step for each segment of at most 16 steps of the sequence. The states of
+        the other layers are reset in every segment, and their input is the conductor's output.
 
     Notes
     -----
-    In training a quarter of the steps are not told the one before them (Bowman et al.
-    2016), or they would not need the code; which, is drawn from the generator that comes
-    with the rows.
+    In training the previous step is set to 0 at a random quarter of the steps (Bowman et al.
+    2016). Otherwise the decoder could ignore the code.
     """
 
     def __init__(self, sizes, widths, activation, generator, hierarchical=False):
@@ -96,7 +94,7 @@ class RecurrentDecoder(nn.Module):
         self.output = linear_layer(n_states, n_features, generator)
 
     def forward(self, z, x=None, generator=None):
-        """Flat sequences of codes; of rows x that are known, the next steps."""
+        """Decode codes to flat sequences, with teacher forcing if rows x are given."""
         inputs = self._read(z.flatten(0, -2))
         if x is not None:
             inputs = inputs + self._told(x, generator).expand(*z.shape[:-1], -1, -1).flatten(0, -3)
@@ -107,7 +105,7 @@ class RecurrentDecoder(nn.Module):
         return out[:, : self.sequence[0]].flatten(1).unflatten(0, z.shape[:-1])
 
     def steps(self, z):
-        """A function of the step before (..., F), zeros at first, that answers the next."""
+        """Return a function from the previous step, (..., F), to the next; the first is 0."""
         inputs = self._read(z.flatten(0, -2))
         states = [None] * len(self.layers)
         numbers = itertools.count()
@@ -124,14 +122,14 @@ class RecurrentDecoder(nn.Module):
         return advance
 
     def _read(self, z):
-        """What the code says of every step, (batch, n_segments * length, width)."""
+        """Return the code's input to every step, (batch, n_segments * length, width)."""
         if self.conductor is not None:
             z, _ = self.conductor(self.first(z).unflatten(1, (self.n_segments, -1)))
         read = self.reader(z).reshape(len(z), self.n_segments * self.length, -1)
         return self.activation(read)
 
     def _told(self, x, generator):
-        """What every step is told of the one before it, (..., n_segments * length, width)."""
+        """Return the previous step's input to every step, (..., n_segments * length, width)."""
         before = x.unflatten(-1, self.sequence)[..., :-1, :]
         if generator is not None:
             there = {"device": before.device, "dtype": torch.float32}
@@ -144,7 +142,7 @@ class RecurrentDecoder(nn.Module):
 def recurrent_networks(
     sizes, hidden_layer_sizes, activation, generator, last_zero, hierarchical=False
 ):
-    """A recurrent encoder and decoder; `hidden_layer_sizes` are widths of their layers."""
+    """Build a recurrent encoder and decoder; `hidden_layer_sizes` are widths of layers."""
     rest = activation, generator
     encoder = RecurrentEncoder(sizes, hidden_layer_sizes, *rest)
     decoder = RecurrentDecoder(sizes, hidden_layer_sizes[::-1], *rest, hierarchical)
@@ -153,12 +151,12 @@ def recurrent_networks(
     return encoder, decoder
 
 
-_TOLD = 0.75  # share of steps that are told the one before them in training
-_SEGMENT = 16  # steps that a conductor leads through at most, a bar of sixteenths
+_TOLD = 0.75  # fraction of steps with teacher forcing in training
+_SEGMENT = 16  # largest number of steps in a segment: a bar of sixteenth notes
 
 
 def _gru_layers(n_in, widths, generator, bidirectional=False):
-    """Recurrent layers on top of each other, and how many numbers the last one answers."""
+    """Build a stack of GRU layers; return it and the size of its output."""
     layers = nn.ModuleList()
     for width in widths:
         layer = GRU(n_in, width, batch_first=True, bidirectional=bidirectional)

@@ -1,6 +1,6 @@
-"""What a torch module is built from: plain values, and the model that it is initialised as.
+"""Specification of a torch module: plain values and the initial model.
 
-Importing this imports no torch: a module is built when there is something to train.
+Importing this module does not import torch, which is imported when a module is built.
 """
 
 import functools
@@ -17,48 +17,48 @@ from ..starts.start import Start
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Plain):
-    """Everything that decides on a module, so that it can be built again with the same weights.
+    """Specification of a module, which can be built again from it with the same initial weights.
 
-    An estimator whose module needs more has a subclass with more fields, and its own `build`.
+    A subclass adds fields for the modules of other estimators, and has its own `build`.
     """
 
     network: str | Callable
-    input_shape: tuple | None  # of a row as networks see it; None for flat rows
+    input_shape: tuple | None  # shape of a row as networks read it; None for flat rows
     hidden_layer_sizes: tuple
-    latent_dim: Any  # as the parameter says; `start.latent_dim` is the number of codes
+    latent_dim: Any  # the estimator's parameter; `start.latent_dim` is the number of codes
     activation: str
     likelihood: str | Likelihood
     init: str
     start: Start
-    n_samples: int  # that the start was found with
-    seed: int  # of the networks' weights
+    n_samples: int  # number of rows that the initial model was computed from
+    seed: int  # for the initial weights of the networks
 
     parts = {"start": Start}
 
-    ordered: ClassVar[bool] = False  # whether the first codes are a summary by themselves
+    ordered: ClassVar[bool] = False  # whether the first codes can be decoded without the others
 
     @property
     def n_codes(self):
-        """Number of codes that the networks were made for."""
+        """Number of codes that the networks were built for."""
         return self.start.latent_dim
 
     @functools.cached_property
     def family(self):
-        """The likelihood of rows."""
+        """Likelihood of the rows."""
         return as_likelihood(self.likelihood).of_rows(self.input_shape or self.start.mean.shape)
 
     def build(self):
-        """The torch module, at its start."""
+        """Build the torch module, which equals the initial model."""
         from .autoencoder import AutoencoderModule
 
         encoder, decoder = self.networks(self.n_codes)
         return AutoencoderModule(self.start, encoder, decoder, self.family.head(self.start))
 
     def networks(self, n_codes, reads_past=False, latent_dim=None, generator=None):
-        """An encoder with `n_codes` outputs, and the decoder that belongs to it.
+        """Build an encoder with `n_codes` outputs, and its decoder.
 
-        `latent_dim` is how many numbers the decoder reads; None for the start's codes. Their
-        weights are drawn from a generator of their own unless there is one.
+        `latent_dim` is the number of the decoder's inputs. If None, it is the number of codes
+        of the initial model. If `generator` is None, a new one is seeded with `seed`.
         """
         import torch
 
@@ -74,13 +74,13 @@ class Spec(Plain):
         return make_networks(*kind, generator, self.init != "random")
 
     def loss_units(self):
-        """Factor and offset that turn the module's loss into the one to report."""
+        """Return factor and offset from the module's loss to the reported loss."""
         return self.family.error_unit(self.start), 0.0
 
     def units(self):
-        """The standard deviations that codes and decoded rows are multiplied by."""
+        """Return the scales that codes and decoded rows are multiplied by."""
         return np.append(self.start.code_scale, self.family.units(self.start)[1])
 
     def is_complete(self):
-        """Whether the start leaves nothing to be learned, so that training ends at once."""
+        """Return whether there is nothing to train, because there are no codes."""
         return self.start.latent_dim == 0

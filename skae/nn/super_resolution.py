@@ -1,4 +1,4 @@
-"""The torch side of super-resolution: what is learned on top of bicubic interpolation."""
+"""The torch module of super-resolution: a residual network on bicubic interpolation."""
 
 import math
 
@@ -14,23 +14,24 @@ _BATCH = 1024
 
 
 class SuperResolutionModule(AutoencoderModule):
-    """An autoencoder of low-resolution rows, and an upscaler behind its decoder.
+    """Autoencoder of low-resolution rows, with an upscaler after its decoder.
 
-    The two share no weights. The upscaler adds to bicubic interpolation, in units of the
-    error that this has; it is trained on low-resolution rows as they are, not as decoded.
+    The two share no weights. The upscaler's output is added to bicubic interpolation, in units
+    of the interpolation's error. The upscaler is trained on original low-resolution rows, not
+    on decoded ones.
 
     Parameters
     ----------
     low : skae.starts.start.Start
-        Of low-resolution rows.
+        Initial model of low-resolution rows.
     start : skae.starts.start.Start
-        The same, with the mean and the scale of high-resolution rows, and the noise that
-        bicubic interpolation leaves.
+        The same, with mean and scale of high-resolution rows, and with the residual variance
+        of bicubic interpolation as noise.
     encoder, decoder, upscaler : Module
     shapes : pair of tuples
-        Of a low-resolution image and of a whole one.
+        Shapes of a low-resolution and of a high-resolution image.
     from_bicubic : bool
-        Whether bicubic interpolation is there at all.
+        Whether the upscaler's output is added to bicubic interpolation.
     """
 
     context: torch.Tensor
@@ -48,48 +49,55 @@ class SuperResolutionModule(AutoencoderModule):
         if from_bicubic:
             shift = (bicubic(mean, *shapes)[0] - torch.tensor(start.mean)) / start.scale
         self.register_buffer("shift", shift, persistent=False)
-        # Convolutions treat all pixels alike, so they read the image itself, of which
-        # standardisation has taken the mean image away.
+        # Convolutions treat all pixels in the same way, so they read the original image:
+        # the mean image, which standardisation has subtracted, is added again.
         context = (mean[0] - mean.mean()) / start.input_scale
         if not isinstance(upscaler, ConvUpscaler):
             context = torch.zeros_like(context)
         self.register_buffer("context", context, persistent=False)
         self.contrast = float((1.0 + context.square().mean()).rsqrt())
-        # Of what is added, how much is right for rows that codes have smoothed.
+        # Factor of the upscaler's output for decoded rows, which are smoother than originals.
         self.register_buffer("share", torch.ones((), dtype=torch.float32))
 
     def upscale(self, x, share=1.0):
-        """The distribution of a high-resolution row, given the low-resolution one."""
+        """Return the distribution of a high-resolution row, given the low-resolution one."""
         linear = torch.add(self.shift, bicubic(x, *self.shapes), alpha=self.ratio)
         image = (x + self.context) * self.contrast
         return self.upscaled(linear, share * self._through(self.upscaler, image))
 
     def upscaled_mean(self, x):
-        """The mean of a high-resolution row, given the low-resolution one."""
+        """Return the mean of a high-resolution row, given the low-resolution one."""
         return self.upscale(x).mean
 
     def expect(self, z):
-        """The mean of a high-resolution row, given the code of the low-resolution one."""
+        """Return the mean of a high-resolution row, given the code of the low-resolution one."""
         return self.upscale(self.decode(z).mean, self.share).mean
 
     def forward(self, batch, generator):
-        """Error of every upscaled row, (batch,); codes are trained beside it.
+        """Return the error of every upscaled row, (batch,).
 
-        Their error has a gradient but no value here: epochs are judged by what is upscaled.
+        The reconstruction error of low-resolution rows contributes a gradient but no value, so
+        the validation loss is that of the upscaled rows alone.
         """
         x, target = batch
         of_codes = self.code_errors(x)
         return self.upscale(x).error(target) + (of_codes - of_codes.detach())
 
     def code_errors(self, x, learned=True):
-        """Error of every low-resolution row as its code has it, or as the start's has."""
+        """Return the reconstruction error of every low-resolution row, (batch,).
+
+        If `learned` is False, it is the error of the initial model.
+        """
         if learned:
             return self.decode(self.encode(x)).error(x)
         linear = self.linear_decoder(self.linear_encoder(x))
         return self.head(linear, torch.zeros_like(linear)).error(x)
 
     def gain_of_codes(self, rows):
-        """By how much learned codes have less error than the start's, (n_rows,), an ndarray."""
+        """Return how much lower each row's error is than the initial model's, ndarray (n_rows,).
+
+        The rows are low-resolution rows and the errors are those of `code_errors`.
+        """
         with torch.no_grad():
             gains = [
                 self.code_errors(x, learned=False) - self.code_errors(x)
@@ -98,14 +106,14 @@ class SuperResolutionModule(AutoencoderModule):
         return torch.cat(gains).cpu().double().numpy()
 
     def forget_codes(self):
-        """Make encoder and decoder those of the start again."""
+        """Reset encoder and decoder to the initial model."""
         with_zero_output(self.encoder)
         with_zero_output(self.decoder)
 
     def fit_share(self, rows):
-        """Set `share` to the number from 0 to 1 of least squared error on these rows.
+        """Set `share` to the number in [0, 1] with the least squared error on these rows.
 
-        Answers by how much every row then has less error than with none, (n_rows,).
+        Return how much lower each row's error is than with a share of 0, ndarray (n_rows,).
         """
         products, squares = [], []
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Networks that make images larger."""
+"""Networks that increase the resolution of images."""
 
 import itertools
 import math
@@ -13,11 +13,12 @@ from .mlp import ACTIVATIONS, mlp
 
 
 class ConvUpscaler(nn.Module):
-    """Convolutions at the low resolution, whose channels are shuffled into pixels at last.
+    """Convolutions at the low resolution, followed by a pixel shuffle.
 
-    The last layer has `factor` squared numbers per pixel and channel (sub-pixel convolution,
-    Shi et al. 2016). Where an image is not `factor` times as large they are interpolated
-    linearly. Hidden layers of as many channels as the one before add to it (He et al. 2016).
+    The last layer has `factor` squared outputs per pixel and channel (sub-pixel convolution,
+    Shi et al. 2016). If the image is not exactly `factor` times as large, the result is resized
+    linearly. A hidden layer with as many channels as its input has a residual connection (He et
+    al. 2016).
 
     Shape: (batch, C * h * w) -> (batch, C * H * W).
 
@@ -46,7 +47,7 @@ class ConvUpscaler(nn.Module):
             self.stages.append(drawn(layer, generator))
         self.activation = ACTIVATIONS[activation]()
         self.fits = image[1:] == (factor * low[1], factor * low[2])
-        if not self.fits:  # as matrices, since the gradient of F.interpolate is not reproducible
+        if not self.fits:  # matrices, since the gradient of F.interpolate is nondeterministic
             for name, n_in, n_out in zip(("rows", "columns"), low[1:], image[1:], strict=True):
                 eye = torch.eye(factor * n_in, dtype=torch.float64)[None]
                 matrix = F.interpolate(eye, n_out, mode="linear", align_corners=False)[0]
@@ -58,7 +59,7 @@ class ConvUpscaler(nn.Module):
         return self.stages[-1]
 
     def forward(self, x):
-        """Flat high-resolution images of flat low-resolution ones."""
+        """Return flat high-resolution images of flat low-resolution ones."""
         image = x.unflatten(1, self.low)
         for number, stage in enumerate(self.stages):
             features = stage(self.activation(image) if number else image)
@@ -71,7 +72,7 @@ class ConvUpscaler(nn.Module):
 
 
 def upscaler(network, low, image, factor, sizes, activation, generator, last_zero):
-    """What is added to bicubic interpolation: an MLP for one, convolutions for others."""
+    """Build the upscaler: an MLP if `network` is "mlp", else convolutions."""
     if network == "mlp":
         return mlp(math.prod(low), math.prod(image), sizes, activation, generator, last_zero)
     made = ConvUpscaler(low, image, factor, sizes, activation, generator)

@@ -1,4 +1,4 @@
-"""The torch side of the variational autoencoder."""
+"""The torch module of the variational autoencoder."""
 
 import math
 
@@ -10,47 +10,48 @@ from .autoencoder import AutoencoderModule
 from .init import is_zero, with_zero_output
 from .mlp import Mlp, mlp
 
-# Of a posterior: far beyond any that is learned, so that what a network extrapolates is finite.
+# Bounds of a posterior's log standard deviation. They are far beyond learned values, and keep
+# a network's extrapolations finite.
 _LOG_STD = (-40.0, 15.0)
-_SPAN = 3.0  # by which the log standard deviation of a row's noise differs at most
+_SPAN = 3.0  # largest deviation of a row's log noise from the homoscedastic one
 
 
 class VAEModule(AutoencoderModule):
-    """A variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014).
+    """Variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014).
 
-    The encoder network has 2 k outputs: what is added to the posterior's mean and to
-    its log standard deviation.
+    The encoder network has 2 k outputs. They are added to the posterior's mean, in units of the
+    initial posterior's standard deviation, and to its log standard deviation.
 
     Notes
     -----
-    Normal noise is alike for every row in the loss that is trained on and judged by. How
-    it differs from row to row `noise` learns aside, from the decoder's last hidden layer:
-    its loss has no gradient elsewhere, so that codes and means are those of noise that is
-    alike (unless training looks at all gradients together, as clipping by their norm does).
-    It is 0 at the start, and again where held-out rows have refused it.
+    In the training and validation loss, Gaussian noise is homoscedastic. The layer `noise` learns
+    heteroscedastic noise with a separate loss, from the decoder's last hidden layer. This loss
+    has no gradient in other layers, so codes and means are those of a model with homoscedastic
+    noise. (An exception is training that combines all gradients, such as clipping by their
+    norm.) The layer is initialised to 0. It is reset to 0 if the validation set rejects it.
     """
 
     def __init__(self, start, encoder, decoder, head):
         super().__init__(start, encoder, decoder, head)
         self.beta = 1.0
-        self.warmup = 1.0  # the share of beta that training has reached
+        self.warmup = 1.0  # factor of beta in training
         self.noise: nn.Module | None = None
         if head.is_normal and isinstance(decoder, Mlp):
             n_hidden, d = decoder.output.in_features, len(start.mean)
             self.noise = mlp(n_hidden, d, (), "identity", torch.Generator(), True)
 
     def encode(self, x):
-        """The posterior of the code."""
+        """Return the posterior of the code."""
         mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         log_std = self.start_log_std + log_std
-        if not self.training:  # in training a gradient has to lead back
+        if not self.training:  # outside the bounds, clamp has no gradient
             log_std = log_std.clamp(*_LOG_STD)
         return Gaussian(self._shifted(x, mean), log_std)
 
     def forward(self, batch, generator, varying=False):
-        """Minus the ELBO of every row (with the KL weighed by beta), (batch,).
+        """Return minus the ELBO of every row, with the KL term weighted by beta, (batch,).
 
-        With noise that is alike for all rows, unless it is asked to be `varying`.
+        The noise is homoscedastic. If `varying`, it is heteroscedastic in evaluation mode.
         """
         x, target = batch
         posterior = self.encode(x)
@@ -62,7 +63,7 @@ class VAEModule(AutoencoderModule):
             alike = Gaussian(decoded.mean.detach(), decoded.log_std.detach())
             of_rows = self._with_noise_of_rows(alike, hidden.detach())
             aside = of_rows.log_prob_of_squares(squares.detach())
-            loss = loss + (aside.detach() - aside)  # it teaches, but is not reported
+            loss = loss + (aside.detach() - aside)  # a gradient, but no value
         else:
             decoded = self._with_noise_of_rows(decoded, hidden) if varying else decoded
             loss = -decoded.log_prob(target)
@@ -79,10 +80,10 @@ class VAEModule(AutoencoderModule):
         return self.noise is not None and not is_zero(self.noise)
 
     def keep_aside(self, accepts, before):
-        """Let noise depend on the code only where held-out rows are likelier with it."""
+        """Keep heteroscedastic noise only if it is accepted on validation rows."""
         if not self.noise_varies:
             return
-        keeps = before  # where an interrupt comes before the answer
+        keeps = before  # in case of an interrupt in `accepts`
         try:
             keeps = accepts(varying=True)
         finally:
@@ -94,7 +95,7 @@ class VAEModule(AutoencoderModule):
             self.noise = None
 
     def _decode(self, z, generator):
-        """As with noise that is alike, and what the decoder's last layer has read, or None."""
+        """Decode with homoscedastic noise; return also the last hidden layer, or None."""
         if self.noise is None:
             return super().decode(z, generator), None
         hidden = self._through(self.decoder.hidden, z)
@@ -106,7 +107,7 @@ class VAEModule(AutoencoderModule):
         return Gaussian(alike.mean, alike.log_std + more)
 
     def noise_std(self, z):
-        """Standard deviations of the noise of standardised rows given their codes, (..., d)."""
+        """Return the noise's standard deviation of standardised rows given codes, (..., d)."""
         return self.decode(z).std
 
     def expect(self, z):
@@ -120,30 +121,29 @@ class VAEModule(AutoencoderModule):
         return True
 
     def moments(self, x):
-        """Mean and standard deviation of the posterior, side by side, (batch, 2 k)."""
+        """Return mean and standard deviation of the posterior, concatenated, (batch, 2 k)."""
         posterior = self.encode(x)
         return torch.cat([posterior.mean, posterior.std], dim=-1)
 
     def kl(self, x):
-        """KL of the posterior from the prior for every latent, (batch, k)."""
+        """Return KL(posterior || prior) of every latent dimension, in nats, (batch, k)."""
         return self.encode(x).kl_from_standard_normal()
 
     @property
     def posterior_is_exact(self):
-        """Whether this is probabilistic PCA still: Gaussian, and nothing was learned."""
+        """Whether the model is Gaussian and still equals its initial model, probabilistic PCA."""
         noise_is_learned = any(bool(value.any()) for value in self.head.parameters())
         noise_is_learned = noise_is_learned or self.noise_varies
         return self.head.is_normal and self.is_start and not noise_is_learned
 
     def log_evidence(self, x, target, draws, prior_draws, code_densities):
-        """Importance-weighted bound on log p(x) (Burda et al. 2016), (batch, m).
+        """Return the importance-weighted bound on log p(x) (Burda et al. 2016), (batch, m).
 
-        One for each of m densities of codes, which share all that is decoded; None among
-        them is the prior. Draws from the posterior have the company of draws from the prior,
-        each weighed by the density of all of them (the balance heuristic, Veach & Guibas
-        1995), so that a mode that the encoder misses is not lost. An exact posterior needs no
-        such defence: with `prior_draws` None the bound is log p(x) itself, as long as codes
-        are distributed like the prior.
+        There is a bound for each of the m `code_densities`, from the same decoded draws. A
+        density of None is the prior. Draws from the posterior and from the prior are combined
+        with the balance heuristic (Veach & Guibas 1995), so modes that the encoder misses are
+        covered. If the posterior is exact, `prior_draws` can be None. The bound then equals
+        log p(x) for codes distributed like the prior.
         """
         posterior = self.encode(x)
         draws = draws.to(x)
@@ -156,7 +156,7 @@ class VAEModule(AutoencoderModule):
             total += len(prior_draws)
             shares = math.log(len(draws) / total), math.log(len(prior_draws) / total)
             proposal = torch.logaddexp(proposal + shares[0], log_standard_normal(z) + shares[1])
-            # (n_prior, batch): every prior draw under every row's posterior and decoded.
+            # (n_prior, batch): prior draws under the posterior and the likelihood of every row.
             under = posterior.cross_log_prob(prior_draws)
             of_prior = log_standard_normal(prior_draws)[:, None]
             proposal_prior = torch.logaddexp(under + shares[0], of_prior + shares[1])

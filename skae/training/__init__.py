@@ -1,1 +1,1 @@
-"""How a module is trained: the net, which epoch is kept, streams of chunks, devices."""
+"""Training of modules: the net, selection of the best epoch, partial fits, devices."""

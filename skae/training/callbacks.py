@@ -1,4 +1,4 @@
-"""skorch's callbacks: most work as in skorch, and the others are refused with a reason."""
+"""Validation of skorch callbacks: most are supported, others raise an error with a reason."""
 
 _RECORDED = {"train_loss", "valid_loss", "train_loss_best", "valid_loss_best", "dur"}
 _REFUSED = {
@@ -12,7 +12,7 @@ _REFUSED = {
 
 
 def check_callbacks(callbacks, rows_are_held_out):
-    """Refuse what is no callback of skorch, or could not do what it says."""
+    """Raise an error if an entry is no skorch callback, or is one that cannot work here."""
     from skorch.callbacks import Callback
 
     classes = [_with_class(entry)[1] for entry in callbacks or ()]
@@ -38,24 +38,24 @@ def check_callbacks(callbacks, rows_are_held_out):
 
 
 def prints(callbacks):
-    """Whether there is a callback that is there to print."""
+    """Return whether there is a callback that prints the log."""
     from skorch.callbacks import PrintLog
 
     return any(issubclass(_with_class(entry)[1], PrintLog) for entry in callbacks or ())
 
 
 def _with_class(entry):
-    """A callback, or the class of one to be made, without its name, and the class."""
+    """Return a callback (or a callback class) without its name, and its class."""
     callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
     return callback, callback if isinstance(callback, type) else type(callback)
 
 
 def _fault(callback, names, rows_are_held_out):
-    """Why a callback of classes with these names cannot work, or None."""
+    """Return why a callback cannot work, or None; `names` are those of its classes."""
     for name in _REFUSED.keys() & names:
         return _REFUSED[name]
     monitor = getattr(callback, "monitor", None)
-    if isinstance(callback, type):  # with skorch's defaults
+    if isinstance(callback, type):  # skorch creates it with default parameters
         monitor = "valid_loss" if names & {"Checkpoint", "EarlyStopping"} else None
     of_held_out = isinstance(monitor, str) and monitor.startswith("valid")
     if getattr(callback, "load_best", False) is True and not of_held_out:

@@ -1,4 +1,4 @@
-"""What `partial_fit` remembers from one chunk of rows to the next."""
+"""State that `partial_fit` keeps between chunks of rows."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,38 +9,41 @@ from ..codec import Plain
 from ..data.split import MIN_HELD_OUT
 from ..random import Streams
 
-_MOST_ROWS = 2000  # held-out rows that are kept of all chunks together ...
-_MOST_NUMBERS = 2**22  # ... and numbers in them
+_MOST_ROWS = 2000  # limit on the validation rows that are kept of all chunks together ...
+_MOST_NUMBERS = 2**22  # ... and on their number of elements
 
 
 @dataclass(frozen=True)
 class Chunks(Plain):
-    """Held-out rows of all chunks so far: a sample in which every one is equally likely."""
+    """Uniform random sample of the validation rows of all chunks so far."""
 
     seed: int
     n_chunks: int = 0
-    n_held_out: int = 0  # of all chunks, those that are no longer here included
-    x: np.ndarray | None = None  # the sample, as the encoder sees it but not standardised
-    target: Any = None  # and what the decoder should answer; None if the same
-    kind: tuple = ()  # of chunks that the sample is from
+    n_held_out: int = 0  # of all chunks, including rows that are no longer in the sample
+    x: np.ndarray | None = None  # the sample: inputs of the encoder, not standardised
+    target: Any = None  # targets of the decoder; None if they equal x
+    kind: tuple = ()  # kind of the chunks that the sample is from
 
     def streams(self):
-        """Random streams of the chunk that comes next."""
+        """Return the random streams of the next chunk."""
         return Streams(seed=Streams(seed=self.seed).integer(f"chunk {self.n_chunks}"))
 
     def of_kind(self, kind):
-        """The same, without a sample if that is from chunks of another kind."""
+        """Return self, or a copy without the sample if `kind` is another one."""
         if kind == self.kind:
             return self
         return replace(self, n_held_out=0, x=None, target=None, kind=kind)
 
     def to_hold_out(self, n_features):
-        """The least and the most rows of the next chunk that are worth holding out."""
+        """Return the least and the largest number of rows to hold out of the next chunk."""
         most = max(MIN_HELD_OUT, min(_MOST_ROWS, _MOST_NUMBERS // n_features))
         return max(0, MIN_HELD_OUT - self.n_held_out), most
 
     def after(self, held_out, streams):
-        """These and one chunk more, with the rows `x` and `target` held out of it, or None."""
+        """Return the state after another chunk.
+
+        `held_out` is the pair of arrays ``(x, target)`` that were held out of it, or None.
+        """
         if held_out is None:
             return replace(self, n_chunks=self.n_chunks + 1)
         x, target = held_out
@@ -58,17 +61,17 @@ class Chunks(Plain):
         return replace(self, n_chunks=self.n_chunks + 1, n_held_out=seen, x=x, target=target)
 
     def rows(self, device, read_by, answered_by, likelihood, corruption=None):
-        """The sample as held-out rows on a device, or None where there is none.
+        """Return the sample as validation rows on a device, or None if there is none.
 
         Parameters
         ----------
         device : str
         read_by, answered_by : Start
-            What rows are standardised by, as the encoder sees them and as it should answer.
+            Initial models whose mean and scale standardise inputs and targets, respectively.
         likelihood : Likelihood
-            Of the rows to answer.
+            Likelihood of the targets.
         corruption : callable or None
-            Whether that takes rows as they are.
+            If it takes raw rows, the inputs are not standardised.
         """
         if self.x is None:
             return None

@@ -1,4 +1,4 @@
-"""What an epoch is, which epoch is kept, when training stops."""
+"""Training by epochs: training steps, validation, selection of an epoch, early stopping."""
 
 import functools
 import math
@@ -24,15 +24,15 @@ from .threads import suitable_threads, tensor_floats
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _VALIDATION_BATCH = 1024
-_VALIDATION_DRAWS = 512  # a noisy loss is averaged until that many were drawn
+_VALIDATION_DRAWS = 512  # least number of rows, with repeats, that average a stochastic loss
 
 
 class _Stop(Exception):
-    """Ends the epochs early, from inside skorch's loop."""
+    """Signal to leave skorch's loop of epochs early."""
 
 
 class EpochNet(NeuralNet):
-    """Trains a module whose ``forward(batch, generator)`` returns the loss of every row.
+    """Net that trains a module whose ``forward(batch, generator)`` returns the loss of every row.
 
     It is fitted on a :class:`~skae.data.batches.Split`. The epoch with the lowest validation loss
     is kept, if it clearly beats epoch 0, the module as it was built: see
@@ -42,25 +42,25 @@ class EpochNet(NeuralNet):
     Parameters
     ----------
     module : callable
-        Takes nothing, returns a new module, with the same weights every time.
+        Called without arguments. Returns a new module with the same weights at every call.
     streams : skae.random.Streams
-        Where shuffling and noise come from.
+        Random streams for shuffling and noise.
     units : tuple of two floats
-        Factor and offset that turn the module's losses into those to report.
+        Factor and offset from the module's losses to the reported losses.
     resolution : float
-        The least improvement of a row's loss that is not rounding.
+        Least improvement of a row's loss that exceeds rounding errors.
     start_share : float
-        Mixture weight of the initial model in the density that a validation row is judged by,
-        where losses are minus log-densities (with another weight of the KL term, nearly so).
+        Mixture weight of the initial model in the density of validation rows. It applies if
+        losses are minus log-densities, at least approximately (as with ``beta != 1``).
     early_stopping : bool
         Whether to stop after `n_iter_no_change` epochs without a lower validation loss.
     n_iter_no_change : int
     beta : float
-        The module's weight of the KL term, where it has one.
+        Weight of the KL term, for modules that have one.
     beta_warmup : int
         Epochs over which the module's `warmup` rises to 1.
     precision : {"float32", "tf32", "bf16"}
-        Of matrix products, convolutions and recurrent layers in training.
+        Precision of matrix products, convolutions and recurrent layers in training.
     progress : bool
         Whether to show a progress bar; `verbose` is for callbacks that print.
     **kwargs
@@ -69,10 +69,10 @@ class EpochNet(NeuralNet):
     Attributes
     ----------
     best_epoch_ : int
-        The epoch whose weights the module has.
+        Epoch whose weights the module has.
     loss_curve_, validation_curve_ : list of float
-        Mean loss of training and validation rows per epoch; the second begins with epoch 0, and
-        is empty where no rows were held out.
+        Mean loss of training and validation rows per epoch. The second begins with epoch 0. It
+        is empty if there is no validation set.
     """
 
     def __init__(
@@ -123,10 +123,11 @@ class EpochNet(NeuralNet):
         self.module_ = self.module().float()
         self.inference_modules_ = {}
         self.best_epoch_: Any = None
-        self.working_: Any = None  # weights that further chunks go on from
-        self.loaded_memory_: Any = None  # of an optimiser, until there is one
+        self.working_: Any = None  # weights that training on further chunks continues from
+        self.loaded_memory_: Any = None  # the optimizer's state as arrays, of a loaded net
         self.n_steps_on_chunks_ = 0
-        # Whether the last chunk has moved the start, and cost what was learned on it.
+        # Whether the initial model changed with the last chunk; whether learned weights were
+        # rejected then.
         self.start_moved_ = self.gave_up_ = False
         self.is_warm_ = False
         self.module_.beta = self.beta
@@ -137,18 +138,18 @@ class EpochNet(NeuralNet):
         return X.train, X.valid
 
     def get_iterator(self, dataset, training=False):
-        if not isinstance(dataset, Rows):  # of skorch's own, for `predict` and `forward`
+        if not isinstance(dataset, Rows):  # skorch's `predict` and `forward`
             return super().get_iterator(dataset, training)
         if training:
             return dataset.batches(self.batch_size, self.shuffle_, least=self.least_rows_)
         times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
-        # Batches of one size: some modules compare the rows of a batch with each other.
+        # Batches of about one size, since some modules compare the rows of a batch.
         n_rows, most = times * len(dataset), max(self.batch_size, _VALIDATION_BATCH)
         size = math.ceil(n_rows / math.ceil(n_rows / most))
         return dataset.batches(size, times=times)
 
     def infer(self, x, **fit_params):
-        """Decode what x, standardised rows, is encoded to: what `forward` and `predict` return."""
+        """Reconstruct standardised rows x, for skorch's `forward` and `predict`."""
         return self.module_.reconstruct(x)
 
     def train_step_single(self, batch, **fit_params):
@@ -168,16 +169,19 @@ class EpochNet(NeuralNet):
         return {"loss": self.optimizer_.step(closure)}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """One pass. Only where a callback hooks batches is anything done per batch."""
+        """Run one pass of training or validation.
+
+        Work per batch, such as notifying callbacks, is done only if a callback has a batch hook.
+        """
         if training:
             self._train(iterator, step_fn)
         elif iterator is not None and not self.stopping_:
             self._validate(iterator)
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train on a Split; whatever happens, leave the module at its best.
+        """Train on a Split, and restore the best weights even if training is interrupted.
 
-        Unlike skorch's, it lets an interrupt through.
+        Unlike skorch's method, it does not catch KeyboardInterrupt.
         """
         self._prepare(X)
         try:
@@ -188,17 +192,17 @@ class EpochNet(NeuralNet):
         return self
 
     def settle(self, held_out):
-        """Leave the module at its best; where an interrupt came in the middle of that, again."""
+        """Restore the best weights; call it again if an interrupt came in between."""
         if self.best_ is not None:
             weights, self.best_epoch_ = self.best_
             self._leave(weights, held_out)
 
     def threads(self):
-        """A context for training, and for what is done with a table of training rows."""
+        """Return a context that sets the number of threads for training."""
         return suitable_threads(self.batch_size * largest_product(self.module_))
 
     def _epochs(self, split, epochs):
-        """Skorch's loop, which a callback or a hopeless loss may end early."""
+        """Run skorch's loop, which early stopping, a callback or divergence may end."""
         if self.progress:
             no_console = sys.stderr is None
             self.progress_ = tqdm(total=epochs, unit="epoch", disable=no_console)
@@ -210,7 +214,7 @@ class EpochNet(NeuralNet):
         self.notify("on_train_end", X=split, y=None)
 
     def _leave(self, weights, held_out):
-        """Put down what only training needs, with these weights in the module."""
+        """Load weights into the module, and release what only training needs."""
         copy_weights(weights, self._weights())
         self._set_training(False)
         draw_from(self.module_, None)
@@ -223,15 +227,16 @@ class EpochNet(NeuralNet):
             setattr(self, name, None)
 
     def _accepts(self, held_out, kept_before, **options):
-        """Whether held-out rows are clearly better off with something learned aside.
+        """Return whether a separately trained part of the module should be kept.
 
-        `options` have the module use it. As with weights of chunks, what was kept before was
-        accepted: it only goes where rows are clearly worse off with it.
+        `options` of the module's `forward` switch the part on. A new part must clearly reduce
+        the validation loss. A part that was kept before is dropped only if it clearly increases
+        the validation loss.
         """
         if held_out is None:
             return kept_before
         losses = self._held_out_losses(self.get_iterator(held_out), **options)
-        with np.errstate(invalid="ignore"):  # what is not a number is not clear
+        with np.errstate(invalid="ignore"):  # NaN is never clear
             gain = self.best_losses_ - self.beside_start(losses)
         return not self.judge.is_clear(-gain) if kept_before else self.judge.is_clear(gain)
 
@@ -239,7 +244,7 @@ class EpochNet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt:
-            # This is how skorch's EarlyStopping asks to end; anyone else's is Ctrl-C.
+            # skorch's EarlyStopping raises KeyboardInterrupt to stop; otherwise it is Ctrl-C.
             callbacks = [cb for _, cb in self.callbacks_ if isinstance(cb, EarlyStopping)]
             if method_name == "on_epoch_end" and any(cb.misses_ == cb.patience for cb in callbacks):
                 raise _Stop from None
@@ -259,7 +264,7 @@ class EpochNet(NeuralNet):
             self.progress_.update()
 
     def _prepare(self, split):
-        """Everything at epoch 0: streams, counters, and the start's held-out loss."""
+        """Initialise random streams, counters and the validation loss at epoch 0."""
         callbacks = [cb for _, cb in self.callbacks_]
         self.hooked_ = any(
             getattr(type(cb), hook) is not getattr(Callback, hook)
@@ -278,7 +283,7 @@ class EpochNet(NeuralNet):
         self.stopping_ = False
         self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
-        self.captures_ = True  # until a capture fails
+        self.captures_ = True  # False after a failed capture
         self.loss_curve_, self.validation_curve_ = [], []
         self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
@@ -298,10 +303,10 @@ class EpochNet(NeuralNet):
                 losses = self.beside_start(losses)
             self.start_losses_ = self.best_losses_ = losses
             self.validation_curve_.append(self._in_units(losses.mean()))
-        self.best_epoch_ = 0  # last: from now on there is something to keep
+        self.best_epoch_ = 0  # set last: from here on an interrupted fit has a result
 
     def _prepare_own_networks(self, rows):
-        """Try networks of a user's own, and have them draw from this net's noise."""
+        """Check user-defined networks, and let them draw from this net's noise stream."""
         batch = next(iter(rows.batches(self.batch_size, self.streams.torch("trial"))))
         trial = self.streams.torch("trial", self.device)
         least, draws = try_own_networks(self.module_, self.module, batch, trial)
@@ -315,15 +320,15 @@ class EpochNet(NeuralNet):
 
     @property
     def judge(self):
-        """What compares losses of validation rows."""
+        """The judge of validation losses."""
         return Judge(self.resolution, self.start_share, self.groups_)
 
     def beside_start(self, losses):
-        """Losses of validation rows beside the initial model: see `Judge.beside_start`."""
+        """Return losses of the mixture with the initial model: see `Judge.beside_start`."""
         return self.judge.beside_start(self.of_start_, losses)
 
     def _start_weights(self):
-        """Those of the classical start, as `_weights`."""
+        """Return the weights of the initial model, in the order of `_weights`."""
         return list(self.module().float().to(self.device).state_dict().values())
 
     def _schedule(self):
@@ -354,7 +359,7 @@ class EpochNet(NeuralNet):
             self._keep_while_finite()
 
     def _can_replay(self, rows):
-        """Whether a step is the same every time, but for what is on the device."""
+        """Return whether training steps can be replayed as a CUDA graph."""
         return (
             kind_of(self.device).capture is not None
             and type(rows) is Rows
@@ -369,7 +374,7 @@ class EpochNet(NeuralNet):
         )
 
     def _graphed(self, rows):
-        """Steps to replay, or None where they are taken one by one."""
+        """Return the graph of training steps, or None if they run one by one."""
         if self.graphed_ is not None or not self.captures_ or not self._can_replay(rows):
             return self.graphed_
         rates = [self.schedule_.rate(taken) for taken in range(self.schedule_.n_steps or 0)]
@@ -378,7 +383,7 @@ class EpochNet(NeuralNet):
             self.graphed_ = GraphedSteps(self, rows, rates_there, self.n_steps_taken_)
         except Exception as error:
             self.captures_ = False
-            cause = str(error.__context__ or error).partition("\n")[0]  # before the end failed, too
+            cause = str(error.__context__ or error).partition("\n")[0]  # the first error
             warn(
                 "Training goes on step by step, which is slower, as a step could not be captured "
                 f"in a CUDA graph: {cause}. Have the network read no numbers on the host, as "
@@ -414,23 +419,22 @@ class EpochNet(NeuralNet):
         self.validation_curve_.append(self._record("valid_loss", losses.mean()))
         if not is_finite:
             self._diverge()
-        elif self.schedule_.n_steps is not None:  # chunks are judged by `train_chunk`
+        elif self.schedule_.n_steps is not None:  # `train_chunk` judges chunks itself
             self._judge(losses)
 
     def _noticed(self, iterator):
-        """The same batches, of held-out rows, with callbacks before and after each."""
+        """Yield validation batches, with callbacks before and after each."""
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=False)
             yield batch
             self.notify("on_batch_end", batch=batch, training=False, loss=None, y_pred=None)
 
     def _held_out_losses(self, iterator, module=None, notify=False, **options):
-        """Loss of every held-out row, with the same noise every time, (n_valid,).
+        """Return the loss of every validation row, with the same noise at every call, (n_valid,).
 
-        It is of the net's own module unless another is given, and callbacks only notice where
-        that is asked for; `options` are the module's.
-        Modules with several losses of a row, none of which may be worse than the start's,
-        answer (n_valid, n_losses).
+        Modules with several losses per row return (n_valid, n_losses). `module` is the net's own
+        if None. If `notify`, callbacks are called for every batch. `options` are passed to the
+        module.
         """
         self._set_training(False)
         module = module or self.module_
@@ -438,16 +442,16 @@ class EpochNet(NeuralNet):
         with torch.no_grad(), tensor_floats(False, self.device):
             noticed = self._noticed(iterator) if notify else iterator
             batches = torch.cat([module(batch, generator, **options) for batch in noticed])
-        # Rows that noise makes uncertain come several times over: see get_iterator.
+        # With a stochastic loss the rows are repeated: see get_iterator.
         losses = batches.cpu().double().numpy()
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
 
     def _judge(self, losses):
-        """Keep this epoch if the held-out rows like it best, and the start less.
+        """Keep this epoch if it has the lowest validation loss and clearly beats epoch 0.
 
-        The mean improvement per row over epoch 0 has to be clear of its own noise: two
-        standard errors, as the best of many epochs is compared with one start. Then a
-        handful of rows cannot talk the model out of a closed form that is right.
+        The mean improvement per row over epoch 0 must exceed two standard errors, as the best of
+        many epochs is compared with one initial model. A handful of rows then cannot replace a
+        closed form that is right.
         """
         epoch = len(self.history)
         curve = self.validation_curve_
@@ -460,13 +464,13 @@ class EpochNet(NeuralNet):
             self.stopping_ = True
 
     def _keep(self):
-        # A copy first, and then one assignment, so that an interrupt never finds it half made.
+        # Copy first, then swap in one assignment, so an interrupt never leaves half a copy.
         copy_weights(self._weights(), self.spare_)
         (before, _), self.best_ = self.best_, (self.spare_, len(self.history))
         self.spare_, self.best_epoch_ = before, self.best_[1]
 
     def _weights(self):
-        """What training changes, as the state dict has it."""
+        """Return the values of the state dict, which training changes."""
         return list(self.module_.state_dict().values())
 
     def _keep_while_finite(self):
@@ -486,7 +490,7 @@ class EpochNet(NeuralNet):
         )
 
     def _record(self, name, value):
-        """Put an epoch's mean loss into skorch's history, with whether it is the best."""
+        """Record an epoch's mean loss in skorch's history, and whether it is the best."""
         value = self._in_units(value)
         previous = [row[name] for row in self.history[:-1] if name in row]
         self.history.record(name, value)
@@ -494,7 +498,7 @@ class EpochNet(NeuralNet):
         return value
 
     def _record_batch(self, prefix, loss, size, *, new=True):
-        """Put a batch, or a whole epoch as if it were one, where callbacks look for it."""
+        """Record a batch, or an epoch as a single batch, where callbacks look for it."""
         if new:
             self.history.new_batch()
         self.history.record_batch(f"{prefix}_loss", self._in_units(loss))
@@ -506,6 +510,6 @@ class EpochNet(NeuralNet):
 
 
 def copy_weights(values, into):
-    """Copy tensors into others of the same shapes, in one go."""
+    """Copy tensors into others of the same shapes, with one operation."""
     with torch.no_grad():
         torch._foreach_copy_(into, values)

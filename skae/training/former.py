@@ -1,4 +1,4 @@
-"""What was learned on the start of earlier chunks, judged beside a start that has moved on."""
+"""A net trained on an earlier initial model, compared with one on the current initial model."""
 
 from typing import Any, NamedTuple
 
@@ -8,14 +8,14 @@ from ..data.batches import Rows
 
 
 class Former(NamedTuple):
-    """A fitted net, with the held-out rows as its own start standardises them.
+    """A fitted net, with validation rows that are standardised by its own initial model.
 
     Parameters
     ----------
     net : AutoencoderNet
     rows : Rows or None
     corruption : callable or None
-        What the encoder's input goes through, standardised as for this net.
+        Corruption of the encoder's input, standardised as for this net.
     """
 
     net: Any
@@ -23,12 +23,12 @@ class Former(NamedTuple):
     corruption: Any
 
     def losses(self, net):
-        """Held-out losses of the former start and of what was learned on it, in another's units.
+        """Return validation losses of the former initial model and of the former net.
 
         Parameters
         ----------
         net : AutoencoderNet
-            The net that these are compared with.
+            Net to compare with. The losses are in its units.
         """
         module = self._module(net)
         module.corruption = self.corruption
@@ -41,9 +41,9 @@ class Former(NamedTuple):
         return of_start * factor + offset, learned * factor + offset
 
     def back_in(self, net, of_start):
-        """Give a net what was learned on the former start, and answer the held-out rows of that.
+        """Restore the former initial model and weights in `net`; return its validation rows.
 
-        `of_start` are the losses of that start in the net's units, or None.
+        `of_start` are the losses of the former initial model in the net's units, or None.
         """
         if of_start is not None:
             factor, offset = self._in_units_of(net)
@@ -56,26 +56,26 @@ class Former(NamedTuple):
         return self.rows
 
     def _module(self, net):
-        """A new module at the former start."""
+        """Build a new module that equals the former initial model."""
         module = self.net.module().float().to(net.device)
         module.beta = net.beta
         return module.eval()
 
     def _in_units_of(self, net):
-        """Factor and offset that turn losses on the former start into a net's."""
+        """Return factor and offset from losses of the former net to those of `net`."""
         (factor, offset), (factor_there, offset_there) = self.net.units, net.units
         return factor / factor_there, (offset - offset_there) / factor_there
 
 
 class Moved:
-    """A corruption whose rows are standardised as by another start.
+    """Corruption whose output is standardised by another initial model.
 
     Parameters
     ----------
     corruption : callable
     now, then : Start
-        What standardises rows for the corruption (or after it, where it takes raw ones), and
-        what should.
+        Initial models. `now` standardises rows for the corruption, or after it if the
+        corruption takes raw rows. `then` standardises the output.
     """
 
     def __init__(self, corruption, now, then):
@@ -84,6 +84,6 @@ class Moved:
         self.shift = (now.input_mean - then.input_mean) / then.input_scale
 
     def __call__(self, x, generator):
-        """Corrupt a batch."""
+        """Corrupt a batch, and standardise it again."""
         x = self.corruption(x, generator)
         return x * self.ratio + torch.as_tensor(self.shift).to(x)

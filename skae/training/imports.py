@@ -1,4 +1,4 @@
-"""torch and skorch, imported when they are first needed."""
+"""Lazy import of torch and skorch."""
 
 import contextlib
 import functools
@@ -8,10 +8,10 @@ import threading
 
 @functools.cache
 def import_torch():
-    """Import all that training needs, whole.
+    """Import all modules that training needs, without interrupts.
 
-    An interrupt in the middle would leave modules that can never be imported again in this
-    process: it is held back until the end.
+    An interrupt during the import would leave modules that this process can never import again,
+    so it is delayed until the import ends.
     """
     with _interrupts_held():
         from . import net, threads  # noqa: F401
@@ -21,7 +21,7 @@ def import_torch():
 
 @contextlib.contextmanager
 def _interrupts_held():
-    """A context in which Ctrl-C waits; at its end it does what it would have done."""
+    """Delay Ctrl-C until the end of the context."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:
         yield  # signals go to the main thread, and to handlers in C

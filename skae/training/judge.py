@@ -1,29 +1,29 @@
-"""Which weights are kept: by the losses of validation rows, beyond chance (numpy)."""
+"""Selection of weights by validation losses, with a test against chance (numpy only)."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-_STANDARD_ERRORS = 2.0  # by which an epoch has to beat the initial model
-_TOLERANCE = 0.01  # of a loss, by which one of several may be higher
-_MOVED = 0.005  # nats per feature from which on an initial model is no longer the same ...
-_FEW_HELD_OUT = 10  # ... and fewer rows than this do not say so
+_STANDARD_ERRORS = 2.0  # by which an epoch must beat the initial model
+_TOLERANCE = 0.01  # relative increase allowed for each of several losses
+_MOVED = 0.005  # least gain, in nats per feature, of a changed initial model ...
+_FEW_HELD_OUT = 10  # ... and least number of validation rows to detect it
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Compares losses of validation rows, (n,) or (n, n_losses).
+    """Comparison of the losses of validation rows, (n,) or (n, n_losses).
 
     Parameters
     ----------
     resolution : float
-        The least improvement of a row's loss that is not rounding.
+        Least improvement of a row's loss that exceeds rounding errors.
     start_share : float
-        Mixture weight of the initial model in the density of a row, where losses are minus
+        Mixture weight of the initial model in the density of a row, if losses are minus
         log-densities; 0 for other losses.
     groups : ndarray of int of shape (n,) or None
-        Labels of rows that are like each other; each group is judged as one.
+        Group labels of similar rows, for standard errors over groups.
     """
 
     resolution: float
@@ -33,26 +33,26 @@ class Judge:
     def beside_start(self, of_start, losses):
         """Return the losses of rows whose density is a mixture with the initial model's.
 
-        No row can then lose more than minus the logarithm of that weight, and one row that only
-        the initial model has room for does not outvote the others.
+        A row's loss can then increase by at most minus the logarithm of the mixture weight. A
+        single row that only the initial model fits does not outweigh the others.
         """
         if not self.start_share:
             return losses
         of_start = math.log(self.start_share) - of_start
-        with np.errstate(invalid="ignore"):  # what is not a number stays none
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
             return -np.logaddexp(math.log1p(-self.start_share) - losses, of_start)
 
     def is_clear(self, improvement):
-        """Whether rows improve beyond their own noise and beyond rounding."""
-        with np.errstate(invalid="ignore"):  # what is not finite is not clear
+        """Return whether the mean improvement exceeds its noise and rounding errors."""
+        with np.errstate(invalid="ignore"):  # non-finite values are never clear
             return is_clear(improvement, self.resolution, self.groups)
 
     def beats(self, losses, of_start):
-        """Whether losses are clearly lower than the initial model's.
+        """Return whether losses are clearly lower than the initial model's.
 
-        The mean improvement has to be two standard errors, as the best of many epochs is compared
-        with one initial model: a handful of rows cannot replace a closed form that is right. Of
-        several losses of a row none may be higher by more than one per cent.
+        The mean improvement must exceed two standard errors, as the best of many epochs is
+        compared with one initial model. A handful of rows then cannot replace a closed form that
+        is right. If rows have several losses, the mean of none may be higher by more than 1%.
         """
         if losses.ndim > 1:
             highest = (1.0 + _TOLERANCE) * of_start.mean(axis=0) + self.resolution
@@ -61,17 +61,18 @@ class Judge:
         return self.is_clear(of_start - losses)
 
     def has_moved(self, of_former_start, of_start, n_features):
-        """Whether the initial model is another and a better one than the former."""
+        """Return whether the initial model is clearly better than the former one."""
         gain = of_former_start - of_start
         if len(gain) < _FEW_HELD_OUT or not np.isfinite(gain).all():
             return len(gain) >= _FEW_HELD_OUT
         return gain.mean() > _MOVED * n_features and self.is_clear(gain)
 
     def choose(self, losses, of_start, start_moved):
-        """Choose between the initial model and others after a chunk; a name, and its losses.
+        """Choose weights after a chunk; return their name and losses.
 
-        "latest" weights have to beat the initial model. Others have done so before, and are only
-        given up where that is clearly better, unless it has moved since.
+        The "latest" weights must beat the initial model. Earlier weights have done so before.
+        They are given up only if the initial model is clearly better. If the initial model has
+        changed since, they must beat it again.
         """
         accepted = {
             name: of
@@ -86,17 +87,17 @@ class Judge:
 
 
 def is_clear(improvement, resolution, groups=None):
-    """Whether rows gain on average, beyond their own noise and beyond rounding.
+    """Return whether the mean improvement exceeds two standard errors and rounding errors.
 
     Parameters
     ----------
     improvement : ndarray of shape (n,) or (n, n_losses)
-        How much less each row loses. Of several losses of a row the mean counts.
+        Decrease of the loss of every row. Several losses of a row are averaged.
     resolution : float
-        The least mean improvement that is not rounding.
+        Least mean improvement that exceeds rounding errors.
     groups : ndarray of int of shape (n,) or None, default=None
-        Labels of rows that are like each other. The standard error of the mean is then that
-        of whole groups (Liang & Zeger 1986).
+        Group labels of similar rows. The standard error of the mean is then cluster-robust
+        (Liang & Zeger 1986).
     """
     if improvement.ndim > 1:
         improvement = improvement.mean(axis=1)

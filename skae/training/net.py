@@ -1,4 +1,4 @@
-"""The net of an estimator: trained by epochs or on chunks, used for inference, kept as arrays."""
+"""The net of an estimator: training on chunks, inference, conversion to arrays."""
 
 import math
 
@@ -12,27 +12,28 @@ from .schedule import Schedule
 
 
 class AutoencoderNet(EpochNet):
-    """An :class:`~skae.training.epochs.EpochNet` that goes on from others and from chunks."""
+    """Net that also trains on chunks, and continues the training of another net."""
 
     def train_chunk(self, split, former=None, always_latest=False):
-        """One pass over a chunk of rows; then the weights that held-out rows like best.
+        """Train for one pass over a chunk of rows, and select weights by validation loss.
 
-        Training goes on from where the last chunk ended, whichever weights were kept then;
-        where the start has moved, from what held-out rows like best.
+        Training continues from the last weights of the previous chunk, even if other weights
+        were selected then. If the initial model has changed, training continues from the weights
+        with the lowest validation loss.
 
         Parameters
         ----------
         split : Split
         former : Former or None
-            What was kept so far, on the start of that time; None where the start is the same.
+            The net kept so far, with its own initial model. None if the initial model is the same.
         always_latest : bool
-            Whether to keep the latest weights where no rows are held out, good or bad.
+            Whether to keep the latest weights, good or bad, if there is no validation set.
 
         Returns
         -------
         choice : {"start", "carried", "former", "latest"}
-            The start, with nothing learned; what was kept so far, on this start or as it was;
-            or the latest weights.
+            "start" is the initial model. "carried" and "former" are the weights kept so far, on
+            the current and on the former initial model. "latest" are the latest weights.
         """
         carried = [value.clone() for value in self._weights()]
         start = self._start_weights()
@@ -43,7 +44,7 @@ class AutoencoderNet(EpochNet):
         self.start_moved_, of_former_start = False, None
         losses = {"carried": self.start_losses_} if learned else {}
         if former is not None and split.valid is not None and (learned or self.max_epochs):
-            with np.errstate(over="ignore", invalid="ignore"):  # where the former is far off
+            with np.errstate(over="ignore", invalid="ignore"):  # the former may fit badly
                 of_former_start, of_former = former.losses(self)
                 n_features = self.module_.linear_decoder.bias.numel()
                 moved = self.judge.has_moved(of_former_start, self.of_start_, n_features)
@@ -77,7 +78,7 @@ class AutoencoderNet(EpochNet):
         return choice if learned or choice == "latest" else "start"
 
     def _begin(self, start, carried, held_out):
-        """The weights that training goes on from."""
+        """Return the weights that training continues from."""
         working = carried if self.working_ is None else self.working_
         if not self.start_moved_:
             return working
@@ -90,18 +91,18 @@ class AutoencoderNet(EpochNet):
         return (working, carried, start)[best]
 
     def _learnable(self, weights):
-        """Of weights, as `_weights` has them, the parameters."""
+        """Return the parameters among weights in the order of `_weights`."""
         names = {name for name, _ in self.module_.named_parameters()}
         pairs = zip(self.module_.state_dict(), weights, strict=True)
         return [value for name, value in pairs if name in names]
 
     def begin_from(self, module):
-        """Let epoch 0 be what another module has learned."""
+        """Use the weights of another module as epoch 0."""
         self.module_.load_state_dict(module.state_dict())
         self.is_warm_ = True
 
     def go_on_from(self, other):
-        """Take over what another net has learned, and where it was on its way."""
+        """Continue from another net: its weights, optimizer state, step count and history."""
         self.begin_from(other.module_)
         self.working_ = other.working_
         self.n_steps_on_chunks_ = other.n_steps_on_chunks_
@@ -115,12 +116,12 @@ class AutoencoderNet(EpochNet):
                     for number, values in memory.items()
                 }
                 self.optimizer_.load_state_dict({"state": state, "param_groups": groups})
-        for group in self.optimizer_.param_groups:  # what schedulers go on from
+        for group in self.optimizer_.param_groups:  # schedulers need it to resume
             group.setdefault("initial_lr", group["lr"])
         self.history_ = History(other.history)
 
     def _optimizer_memory(self):
-        """The optimiser's name and what it remembers of every parameter, as arrays."""
+        """Return the optimizer's name and its state for every parameter, as arrays."""
         if self.loaded_memory_ is not None:
             return self.loaded_memory_
         state = self.optimizer_.state_dict()["state"]
@@ -130,12 +131,12 @@ class AutoencoderNet(EpochNet):
         return type(self.optimizer_).__name__, memory
 
     def inference_module(self, dtype):
-        """The module in a numpy dtype, for inference, and the device it is on."""
+        """Return the module in a numpy dtype, for inference, and its device."""
         dtype = np.dtype(dtype)
         if dtype not in self.inference_modules_:
             module, device = self.module_, self.device
             if dtype == np.float64:
-                # Built anew, as the linear path is exact only there.
+                # Built again, as casting module_ would not restore the float64 linear path.
                 module = self.module().double()
                 module.load_state_dict(self.module_.state_dict())
                 module.drop_idle()
@@ -144,7 +145,7 @@ class AutoencoderNet(EpochNet):
         return self.inference_modules_[dtype]
 
     def encoding_module(self, dtype, mean, scale):
-        """As `inference_module`, to encode rows with, and whether to standardise them."""
+        """Return a module that encodes, its device, and whether rows must be standardised."""
         key = np.dtype(dtype), "encoding"
         if key not in self.inference_modules_:
             module, device = self.inference_module(dtype)
@@ -153,7 +154,7 @@ class AutoencoderNet(EpochNet):
         return self.inference_modules_[key]
 
     def to_arrays(self):
-        """What `from_arrays` needs to make this net again, without torch objects."""
+        """Return the state of this net without torch objects, for `from_arrays`."""
         weights = {name: value.cpu().numpy() for name, value in self.module_.state_dict().items()}
         history = [{k: _plain(v) for k, v in row.items() if k != "batches"} for row in self.history]
         working = (
@@ -183,5 +184,5 @@ class AutoencoderNet(EpochNet):
 
 
 def _plain(value):
-    """A tensor as an array, which it shares nothing with; anything else as it is."""
+    """Copy a tensor to an array; return anything else unchanged."""
     return value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else value

@@ -3,20 +3,23 @@
 import math
 from dataclasses import dataclass
 
-_WARMUP = 0.05  # of the steps, over which the learning rate rises
-_RISE, _PLATEAU = 100, 1000  # steps on chunks until the rate is highest, and until it falls
+_WARMUP = 0.05  # fraction of the steps over which the learning rate rises
+_RISE, _PLATEAU = 100, 1000  # chunks: steps until the rate is highest, and until it decays
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A short rise, then half a cosine; on chunks, which have no known end, a decay.
+    """Learning rate schedule: linear warmup, then cosine decay.
+
+    On chunks, which have no known end, the rate is constant after the warmup and then decays
+    with the inverse square root of the steps.
 
     Parameters
     ----------
     lr : float
-        The highest rate.
+        Highest learning rate.
     n_steps : int or None
-        Of all training; None for chunks, where the rate falls as the root of the steps.
+        Number of steps of the whole training; None for chunks.
     """
 
     lr: float

@@ -1,4 +1,4 @@
-"""Training of one module, by `fit` or on a chunk: between an estimator and its net."""
+"""Training of a module by `fit` or `partial_fit`, and the fitted attributes about it."""
 
 from typing import Any, NamedTuple
 
@@ -11,19 +11,19 @@ from .optimizers import optimizer_arguments
 
 
 class Trained(NamedTuple):
-    """What training has left.
+    """Result of training.
 
     Parameters
     ----------
     net : AutoencoderNet
     spec : Spec
-        What its module was built from.
+        Specification of the net's module.
     split : Split
-        The rows that it was trained on and judged by.
+        Training and validation set.
     is_first : bool
-        Whether training began at the start, in `fit`.
+        Whether training began at the initial model, in `fit`.
     interrupt : KeyboardInterrupt or None
-        What ended it early, with something to keep.
+        The interrupt that ended training early, if the result can be kept.
     """
 
     net: AutoencoderNet
@@ -34,8 +34,8 @@ class Trained(NamedTuple):
 
 
 def make_net(spec, device, **options):
-    """An untrained net for the module that a spec describes."""
-    # Per feature, against rounding in float32 of about 3e-7 of a standardised value.
+    """Build an untrained net for the module of a spec."""
+    # Per feature. The relative rounding error of standardised float32 values is about 3e-7.
     resolution = len(spec.start.mean) * (1e-5 + 1e-13 / spec.start.noise_variance)
     named = {name: options.pop(name, None) for name in ("optimizer", "weight_decay")}
     if named["optimizer"] is not None:
@@ -45,7 +45,7 @@ def make_net(spec, device, **options):
 
 
 def train(spec, split, data, options, previous):
-    """Train from the start, or from what `previous`, a net or None, has learned."""
+    """Train from the initial model, or from the weights of `previous` if it is a net."""
     net = make_net(spec, data.device, **options).initialize()
     if previous is not None:
         net.begin_from(previous.module_)
@@ -54,7 +54,7 @@ def train(spec, split, data, options, previous):
     try:
         net.partial_fit(split)
     except KeyboardInterrupt as error:
-        if net.best_epoch_ is None:  # before there was anything to keep
+        if net.best_epoch_ is None:  # nothing to keep yet
             raise
         net.settle(split.valid)
         interrupt = error
@@ -63,7 +63,7 @@ def train(spec, split, data, options, previous):
 
 
 def train_chunk(spec, split, data, options, previous, former, keep_latest):
-    """Train on a chunk; what was trained, and what was kept: see `AutoencoderNet.train_chunk`."""
+    """Train on a chunk; return a Trained and the choice of `AutoencoderNet.train_chunk`."""
     net = make_net(spec, data.device, **options).initialize()
     if previous is not None:
         net.go_on_from(previous)
@@ -74,9 +74,9 @@ def train_chunk(spec, split, data, options, previous, former, keep_latest):
 
 
 def progress_of_fit(net, n_samples):
-    """Fitted attributes that say how far training has come, by name."""
+    """Return fitted attributes about the course of training, by name."""
     n_iter, validation = len(net.loss_curve_), np.array(net.validation_curve_)
-    if len(validation):  # an epoch that broke off has no held-out loss
+    if len(validation):  # an interrupted epoch has no validation loss
         validation = np.append(validation, [np.nan] * (n_iter + 1 - len(validation)))
     return {
         "n_samples_": n_samples,
@@ -89,12 +89,15 @@ def progress_of_fit(net, n_samples):
 
 
 def progress_of_chunk(net, n_samples, kept, before):
-    """The same after a chunk of so many rows; `before` is that of the chunks before, or empty."""
+    """Return the same attributes after a chunk of `n_samples` rows.
+
+    `before` are the attributes after the previous chunks; it is empty for the first.
+    """
     n_samples += before.get("n_samples_", 0)
     n_iter = len(net.loss_curve_) + before.get("n_iter_", 0)
     curve: Any = before.get("validation_curve_", np.empty(0))
     new = net.validation_curve_[1 if before else 0 :]
-    if len(curve) or len(new):  # unknown losses are NaN
+    if len(curve) or len(new):  # missing losses are NaN
         old, curve = curve, np.full(n_iter + 1, np.nan)
         curve[: len(old)] = old
         curve[len(curve) - len(new) :] = new
