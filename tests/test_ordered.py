@@ -17,6 +17,7 @@ from skae.data.batches import Batch
 from skae.data.table import Table
 from skae.nn.init import with_zero_output
 from skae.nn.ordered import GroupedModule, OrderedModule, spread_out
+from skae.training.judge import Judge
 
 
 @pytest.fixture(scope="module")
@@ -220,15 +221,15 @@ def test_goes_with_other_parameters(tables, parameters):
     assert model.explained_variance_ratio_.shape == (model.latent_dim_,)
 
 
-def test_one_size_that_is_worse_is_enough_to_refuse(ordered):
-    net = ordered.net_
+def test_one_size_that_is_worse_is_enough_to_refuse():
+    judge = Judge(resolution=1e-5)
     start = np.full((100, 3), 20.0)
     losses = start - np.random.default_rng(0).normal(1.0, 0.1, start.shape)
-    assert net.beats(losses, start)
-    assert net.beats(losses.mean(axis=1), start.mean(axis=1))
-    assert net.beats(losses + [0.0, 1.15, 0.0], start)  # one per cent is 0.2
-    assert not net.beats(losses + [0.0, 1.3, 0.0], start)
-    assert not net.beats(losses + 1.05, start)
+    assert judge.beats(losses, start)
+    assert judge.beats(losses.mean(axis=1), start.mean(axis=1))
+    assert judge.beats(losses + [0.0, 1.15, 0.0], start)  # one per cent is 0.2
+    assert not judge.beats(losses + [0.0, 1.3, 0.0], start)
+    assert not judge.beats(losses + 1.05, start)
 
 
 def test_judged_sizes():
