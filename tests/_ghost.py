@@ -12,6 +12,7 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -187,6 +188,11 @@ class Ghost(contextlib.ExitStack):
         self.enter_context(mock.patch.object(torch, "Generator", Generator))
         self.enter_context(mock.patch.object(torch, "tensor", _tensor(torch.tensor)))
         self.enter_context(mock.patch.object(torch, "inference_mode", _inference_mode))
+        # What torch's optimisers ask for, to refuse a capture that they are not made for.
+        now = SimpleNamespace(is_capturing=lambda: self._recording is not None)
+        for name, value in (("accelerator", torch.device("cuda")), ("stream", now)):
+            function = functools.partial(_always, value)
+            self.enter_context(mock.patch.object(torch.accelerator, f"current_{name}", function))
         return self
 
     def __deepcopy__(self, memo):
@@ -393,6 +399,10 @@ def _tensor(original):
         return made if device is None else made.to(device)
 
     return tensor
+
+
+def _always(value, **options):
+    return value
 
 
 def _inference_mode(mode=True):

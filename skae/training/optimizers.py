@@ -1,64 +1,26 @@
-"""Optimisers by name, and an AdamW whose step is little more than its kernel."""
+"""Optimisers by name: torch's own, without what slows down small steps."""
 
 import inspect
+from typing import Any
 
 import torch
 
 from .devices import kind_of
 
 
-class LeanAdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW(fused=True)` without its bookkeeping; the numbers are the same.
+class _Bare(torch.optim.Optimizer):
+    """Mixin that leaves out of torch's optimisers what takes longer than a small step.
 
-    For small networks, sorting parameters by device and counting steps in a tensor for
-    each takes longer than the arithmetic. Here all that begin together share one counter.
+    That is the import of torch's compiler (88 MB, more than a second), marks for a profiler, and
+    hooks around steps, which are not called. What is computed is the same.
     """
 
-    # As in torch, without the wrapper that imports its compiler (88 MB, more than a second).
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-
-    def step(self, closure=None):
-        """One step, as in torch."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            for group in self.param_groups:
-                self._step(group)
-        return loss
-
-    def _step(self, group):
-        params = [parameter for parameter in group["params"] if parameter.grad is not None]
-        if not params:
-            return
-        first = torch.zeros((), dtype=torch.float32, device=params[0].device)
-        states = [self.state[parameter] or self._begin(parameter, first) for parameter in params]
-        counts = [state["step"] for state in states]
-        for count in {id(count): count for count in counts}.values():
-            count.add_(1)
-        torch._fused_adamw_(
-            params,
-            [parameter.grad for parameter in params],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            counts,
-            amsgrad=False,
-            lr=group["lr"],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
-        )
-
-    def _begin(self, parameter, count):
-        state = self.state[parameter]
-        state["step"] = count
-        state["exp_avg"] = torch.zeros_like(parameter)
-        state["exp_avg_sq"] = torch.zeros_like(parameter)
-        return state
+    def __init_subclass__(cls):
+        for name in ("add_param_group", "state_dict", "load_state_dict"):
+            setattr(cls, name, inspect.unwrap(getattr(cls, name)))
+        step: Any = torch.no_grad()(inspect.unwrap(cls.step))
+        step.hooked = True  # or torch puts hooks around it
+        setattr(cls, "step", step)  # noqa: B010 (mypy sees a method)
 
     def zero_grad(self, set_to_none=True):
         """Forget all gradients."""
@@ -67,10 +29,22 @@ class LeanAdamW(torch.optim.AdamW):
                 parameter.grad = None
 
 
+class Adam(_Bare, torch.optim.Adam):
+    """As in torch."""
+
+
+class AdamW(_Bare, torch.optim.AdamW):
+    """As in torch."""
+
+
+class SGD(_Bare, torch.optim.SGD):
+    """As in torch."""
+
+
 # Below this an average gradient is taken for the rounding that it may be. With torch's
 # 1e-8 Adam makes full steps of it, and results differ by per cents between machines.
 _EPS = 1e-5
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": LeanAdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
 def optimizer_arguments(optimizer, weight_decay, lr, device):
@@ -83,7 +57,6 @@ def optimizer_arguments(optimizer, weight_decay, lr, device):
     captured = named and kind_of(device).capture is not None
     if named:
         optimizer = OPTIMIZERS[optimizer]
-        optimizer = torch.optim.AdamW if captured and optimizer is LeanAdamW else optimizer
     if not issubclass(optimizer, torch.optim.Optimizer):
         raise ValueError(
             "optimizer must be 'adam', 'adamw', 'sgd' or a torch.optim.Optimizer subclass, "
