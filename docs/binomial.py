@@ -7,6 +7,7 @@ import torch
 from scipy.special import gammaln, logit, rel_entr
 from torch.nn import functional as F
 
+from skae.data.sources import ends as ends_of
 from skae.likelihoods import Likelihood
 
 
@@ -25,7 +26,9 @@ class BinomialLikelihood(Likelihood):
     n_trials: int = 1
 
     def check(self, X, name="X", ends=None):
-        low, high = ends or (X.min(), X.max())
+        if not isinstance(self.n_trials, int) or self.n_trials < 1:
+            raise ValueError(f"n_trials must be a positive int; got {self.n_trials!r}.")
+        low, high = ends or ends_of(X)
         if low < 0 or high > self.n_trials:
             raise ValueError(
                 f"BinomialLikelihood(n_trials={self.n_trials}) needs values from 0 to n_trials; "

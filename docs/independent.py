@@ -55,6 +55,8 @@ class IndependentAutoencoder(BaseAutoencoder):
     def _classical_start(self, data, streams, latent_dim):
         table = data.table
         start = pca(table, latent_dim)
+        if start.latent_dim == 0:  # as latent_dim=0 may ask for
+            return start
         codes = table.standard(some_rows(table.sample)) @ start.encoder
         seed = streams.integer("rotation")
         ica = FastICA(fun=self.fun, whiten=False, max_iter=1000, random_state=seed).fit(codes)

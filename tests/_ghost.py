@@ -20,7 +20,7 @@ import torch
 from torch.utils import backend_registration
 from torch.utils._mode_utils import no_dispatch
 
-from skae.training import devices
+from skae import devices
 
 NAME = "ghost"
 aten = torch.ops.aten
@@ -292,7 +292,7 @@ class Ghost(contextlib.ExitStack):
     # Graphs
 
     def capture(self, trial, step, generator):
-        """As :attr:`skae.training.devices.Kind.capture`."""
+        """As :attr:`skae.devices.Kind.capture`."""
         for _ in range(3):
             trial()
         state = generator.get_state()

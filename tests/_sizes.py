@@ -8,7 +8,7 @@ PLACES = {
     "chunk": "skae.data.sources._LARGEST",  # of storage, that is read at once
     "group": "skae.data.batches._GROUP",  # of rows that are shuffled together
     "array": "skae.data.batches._BLOCK",  # of a batched computation
-    "kept": "skae.estimators._base._KEPT",  # of the rows held out of a large table
+    "kept": "skae.data.split._KEPT",  # of the rows held out of a large table
     "kept_rows": "skae.training.chunks._MOST_ROWS",  # held out of all chunks; rows, not numbers
     "sketch": "skae.data.table._SKETCH",  # axes of a wide table, beyond those asked for
     "exact_width": "skae.data.table.EXACT_WIDTH",  # features of which a covariance is formed
@@ -24,4 +24,4 @@ def small_memory(monkeypatch, **sizes):
 
 def ample_device(monkeypatch):
     """Let tables of any size have a place on the device, for one test."""
-    monkeypatch.setattr("skae.estimators._base.fits_on", lambda device, X: True)
+    monkeypatch.setattr("skae.data.fit_data.fits_on", lambda device, X: True)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skae.training import devices
+from skae import devices
 
 GENERATOR = SimpleNamespace(device="cuda:1")
 

@@ -22,8 +22,9 @@ from torch import nn
 from torch.utils import backend_registration
 
 import skae
+from skae import devices
 from skae.data import sources
-from skae.training import devices
+from skae.data.batches import gram_on
 
 pytestmark = pytest.mark.skipif(
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
@@ -273,14 +274,14 @@ def memory_and_products():
         assert not devices.fits_on("ghost:0", X)
         device.free_memory += 1
         assert devices.fits_on("ghost:0", X)
-        np.testing.assert_allclose(devices.gram_on("ghost")(X), X.T @ X, rtol=1e-14)
+        np.testing.assert_allclose(gram_on("ghost")(X), X.T @ X, rtol=1e-14)
         assert device.n_reads == 2  # there and back
     with simulated(float64=False):
-        assert devices.gram_on("ghost") is None
+        assert gram_on("ghost") is None
         assert devices.float64_device("ghost") == "cpu"
     assert not devices.is_available("ghost")
     assert not devices.fits_on("cpu", X)
-    assert devices.gram_on("cpu") is None
+    assert gram_on("cpu") is None
 
 
 def test_memory_and_products(there):

@@ -11,9 +11,8 @@ from _programs import output_of
 from skorch.callbacks import Callback
 from torch import nn
 
-from skae import AutoencoderTransformer, SuperResolutionAutoencoder
-from skae.training import devices
-from skae.training.threads import tensor_floats
+from skae import AutoencoderTransformer, SuperResolutionAutoencoder, devices
+from skae.threads import tensor_floats
 
 FORKED = """
 import multiprocessing

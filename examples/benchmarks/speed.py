@@ -34,8 +34,8 @@ from torch.nn import functional as F
 
 from skae import AutoencoderTransformer
 from skae.random import Streams
+from skae.threads import suitable_threads
 from skae.training.net import AutoencoderNet
-from skae.training.threads import suitable_threads
 
 # Rows, columns, hidden layers, latents, batch: what it may cost against the raw loop, and
 # how many times as fast as skorch's defaults it has to be.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..training.devices import has_float64
+from ..devices import has_float64, kind_of
 from .sources import blocks, step_of
 
 _BLOCK = 2**22  # the most values of one array in a batched computation
@@ -18,6 +18,18 @@ def as_tensor(array, device="cpu"):
     if any(stride < 0 for stride in array.strides):  # possible in C order if the axis has length 1
         array = array.copy()
     return torch.from_numpy(array).to(device)
+
+
+def gram_on(device):
+    """Products of rows with themselves on a GPU, in float64; None for numpy's."""
+    if kind_of(device).free_memory is None or not has_float64(device):
+        return None
+
+    def gram(rows):
+        tensor = as_tensor(rows, device)
+        return (tensor.T @ tensor).cpu().numpy()
+
+    return gram
 
 
 def standardised(X, mean, scale, dtype):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training.devices import fits_on
+from ..devices import fits_on
 from .limits import check_near, check_units
 from .moments import Running
 from .sources import is_small

@@ -179,6 +179,12 @@ def step_of(X):
     return X.step(fine=True) if isinstance(X, Stream) else max(1, _FINEST // X.shape[1])
 
 
+def ends(X):
+    """Return the lowest and the highest value of a table, an array or a Stream."""
+    lows, highs = zip(*((rows.min(), rows.max()) for _, rows in blocks(X)), strict=True)
+    return min(lows), max(highs)
+
+
 def blocks(X, size=None):
     """Yield blocks of about `size` values, each with the index of its first row."""
     step = X.step() if isinstance(X, Stream) else max(1, len(X))

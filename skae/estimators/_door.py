@@ -25,9 +25,9 @@ from ..data.validation import (
     is_plain,
     native,
 )
+from ..devices import find_device
 from ..likelihoods import as_likelihood
 from ..starts.pca import minka_dimension
-from ..training.devices import find_device, gram_on
 from ._hooks import Hooks
 from ._parameters import LIMIT, check_limits, check_memory, is_auto
 
@@ -60,6 +60,8 @@ class Door(Hooks):
         chunks : Chunks or None
             Memory of earlier chunks. None in `fit`.
         """
+        from ..data.batches import gram_on
+
         device = find_device(self.device)
         X = as_table(X)
         self._row_shape = tuple(X.shape)[1:]

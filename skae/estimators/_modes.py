@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training.devices import KINDS
+from ..devices import KINDS
 from ..training.imports import import_torch
 
 

@@ -8,10 +8,10 @@ from ..data.conditions import Conditions
 from ..data.moments import Pairs, Running
 from ..density.codes import CodeDensity
 from ..density.row import RowDensity
+from ..devices import is_available
 from ..nn.spec import Spec
 from ..state import check_stamp, stamp
 from ..training.chunks import Chunks
-from ..training.devices import is_available
 from ._modes import ordinary_modes
 from ._parameters import Parameters
 

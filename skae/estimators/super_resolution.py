@@ -28,7 +28,7 @@ from ..nn.spec import Spec
 from ..random import Streams
 from ..starts.pca import pca
 from ..starts.start import ERROR_FLOOR
-from ..training.threads import suitable_threads, tensor_floats
+from ..threads import suitable_threads, tensor_floats
 from ._base import MAX_CODES, BaseAutoencoder
 from ._parameters import check_memory
 

@@ -81,6 +81,14 @@ class Likelihood:
         """Return the standard deviation of each feature: the root of the Fisher information."""
         raise NotImplementedError
 
+    def effect(self, scores, mean):
+        """Return what standardised scores, (..., d), add to natural parameters at these means.
+
+        With the canonical link, whose derivative is 1 / `spread` squared, that is scores over
+        `spread`. Another link has its own: scores times `spread` times its derivative.
+        """
+        return scores / self.spread(mean)
+
     def loss(self, x, natural):
         """Return minus the log-likelihood of each row in nats, (..., d), (..., d) -> (...)."""
         raise NotImplementedError

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..training.threads import half_precision
+from ..threads import half_precision
 from .init import is_zero
 
 

@@ -109,7 +109,7 @@ class Fitted:
         import torch
 
         from ..data.batches import as_tensor
-        from ..training.threads import tensor_floats
+        from ..threads import tensor_floats
 
         with torch.inference_mode(), tensor_floats(False, device):
             out = function(as_tensor(x, device)).cpu().numpy()

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..training.devices import float64_device
-from ..training.threads import half_precision
+from ..devices import float64_device
+from ..threads import half_precision
 from ..warn import warn
 
 _ROWS = 3  # rows of a trial batch

@@ -52,6 +52,7 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     """
     within = table if within is None else within
     bias, spread = independent(table, likelihood)
+    mean_of_rows = smoothed_mean(table, likelihood)
     values, axes = replace(within, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
@@ -67,7 +68,7 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
         weights, gain, variance = posterior(step)
         mean = scores * gain
         codes = mean + np.sqrt(variance) * draws
-        decoded = bias + logits + codes @ (axes * weights / spread[:, None]).T
+        decoded = bias + logits + codes @ likelihood.effect((axes * weights).T, mean_of_rows)
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
         return (likelihood.loss(rows, decoded).mean(axis=0) + kl).mean()
 
@@ -76,7 +77,7 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     return replace(
         linear(table, axes, axes, np.ones(k), 1.0),
         encoder=axes * gain * (table.scale / spread)[:, None],
-        decoder=(axes * weights).T / spread,
+        decoder=likelihood.effect((axes * weights).T, mean_of_rows),
         decoder_bias=bias,
         code_scale=np.ones(k),
         log_variance=np.log(variance),
@@ -87,7 +88,7 @@ def along_scores(start, table, likelihood, clean, inputs):
     """Convert a linear map of standardised scores to one of natural parameters, by line search."""
     bias, spread = independent(table, likelihood)
     encoder = start.encoder * (table.scale / spread)[:, None]
-    decoder = start.decoder / spread
+    decoder = likelihood.effect(start.decoder, smoothed_mean(table, likelihood))
     direction = (inputs @ encoder + start.encoder_bias) @ decoder
 
     def loss(step):
@@ -125,5 +126,10 @@ def error_left(start, table, likelihood):
 
 def independent(table, likelihood):
     """Return natural parameters of independent features, and the spread of their scores."""
-    p = likelihood.smoothed(table.mean, table.n_samples)
-    return likelihood.natural(p), likelihood.spread(p)
+    mean = smoothed_mean(table, likelihood)
+    return likelihood.natural(mean), likelihood.spread(mean)
+
+
+def smoothed_mean(table, likelihood):
+    """Return the mean of a table, away from values without a natural parameter."""
+    return likelihood.smoothed(table.mean, table.n_samples)

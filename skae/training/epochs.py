@@ -13,14 +13,14 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from tqdm.auto import tqdm
 
 from ..data.batches import Rows, n_batches
+from ..devices import kind_of
 from ..nn.networks import largest_product
 from ..nn.own import check_rows, draw_from, own_parts, try_own_networks
+from ..threads import suitable_threads, tensor_floats
 from ..warn import warn
-from .devices import kind_of
 from .graph import REPLAYED, GraphedSteps
 from .judge import Judge
 from .schedule import Schedule
-from .threads import suitable_threads, tensor_floats
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _VALIDATION_BATCH = 1024

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .devices import kind_of
+from ..devices import kind_of
 
 # Of these it is known that a step does the same when it is replayed.
 REPLAYED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)

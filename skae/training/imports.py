@@ -14,7 +14,8 @@ def import_torch():
     so it is delayed until the import ends.
     """
     with _interrupts_held():
-        from . import net, threads  # noqa: F401
+        from .. import threads
+        from . import net  # noqa: F401
 
         threads.spare_forked_children()
 

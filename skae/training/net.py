@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from skorch.history import History
 
-from .devices import float64_device
+from ..devices import float64_device
 from .epochs import EpochNet, copy_weights
 from .schedule import Schedule
 

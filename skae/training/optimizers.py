@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .devices import kind_of
+from ..devices import kind_of
 
 
 class _Bare(torch.optim.Optimizer):

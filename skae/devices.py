@@ -122,19 +122,6 @@ def fits_on(device, X):
     return free_memory is not None and 4 * 4 * X.shape[0] * X.shape[1] < free_memory(device)
 
 
-def gram_on(device):
-    """Products of rows with themselves on a GPU, in float64; None for numpy's."""
-    if kind_of(device).free_memory is None or not has_float64(device):
-        return None
-    from ..data.batches import as_tensor
-
-    def gram(rows):
-        tensor = as_tensor(rows, device)
-        return (tensor.T @ tensor).cpu().numpy()
-
-    return gram
-
-
 def has_float64(device):
     """Whether a device computes in float64."""
     return kind_of(device).float64
