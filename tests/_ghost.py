@@ -153,6 +153,8 @@ class Ghost(contextlib.ExitStack):
     n_reads : int
         How often the host waited for the device: numbers that were read, and copies from one to
         the other.
+    dtypes : set of torch.dtype
+        What numbers have been computed in.
     n_captures, n_replays : int
         Steps that were recorded, and runs of such a record.
     """
@@ -163,6 +165,7 @@ class Ghost(contextlib.ExitStack):
         self.free_memory = free_memory
         self.captures = captures
         self.n_reads = self.n_captures = self.n_replays = 0
+        self.dtypes: set[torch.dtype] = set()
         self._recording: _Recording | None = None
 
     def __enter__(self):
@@ -257,6 +260,7 @@ class Ghost(contextlib.ExitStack):
         def wrapped(x):
             if not isinstance(x, torch.Tensor) or not comes_here:
                 return x
+            self.dtypes.add(x.dtype)
             if x.dtype == torch.float64 and not self.float64:
                 raise TypeError(f"the device does not support float64, which comes of {func}")
             return known[id(x)] if id(x) in known else GhostTensor(x, self)

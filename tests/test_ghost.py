@@ -189,9 +189,13 @@ def on_the_cpu(name, fit):
     return results(CASES[name], fit(CASES[name]))
 
 
+def is_half(name):
+    return CASES[name].options.get("precision") == "bf16"
+
+
 def agree(name, found, expected):
     """Whether two models say the same, and have learned something that they could differ in."""
-    tolerance = 2e-4 if CASES[name].options.get("precision") == "bf16" else 1e-5
+    tolerance = 2e-4 if is_half(name) else 1e-5
     curve = expected["held out"] if len(expected["held out"]) else expected["losses"]
     assert np.ptp(curve) > 10 * tolerance
     for what, value in expected.items():
@@ -204,6 +208,7 @@ def compare(name, fit, **options):
         model = fit(CASES[name], device="ghost")
         assert model.device_ == "ghost"
         agree(name, results(CASES[name], model), on_the_cpu(name, fit))
+    assert (torch.bfloat16 in device.dtypes) == is_half(name)
     return device
 
 
@@ -390,12 +395,18 @@ def test_what_cannot_be_replayed_is_not(there):
 
 
 class ReadsANumber(nn.Module):
+    """Counts its steps, too, and learns something else in each."""
+
     def __init__(self, layer):
         super().__init__()
         self.layer = layer
+        self.register_buffer("n_steps", torch.zeros(()), persistent=False)
 
     def forward(self, x):
         out = self.layer(x)
+        if self.training:
+            self.n_steps += 1
+            out = out * self.n_steps
         return out / max(1.0, out.abs().max().item())
 
 

@@ -67,15 +67,20 @@ def switch(values):
 
 
 @pytest.fixture
-def as_on_cuda(monkeypatch):
-    """The CPU has the choice that CUDA has, and the switches are as torch sets them."""
+def put_back():
+    """The switches are as torch sets them, before and after."""
     if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
         pytest.skip("this version of torch has the former switches")
-    kind = replace(devices.KINDS["cpu"], tensor_floats=True)
-    monkeypatch.setitem(devices.KINDS, "cpu", kind)
     assert switches() == DEFAULT
     yield
     assert switches() == DEFAULT
+
+
+@pytest.fixture
+def as_on_cuda(monkeypatch, put_back):
+    """The CPU has the choice that CUDA has."""
+    kind = replace(devices.KINDS["cpu"], tensor_floats=True)
+    monkeypatch.setitem(devices.KINDS, "cpu", kind)
 
 
 class Looking(nn.Module):
@@ -206,7 +211,7 @@ def test_switches_of_former_versions_of_torch(monkeypatch):
         assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, True)
 
 
+@pytest.mark.usefixtures("put_back")
 def test_a_cpu_has_no_switches():
-    before = switches()
     with tensor_floats(True, "cpu"):
-        assert switches() == before
+        assert switches() == DEFAULT

@@ -81,10 +81,11 @@ class GraphedSteps:
         net, optimizer = self.net, self.net.optimizer_
         state, taken = net.noise_.get_state(), self.taken.clone()
         before = {
-            parameter: {name: torch.clone(value) for name, value in values.items()}
-            for parameter, values in optimizer.state.items()
+            parameter: {name: torch.clone(value) for name, value in memory.items()}
+            for parameter, memory in optimizer.state.items()
         }
-        weights = [value.clone() for value in net.module_.state_dict().values()]
+        values = [*net.module_.parameters(), *net.module_.buffers()]
+        copies = [value.detach().clone() for value in values]
 
         def trial():
             self._next()
@@ -100,8 +101,8 @@ class GraphedSteps:
             raise
         finally:
             with torch.no_grad():
-                torch._foreach_copy_(list(net.module_.state_dict().values()), weights)
-                for parameter, values in optimizer.state.items():
-                    for name, value in values.items():  # of which there was nothing, or this
+                torch._foreach_copy_(values, copies)
+                for parameter, memory in optimizer.state.items():
+                    for name, value in memory.items():  # of which there was nothing, or this
                         value.copy_(before.get(parameter, {}).get(name, torch.zeros_like(value)))
             net.noise_.set_state(state)
