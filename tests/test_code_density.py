@@ -53,7 +53,8 @@ def of_prior(vae, X):
     module, _ = vae.net_.inference_module(np.float64)
     draws = normal_points(256, 2), normal_points(2048, 2)
     with torch.inference_mode():
-        bounds = module.log_evidence(standardised(vae, X), *draws, [None])
+        x = standardised(vae, X)
+        bounds = module.log_evidence(x, x, *draws, [None])
     return bounds[:, 0].numpy() - X.shape[1] * np.log(unit(vae))
 
 

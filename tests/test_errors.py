@@ -84,7 +84,7 @@ def test_bad_rows(cls, bad, message):
         ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be positive ints, .*True"),
         ({"activation": "swish"}, r"'activation' parameter .*'gelu'.* Got 'swish'"),
         ({"init": "zeros"}, r"'init' parameter .* Got 'zeros'"),
-        ({"likelihood": "poisson"}, r"'likelihood' parameter .*'gaussian'.* Got 'poisson'"),
+        ({"likelihood": "student"}, r"'likelihood' parameter .*'gaussian'.* Got 'student'"),
         ({"optimizer": "lion"}, r"'optimizer' parameter .*'adamw'.* Got 'lion'"),
         ({"optimizer": torch.nn.Linear}, r"optimizer must be .* torch.optim.Optimizer subclass"),
         ({"weight_decay": -0.1}, r"'weight_decay' parameter .* Got -0.1"),

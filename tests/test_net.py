@@ -18,6 +18,7 @@ from skae import (
     VAETransformer,
 )
 from skae.data.batches import Rows
+from skae.training.judge import Judge
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -195,10 +196,8 @@ def test_rounding_is_no_improvement():
     ],
 )
 def test_choice_of_chunks(kept, latest, choice):
-    net, _ = scripted([ROWS])
-    net.of_start_, net.start_moved_, net.groups_ = ROWS, False, None
     losses = {"carried": kept, "latest": latest}
-    chosen, of_chosen = net._choose(losses)
+    chosen, of_chosen = Judge(resolution=1e-5).choose(losses, ROWS, start_moved=False)
     assert (chosen, of_chosen is {"start": ROWS, **losses}[choice]) == (choice, True)
 
 
@@ -223,7 +222,7 @@ def test_a_noisy_loss_is_the_mean_over_draws_of_the_same_row():
     net, _ = scripted([ROWS])
     module, x = net.module_, 100 * torch.arange(40.0)[:, None]
     module.stochastic = True
-    module.forward = lambda x, target, noise: x[:, 0] + torch.randn(len(x), generator=noise)
+    module.forward = lambda rows, noise: rows.x[:, 0] + torch.randn(len(rows.x), generator=noise)
     losses = net._held_out_losses(net.get_iterator(Rows(x, x, torch.arange(40))))
     np.testing.assert_allclose(losses, x[:, 0], atol=5 / np.sqrt(512 / 40))
 

@@ -43,7 +43,7 @@ class PcaAttributes(BaseAutoencoder):
         if not self._spec.family.is_normal:
             raise ValueError(
                 "get_covariance needs likelihood='gaussian'; got likelihood="
-                f"{self._spec['likelihood']!r}. Use np.cov(model.sample(10_000).T)."
+                f"{self._spec.likelihood!r}. Use np.cov(model.sample(10_000).T)."
             )
         if not self._has_density_of_start():
             return self._trained_covariance()
