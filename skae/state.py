@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 # Increased whenever the meaning of a fitted state changes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 class InconsistentSkaeVersionWarning(InconsistentVersionWarning):

@@ -104,6 +104,35 @@ def test_counts_given_a_class(counts):
     np.testing.assert_allclose(means, [X[:300].mean(axis=0), X[300:].mean(axis=0)], rtol=0.01)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_far_out_have_finite_reconstructions(counts, dtype):
+    """The exponential of what is extrapolated would overflow."""
+    X = counts.astype(dtype)
+    model = AutoencoderTransformer(2, likelihood="poisson", max_epochs=0).fit(X)
+    far = model.reconstruct(1000 * X[:20])
+    assert far.dtype == dtype
+    assert np.isfinite(far).all()
+
+
+def test_missing_values_are_named_as_such(counts):
+    fitted = VAETransformer(2, likelihood="poisson", max_epochs=0).fit(counts)
+    X = counts.copy()
+    X[3, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.score_samples(X)
+
+
+def test_a_likelihood_that_is_no_dataclass_is_equal_to_itself_alone():
+    class Mine(PoissonLikelihood):
+        def __init__(self, level=1):
+            object.__setattr__(self, "level", level)
+
+    one = Mine(1)
+    assert one == one
+    assert one != Mine(2)
+    assert PoissonLikelihood() == PoissonLikelihood()
+
+
 @pytest.mark.parametrize("wrong", [-1.0, 0.5])
 def test_other_numbers_are_refused(wrong, counts):
     X = counts.copy()

@@ -476,3 +476,15 @@ def test_blocks_of_other_numbers_are_taken(bent):
     for given in (lambda block: block.tolist(), torch.tensor, np.ma.array):
         model = AutoencoderTransformer(2, max_epochs=0).fit(Liar(bent, given))
         np.testing.assert_allclose(model.mean_, expected)
+
+
+@pytest.mark.parametrize(
+    "cls", [AutoencoderTransformer, VAETransformer, SuperResolutionAutoencoder]
+)
+def test_validation_rows_may_be_a_stream(cls, bent, monkeypatch):
+    rows, X_val = bent[:60], bent[60:]
+    options = {"max_epochs": 2, "random_state": 0}
+    expected = cls(2, **options).fit(rows, X_val=X_val)
+    small_memory(monkeypatch, resident=500)
+    model = cls(2, **options).fit(rows, X_val=Slices(X_val))
+    np.testing.assert_array_equal(model.validation_curve_, expected.validation_curve_)

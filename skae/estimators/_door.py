@@ -82,7 +82,8 @@ class Door(Hooks):
         if wishes.X is not None:
             X_val = self._validate_rows(wishes.X, at_least=1)
             seen_val, rows_val = self._pair_validation(X_val, extra, wishes.extra)
-            validation = seen_val, seen_val if rows_val is None else rows_val
+            seen_val = seen_val[:]  # of a stream, all of it
+            validation = seen_val, seen_val if rows_val is None else rows_val[:]
         look_for_copies = chunks is None and self.max_epochs > 0
         rng = streams.numpy("split")
         held_out = choose(rows, self.validation_fraction, wishes, rng, chunks, look_for_copies)

@@ -12,6 +12,8 @@ from ._likelihood import Likelihood
 
 __all__ = ["NAMES", "Likelihood", "as_likelihood"]
 
+Likelihood.__module__ = __name__  # its public place
+
 NAMES = {module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"}
 
 

@@ -13,7 +13,7 @@ from ._probabilities import check_probabilities
 _ADVICE = "Scale X with MinMaxScaler(clip=True), or use likelihood='gaussian'."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BernoulliLikelihood(Likelihood):
     """Rows in [0, 1] as probabilities.
 

@@ -19,7 +19,7 @@ _ADVICE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CategoricalLikelihood(Likelihood):
     """Rows of steps, each with the probabilities of `n_categories` categories.
 

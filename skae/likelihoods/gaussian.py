@@ -17,7 +17,7 @@ from ._likelihood import Likelihood
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaussianLikelihood(Likelihood):
     """Rows of real numbers, standardised by a single scale."""
 

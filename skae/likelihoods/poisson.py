@@ -9,8 +9,10 @@ from scipy.special import gammaln, xlogy
 from ..data.sources import blocks
 from ._likelihood import Likelihood
 
+_LARGEST = 30.0  # log-rate, so that what is extrapolated to rows far out is finite
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class PoissonLikelihood(Likelihood):
     """Rows of counts.
 
@@ -26,7 +28,8 @@ class PoissonLikelihood(Likelihood):
     def check(self, X, name="X", ends=None):
         """Raise an error for values that are no counts."""
         for first, rows in blocks(X):
-            wrong = (rows < 0) | (rows != np.floor(rows))
+            with np.errstate(invalid="ignore"):  # what is not finite is refused elsewhere
+                wrong = (rows < 0) | (rows % 1 > 0)
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
                 raise ValueError(
@@ -58,7 +61,7 @@ class PoissonLikelihood(Likelihood):
 
     def distribution(self, natural):
         """Return Poisson distributions."""
-        return Poisson(natural)
+        return Poisson(natural.clamp(max=_LARGEST))
 
 
 class Poisson:

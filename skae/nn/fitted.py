@@ -73,12 +73,12 @@ class Fitted:
         from ..data.batches import as_tensor, standardised
 
         module, device = self.net.inference_module(np.float64)
-        rows = rows.astype(np.float64)
+        given, rows = rows, rows.astype(np.float64)
         mean, scale = self.spec.family.units(self.spec.start)
         with np.errstate(over="ignore"):  # `apply` checks the rows
             target = standardised(rows[:, : self.n_features], mean, scale, np.float64)
         target, x = as_tensor(target, device), self.standardise(rows)
-        return self.apply(lambda x: getattr(module, method)(x, target, *rest), x, device, rows)
+        return self.apply(lambda x: getattr(module, method)(x, target, *rest), x, device, given)
 
     def draw(self, codes, rng):
         """Draw a row for every code from the decoder's distribution, in its units."""
