@@ -359,3 +359,11 @@ def test_no_factor_analysis_where_codes_leave_nothing(iris):
     vae = VAETransformer(4, random_state=0, max_epochs=2).fit(X)
     assert "factor_analysis" not in vae.density_shares_
     assert np.isfinite(vae.score_samples(X)).all()
+
+
+def test_a_decoder_gains_nothing_by_rows_that_its_start_has_seen():
+    """A decoder that has learned nothing is PCA, and has as large a share of the density."""
+    X = np.random.default_rng(0).standard_normal((60, 12)) * np.linspace(3, 1, 12)
+    vae = VAETransformer(4, max_epochs=1, lr=1e-12, random_state=0).fit(X)
+    shares = vae.density_shares_
+    assert shares["decoder"] == pytest.approx(shares["probabilistic_pca"], rel=0.02)

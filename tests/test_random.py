@@ -176,3 +176,13 @@ def test_longer_training_begins_alike(bent):
     short = VAETransformer(2, max_epochs=1, **options).fit(bent)
     long = VAETransformer(2, max_epochs=5, **options).fit(bent)
     assert short.loss_curve_[0] == long.loss_curve_[0]
+
+
+def test_weights_begin_by_the_seed(bent):
+    """Where nothing is trained the same seed gives the same first layer, and another another."""
+    first, same, other = (
+        AutoencoderTransformer(2, max_epochs=0, random_state=seed).fit(bent).net_.module_.encoder[0]
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first.weight, same.weight)
+    assert not torch.equal(first.weight, other.weight)
