@@ -102,18 +102,19 @@ def in_a_process(case, path, n_rows, n_features, epochs):
 
 def agreement(path, n_rows, n_features, epochs):
     """How far a streamed fit is from one in memory on the same table."""
-    from skae import AutoencoderTransformer, _sources
+    from skae import AutoencoderTransformer
+    from skae.data import sources
 
     np.save(path, rows_of(1, n_rows, n_features))
     test = rows_of(2, 5_000, n_features)
-    usual, starts, errors = _sources.RESIDENT, [], []
+    usual, starts, errors = sources.RESIDENT, [], []
     for limit in (n_rows * n_features, 0):
-        _sources.RESIDENT = limit
+        sources.RESIDENT = limit
         X = np.load(path, mmap_mode="r")
         starts.append(AutoencoderTransformer(LATENTS, max_epochs=0).fit(X).transform(test))
         model = AutoencoderTransformer(LATENTS, max_epochs=epochs, random_state=0).fit(X)
         errors.append(float(np.square(test - model.reconstruct(test)).mean()))
-    _sources.RESIDENT = usual
+    sources.RESIDENT = usual
     difference = float(np.abs(starts[1] - starts[0]).max() / np.abs(starts[0]).max())
     print(f"streamed and in memory, {n_rows:,} x {n_features:,}, {epochs} epochs:")
     print(f"    closed form differs by {difference:.1e} of the largest code")

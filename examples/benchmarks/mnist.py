@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skae import AutoencoderTransformer, ConditionalVAE, DenoisingAutoencoder, VAETransformer
+from skae.data.batches import Batch
 
 
 def load(path, tiny):
@@ -130,10 +131,11 @@ def elbo(data, epochs, seed):
         **epochs(10),
     ).fit(X)
     module, _ = model.net_.inference_module(np.float32)
-    start = module.head
-    x = torch.as_tensor((X_test - model.mean_) / start.scale, dtype=torch.float32)
+    scale = np.sqrt(X.var(axis=0, ddof=1, dtype=np.float64).mean())
+    rows = (X_test - model.mean_) / scale, X_test  # standardised, and as they are
+    batch = Batch(*(torch.as_tensor(part, dtype=torch.float32) for part in rows))
     with torch.no_grad():
-        loss = module(x, x, torch.Generator().manual_seed(0)).mean()
+        loss = module(batch, torch.Generator().manual_seed(0)).mean()
     yield f"VAE, {k} codes", "-ELBO in nats", float(loss)
     yield f"VAE, {k} codes", "-log p(x) in nats, at most", -model.score(X_test[:1000])
 

@@ -33,9 +33,9 @@ from skorch.callbacks import Callback
 from torch.nn import functional as F
 
 from skae import AutoencoderTransformer
+from skae.data.batches import Batch
 from skae.random import Streams
 from skae.threads import suitable_threads
-from skae.training.net import AutoencoderNet
 
 # Rows, columns, hidden layers, latents, batch: what it may cost against the raw loop, and
 # how many times as fast as skorch's defaults it has to be.
@@ -71,9 +71,11 @@ class Autoencoder(torch.nn.Module):
         del layers[2 * len(hidden) + 1]  # the codes are linear
         self.layers = torch.nn.Sequential(*layers[:-1])
 
-    def forward(self, x, target=None, generator=None):
-        x_hat = self.layers(x)
-        return x_hat if target is None else (x_hat - target).square().sum(-1)
+    def forward(self, x, generator=None):
+        """Return reconstructions of rows, or of a batch the error of every row."""
+        if isinstance(x, torch.Tensor):
+            return self.layers(x)
+        return (self.layers(x.x) - x.target).square().sum(-1)
 
 
 def raw_epochs(module, train, valid, epochs, batch_size, lr, device="cpu", loss_curve=None):
@@ -100,7 +102,7 @@ def _raw_epochs(module, train, valid, epochs, batch_size, lr, device, loss_curve
             taken += 1
             x = train[index]
             optimizer.zero_grad()
-            loss = module(x, x, None).mean()
+            loss = module(Batch(x, x), None).mean()
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
@@ -110,7 +112,7 @@ def _raw_epochs(module, train, valid, epochs, batch_size, lr, device, loss_curve
         if valid is not None:
             module.eval()
             with torch.no_grad():
-                held_out = float(module(valid, valid, None).mean())
+                held_out = float(module(Batch(valid, valid), None).mean())
             if held_out < best:
                 best, state = held_out, copy.deepcopy(module.state_dict())
         seconds.append(time.perf_counter() - began)
@@ -157,18 +159,11 @@ def fitted(X, **options):
     """A fit, its split and its module as it began, for loops that are to do the same."""
     seen = {}
 
-    class Watched(AutoencoderNet):
-        def partial_fit(self, split, **kwargs):
-            seen.update(split=split, module=copy.deepcopy(self.module_))
-            return super().partial_fit(split, **kwargs)
+    class Watched(Callback):
+        def on_train_begin(self, net, X=None, **kwargs):
+            seen.update(split=X, module=copy.deepcopy(net.module_))
 
-    from skae.training import net
-
-    original, net.AutoencoderNet = net.AutoencoderNet, Watched
-    try:
-        model = AutoencoderTransformer(random_state=0, **options).fit(X)
-    finally:
-        net.AutoencoderNet = original
+    model = AutoencoderTransformer(random_state=0, callbacks=[Watched()], **options).fit(X)
     return model, seen["split"], seen["module"]
 
 
