@@ -60,7 +60,7 @@ class _Replacement:
         if not 0 < level < 1:
             raise ValueError(
                 "corruption_level must be in (0, 1), as the probability that an entry is "
-                f"replaced, however: corruption_level={level}."
+                f"replaced; got corruption_level={level}."
             )
         self.level = level
 

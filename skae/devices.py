@@ -100,7 +100,7 @@ def find_device(device):
     name = re.sub(r":\d+$", "", device)
     if name not in KINDS or (name != device and name not in numbered):
         raise ValueError(
-            f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', however: device={device!r}."
+            f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'; got device={device!r}."
         )
     if not is_available(device):
         raise ValueError(

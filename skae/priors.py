@@ -26,7 +26,7 @@ def swiss_roll(n_samples, latent_dim, rng):
     """Draw from the side view of :func:`sklearn.datasets.make_swiss_roll`, standardised."""
     if latent_dim != 2:
         raise ValueError(
-            f"prior='swiss_roll' is two-dimensional, however: latent_dim={latent_dim}. Use "
+            f"prior='swiss_roll' is two-dimensional; got latent_dim={latent_dim}. Use "
             "latent_dim=2 or another prior."
         )
     angle = 1.5 * np.pi * (1.0 + 2.0 * rng.random(n_samples))
@@ -57,9 +57,7 @@ def moments(prior, latent_dim, rng):
     drawn = draw(prior, _POOL, latent_dim, rng)
     spread = drawn.std(axis=0)
     if (spread <= 1e-10 * np.abs(drawn).max(axis=0)).any():
-        raise ValueError(
-            f"prior must vary in every latent, however: its standard deviations are {spread}."
-        )
+        raise ValueError(f"prior must vary in every latent; got standard deviations {spread}.")
     return drawn.mean(axis=0), spread
 
 

@@ -546,7 +546,7 @@ def test_drawing_again_and_on_given_axes(vae, digits):
         display.plot(given if given.size > 1 else given[0, 0])
         assert display.figure_ is figure
         assert all(ax.has_data() for ax in given.flat)
-        with pytest.raises(ValueError, match=r"axes in the shape .* however: 7 were given"):
+        with pytest.raises(ValueError, match=r"axes in the shape .* got 7"):
             display.plot([None] * 7)
 
 
@@ -592,20 +592,20 @@ def test_errors_say_the_rule(vae, digits, iris):
     pca, small = PCA(2).fit(X), PCA(3).fit(iris[:, :3])
     manifold, rows = LatentManifoldDisplay.from_estimator, ReconstructionDisplay.from_estimator
     cases = [
-        (lambda: manifold(pca), "X must be given .* however: X=None and the estimator is a PCA"),
+        (lambda: manifold(pca), "X must be given .* got X=None and a PCA"),
         (
             lambda: manifold(small, iris[:, :3]),
             "Without image_shape .* n_features=3. Give image_sh",
         ),
         (lambda: manifold(vae, image_shape=(8, 9)), r"n_features .* image_shape=\(8, 9\), n_f"),
         (lambda: manifold(vae, image_shape=(4, 4, 4)), r"1 or 3 .* image_shape=\(4, 4, 4\)"),
-        (lambda: manifold(vae, latents=(0, 3)), r"numbers from 0 to 2, however: latents=\[0, 3\]"),
-        (lambda: manifold(vae, latents=(0,)), r"two numbers, however: latents=\(0,\)"),
-        (lambda: rows(pca, X, kind="photo"), "kind must be one of .* however: kind='photo'"),
+        (lambda: manifold(vae, latents=(0, 3)), r"numbers from 0 to 2; got latents=\[0, 3\]"),
+        (lambda: manifold(vae, latents=(0,)), r"two numbers; got latents=\(0,\)"),
+        (lambda: rows(pca, X, kind="photo"), "kind must be one of .* got kind='photo'"),
         (lambda: rows(pca, X, kind="piano_roll"), "Without image_shape .* kind='piano_roll'"),
         (lambda: rows(pca, X, X_corrupted=X[:3]), r"X_corrupted must .*=\(3, 64\) and X"),
-        (lambda: LatentSpaceDisplay.from_codes(X, y[:5]), r"y must .* however: len\(y\)=5"),
-        (lambda: LatentSpaceDisplay.from_codes(X, latents=[64]), r"0 to 63, however: latents=\[64"),
+        (lambda: LatentSpaceDisplay.from_codes(X, y[:5]), r"y must .* got len\(y\)=5"),
+        (lambda: LatentSpaceDisplay.from_codes(X, latents=[64]), r"0 to 63; got latents=\[64"),
     ]
     for call, message in cases:
         with pytest.raises(ValueError, match=message):

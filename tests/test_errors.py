@@ -58,9 +58,9 @@ def test_bad_rows(cls, bad, message):
             r"'latent_dim' parameter .* int in the range \[(0|1), inf\).* Got -3",
         ),
         ({"n_components": -1}, r"'n_components' parameter .* Got -1"),
-        ({"n_components": True}, r"n_components must be a number, however: n_components=True"),
-        ({"latent_dim": True}, r"latent_dim must be a number, however: latent_dim=True"),
-        ({"batch_size": True}, r"batch_size must be a number, however: batch_size=True"),
+        ({"n_components": True}, r"n_components must be a number; got n_components=True"),
+        ({"latent_dim": True}, r"latent_dim must be a number; got latent_dim=True"),
+        ({"batch_size": True}, r"batch_size must be a number; got batch_size=True"),
         ({"latent_dim": 0.0}, r"'latent_dim' parameter .* float in the range \(0.*1.*\)"),
         ({"latent_dim": 1.0}, r"'latent_dim' parameter .* Got 1.0"),
         ({"latent_dim": 1.5}, r"'latent_dim' parameter .* Got 1.5"),
@@ -188,7 +188,7 @@ def test_bad_vae_parameters(parameters, message):
         ({"adversarial_weight": 0.0}, r"'adversarial_weight' parameter .* Got 0.0"),
         (
             {"latent_dim": 3, "prior": "swiss_roll"},
-            r"prior='swiss_roll' is two-dimensional, however: latent_dim=3",
+            r"prior='swiss_roll' is two-dimensional; got latent_dim=3",
         ),
         (
             {"prior": lambda n, k, rng: rng.random(n), "init": "random"},
@@ -204,7 +204,7 @@ def test_bad_vae_parameters(parameters, message):
         ),
         (
             {"prior": lambda n, k, rng: np.ones((n, k))},
-            r"prior must vary in every latent, however: its standard deviations are \[0. 0.\]",
+            r"prior must vary in every latent; got standard deviations \[0. 0.\]",
         ),
     ],
 )
@@ -265,7 +265,7 @@ def test_codes_of_the_wrong_width(fitted):
 @every_fitted
 @pytest.mark.parametrize("n_samples", [0, -1, 2.5, None, True])
 def test_bad_number_of_samples(fitted, n_samples):
-    message = rf"n_samples must be a positive int, however: n_samples={n_samples}"
+    message = rf"n_samples must be a positive int; got n_samples={n_samples}"
     with pytest.raises(ValueError, match=message):
         fitted.sample(n_samples)
 

@@ -323,12 +323,12 @@ def test_a_truncated_model_shares_nothing(tables, ordered):
 def test_errors(tables, ordered):
     X, _ = tables
     for wrong in (0, 9, 2.0, True):
-        with pytest.raises(ValueError, match=f"from 1 to latent_dim_=8, however: n_codes={wrong}"):
+        with pytest.raises(ValueError, match=f"from 1 to latent_dim_=8; got n_codes={wrong}"):
             ordered.truncate(wrong)
     with pytest.raises(ValueError, match="with at most latent_dim_=8 columns; got 9"):
         ordered.inverse_transform(np.ones((2, 9)))
     plain = AutoencoderTransformer(2, max_epochs=0).fit(X)
-    with pytest.raises(ValueError, match="however: ordered=False"):
+    with pytest.raises(ValueError, match="got ordered=False"):
         plain.truncate(1)
     parameters = {"hidden_layer_sizes": 8, "warm_start": True}
     model = clone(plain).set_params(ordered=True, **parameters).fit(X)

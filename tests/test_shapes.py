@@ -335,7 +335,7 @@ def test_lists_are_rows_of_a_shape_too(cls, images):
         model.transform(X[:, :, :, :4].tolist())
     with pytest.raises(ValueError, match=r"inhomogeneous"):
         model.fit([X[0].tolist(), X[1, :, :4].tolist()])
-    with pytest.raises(ValueError, match=r"reads flat rows, however: X has rows of shape"):
+    with pytest.raises(ValueError, match=r"reads flat rows; got X with rows of shape"):
         cls(2).fit(X.tolist())
 
 
@@ -345,7 +345,7 @@ def test_another_input_shape_needs_a_new_network(cls, verb, images):
     rows, options = images.reshape(300, -1), {"max_epochs": 1, "random_state": 0}
     model = cls(2, input_shape=(2, 7, 5), warm_start=True, **options).fit(rows)
     before = model.transform(rows)
-    message = r"network of the same kind, however: input_shape was \(2, 7, 5\) and is \(2, 5, 7\)"
+    message = r"network of the same kind; input_shape was \(2, 7, 5\) and is \(2, 5, 7\)"
     for X in (rows, images):
         with pytest.raises(ValueError, match=message):
             getattr(model.set_params(input_shape=(2, 5, 7)), verb)(X)

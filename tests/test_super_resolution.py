@@ -364,7 +364,7 @@ def test_warm_start_goes_on(images):
     assert model.fit(images).validation_curve_[0] < 1.001 * model.validation_curve_.max()
     assert model.score(images) > first
     model.set_params(scale_factor=3)
-    with pytest.raises(ValueError, match="however: scale_factor was 2 and is 3"):
+    with pytest.raises(ValueError, match="same kind; scale_factor was 2 and is 3"):
         model.fit(images)
 
 
@@ -377,7 +377,7 @@ def test_warm_start_goes_on(images):
         ({"upscaler_layer_sizes": 0}, r"'upscaler_layer_sizes' parameter .* Got 0"),
         (
             {"upscaler_layer_sizes": (8, 0)},
-            r"upscaler_layer_sizes must be positive ints, however: upscaler_layer_sizes=\(8, 0\)",
+            r"upscaler_layer_sizes must be positive ints; got upscaler_layer_sizes=\(8, 0\)",
         ),
         (
             {"latent_dim": 41},
@@ -385,7 +385,7 @@ def test_warm_start_goes_on(images):
         ),
         (
             {"network": "mlp", "input_shape": (20, 7)},
-            r"needs input_shape=\(channels, height, width\), however: input_shape=\(20, 7\), and "
+            r"needs input_shape=\(channels, height, width\); got input_shape=\(20, 7\) and "
             r"X has rows of shape \(140,\)",
         ),
     ],

@@ -73,7 +73,7 @@ class Conditions(Plain):
             return cls(names, classes=labels)
         if classes is not None:
             raise ValueError(
-                "classes must be None where conditions are numbers, however: condition='number' "
+                "classes must be None where conditions are numbers; got condition='number' "
                 f"and classes={labels_of(classes)}."
             )
         y = _numbers(y, n_samples)
@@ -142,8 +142,7 @@ class Conditions(Plain):
         y = _numbers(y, n_samples)
         if y.shape[1] != n_numbers:
             raise ValueError(
-                f"y must have {n_numbers} conditions for a row, as in fit, however: it has "
-                f"{y.shape[1]}."
+                f"y must have {n_numbers} conditions for a row, as in fit; got {y.shape[1]}."
             )
         check_near(y.min(axis=0), y.max(axis=0), self.mean, self.scale, "y")
         return (y - self.mean) / self.scale
@@ -161,8 +160,8 @@ class Conditions(Plain):
             unknown = np.unique(y)
         if len(unknown):
             raise ValueError(
-                f"y must hold classes that fit has seen, {_shortened(self.classes)}, however: "
-                f"it holds {_shortened(unknown)}."
+                f"y must hold classes that fit has seen, {_shortened(self.classes)}; got "
+                f"{_shortened(unknown)}."
             )
         return index
 

@@ -38,7 +38,7 @@ class Stream:
         self.shape = tuple(X.shape)
         if not all(isinstance(size, (int, np.integer)) for size in self.shape):
             raise ValueError(
-                f"{name} must have a known shape, however: its shape is {self.shape}. Call its "
+                f"{name} must have a known shape; got {self.shape}. Call its "
                 "compute_chunk_sizes() first."
             )
         self.dtype = float_dtype(X)

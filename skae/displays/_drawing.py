@@ -27,7 +27,7 @@ def shape_of_row(image_shape, X, estimator=None):
 def kind_of_picture(kind, kinds, image_shape, n_features, feature_names):
     """Return how to draw rows; the last of `kinds` is for tables."""
     if kind not in ("auto", *kinds):
-        raise ValueError(f"kind must be one of {('auto', *kinds)}, however: kind={kind!r}.")
+        raise ValueError(f"kind must be one of {('auto', *kinds)}; got kind={kind!r}.")
     if kind != "auto":
         return kind
     square = math.isqrt(n_features) ** 2 == n_features >= MIN_PIXELS
@@ -40,7 +40,7 @@ def as_pictures(rows, shape, kind="image"):
     side = math.isqrt(n_features)
     if shape is None and (kind == "piano_roll" or side**2 != n_features):
         raise ValueError(
-            "Without image_shape a row must be an image with as many rows as columns, however: "
+            "Without image_shape a row must be an image with as many rows as columns; got "
             f"kind={kind!r} and n_features={n_features}. Give image_shape=(height, width), "
             "(channels, height, width) or, for a piano roll, (time steps, pitches)."
         )
@@ -75,7 +75,7 @@ def make_panels(axes, shape, size, **options):
     axes = np.asarray(axes, dtype=object)
     if axes.size != math.prod(shape):
         raise ValueError(
-            f"There must be axes in the shape {shape}, however: {axes.size} were given. Leave "
+            f"There must be axes in the shape {shape}; got {axes.size}. Leave "
             "them out for a new figure."
         )
     axes = axes.reshape(shape)

@@ -63,7 +63,7 @@ def latent_grid(estimator, X, n_steps, quantiles):
         return np.quantile(codes, shares, axis=0).T, codes.mean(axis=0)
     if not has_prior(model):
         raise ValueError(
-            "X must be given where codes have no normal prior, however: X=None and the "
-            f"estimator is a {type(model).__name__}. Give the training rows."
+            "X must be given where codes have no normal prior; got X=None and "
+            f"a {type(model).__name__}. Give the training rows."
         )
     return np.tile(ndtri(shares), (model.latent_dim_, 1)), np.zeros(model.latent_dim_)

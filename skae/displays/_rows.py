@@ -28,9 +28,7 @@ def sample_rows(X, y, max_points, random_state):
     """Choose the rows to draw: return their sorted indices, or None for all."""
     n_rows = np.shape(X)[0]
     if y is not None and len(y) != n_rows:
-        raise ValueError(
-            f"y must have one entry per row, however: len(y)={len(y)} and there are {n_rows} rows."
-        )
+        raise ValueError(f"y must have one entry per row; got len(y)={len(y)} for {n_rows} rows.")
     if n_rows <= max_points:
         return None
     return np.sort(np.random.default_rng(random_state).choice(n_rows, max_points, replace=False))
@@ -52,6 +50,6 @@ def check_latents(latents, n_latents):
     latents = list(latents)
     if not latents or not set(latents) <= set(range(n_latents)):
         raise ValueError(
-            f"latents must be numbers from 0 to {n_latents - 1}, however: latents={latents}."
+            f"latents must be numbers from 0 to {n_latents - 1}; got latents={latents}."
         )
     return latents

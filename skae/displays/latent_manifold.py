@@ -93,7 +93,7 @@ class LatentManifoldDisplay:
         """
         values, center = latent_grid(estimator, X, n_steps, quantiles)
         if len(latents) != 2:
-            raise ValueError(f"latents must be two numbers, however: latents={latents}.")
+            raise ValueError(f"latents must be two numbers; got latents={latents}.")
         first, second = check_latents(latents, len(values))
         codes = np.tile(center, (n_steps, n_steps, 1))
         codes[:, :, first] = values[first][:, None]

@@ -112,7 +112,7 @@ class ReconstructionDisplay:
         """
         if X_corrupted is not None and np.shape(X_corrupted) != np.shape(X):
             raise ValueError(
-                "X_corrupted must have the shape of X, however: X_corrupted.shape="
+                "X_corrupted must have the shape of X; got X_corrupted.shape="
                 f"{np.shape(X_corrupted)} and X.shape={np.shape(X)}."
             )
         first = np.arange(min(n_rows, np.shape(X)[0]))

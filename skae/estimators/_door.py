@@ -166,7 +166,7 @@ class Door(Hooks):
             steps = as_likelihood(self.likelihood).has_steps
             if self.network == "mlp" and not steps and shape:
                 raise ValueError(
-                    "network='mlp' reads flat rows, however: X has rows of shape "
+                    "network='mlp' reads flat rows; got X with rows of shape "
                     f"{tuple(shape)}. Give input_shape={tuple(shape)}, use network='conv' or "
                     "'recurrent', or flatten them with X.reshape(len(X), -1)."
                 )
@@ -241,7 +241,7 @@ class Door(Hooks):
     def _check_latent_dim(self, n_samples, n_features, previous):
         for name in ("latent_dim", "n_components", "batch_size", "hidden_layer_sizes"):
             if isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be a number, however: {name}={getattr(self, name)}.")
+                raise ValueError(f"{name} must be a number; got {name}={getattr(self, name)}.")
         asked, most = self._asked_codes, min(n_samples, n_features)
         if previous is None and isinstance(asked, Integral) and asked > most:
             name = "latent_dim" if is_auto(self.n_components) else "n_components"
@@ -306,7 +306,7 @@ class Door(Hooks):
             return default
         sizes = tuple(np.atleast_1d(value).tolist())
         if not all(type(size) is int and 0 < size < LIMIT for size in sizes):
-            raise ValueError(f"{name} must be positive ints, however: {name}={value}.")
+            raise ValueError(f"{name} must be positive ints; got {name}={value}.")
         return sizes
 
 
@@ -314,6 +314,6 @@ def check_same(name, before, now):
     """Raise an error if a parameter of the network has changed since it was built."""
     if before != now:
         raise ValueError(
-            "warm_start=True and partial_fit go on with a network of the same kind, however: "
+            "warm_start=True and partial_fit go on with a network of the same kind; "
             f"{name} was {before!r} and is {now!r}. Begin anew with fit and warm_start=False."
         )

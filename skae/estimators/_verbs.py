@@ -144,12 +144,10 @@ class Verbs(InOrdinaryModes, Door):
         """
         check_is_fitted(self, "net_")
         if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 2:
-            raise ValueError(f"steps must be an int of at least 2, however: steps={steps!r}.")
+            raise ValueError(f"steps must be an int of at least 2; got steps={steps!r}.")
         a, b = (self._encode(self._validate_rows(X)) for X in (X_a, X_b))
         if a.shape != b.shape:
-            raise ValueError(
-                f"X_a and X_b must have as many rows, however: they have {len(a)} and {len(b)}."
-            )
+            raise ValueError(f"X_a and X_b must have as many rows; got {len(a)} and {len(b)}.")
         shares = np.linspace(0.0, 1.0, int(steps), dtype=a.dtype)[:, None]
         codes = self._between(a[:, None], b[:, None], shares)
         X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
@@ -171,7 +169,7 @@ class Verbs(InOrdinaryModes, Door):
     def _sampling(self, n_samples, random_state):
         """Return the number of rows to draw as an int, and the streams to draw them from."""
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive int, however: n_samples={n_samples!r}.")
+            raise ValueError(f"n_samples must be a positive int; got n_samples={n_samples!r}.")
         random_state = self.random_state if random_state is None else random_state
         return int(n_samples), Streams(random_state)
 

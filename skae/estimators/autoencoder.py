@@ -180,13 +180,13 @@ class AutoencoderTransformer(PcaAttributes):
         check_is_fitted(self, "net_")
         if not self._spec.ordered:
             raise ValueError(
-                "truncate needs codes that were fitted in order, however: ordered=False. Use "
+                "truncate needs codes that were fitted in order; got ordered=False. Use "
                 "AutoencoderTransformer(ordered=True)."
             )
         whole = isinstance(n_codes, Integral) and not isinstance(n_codes, bool)
         if not whole or not 1 <= n_codes <= self.latent_dim_:
             raise ValueError(
-                f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}, however: "
+                f"n_codes must be an int from 1 to latent_dim_={self.latent_dim_}; got "
                 f"n_codes={n_codes!r}."
             )
         truncated = copy.deepcopy(self)

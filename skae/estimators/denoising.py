@@ -272,7 +272,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             check_all_finite(X_clean, "X_clean", vars(self).get("feature_names_in_"))
         if X_clean.shape != X.shape:
             raise ValueError(
-                "X_clean must have the shape of X, however: X_clean.shape="
+                "X_clean must have the shape of X; got X_clean.shape="
                 f"{X_clean.shape} and X.shape={X.shape}."
             )
         return X_clean

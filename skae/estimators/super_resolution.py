@@ -255,8 +255,8 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
             return (1, *shape)
         if shape is not None and len(shape) != 3:
             raise ValueError(
-                "SuperResolutionAutoencoder needs input_shape=(channels, height, width), however: "
-                f"input_shape={self.input_shape}, and X has rows of shape {self._row_shape}."
+                "SuperResolutionAutoencoder needs input_shape=(channels, height, width); got "
+                f"input_shape={self.input_shape} and rows of shape {self._row_shape}."
             )
         if shape is not None:
             check_channels_first(shape, self.input_shape)

@@ -59,8 +59,8 @@ def optimizer_arguments(optimizer, weight_decay, lr, device):
         optimizer = OPTIMIZERS[optimizer]
     if not issubclass(optimizer, torch.optim.Optimizer):
         raise ValueError(
-            "optimizer must be 'adam', 'adamw', 'sgd' or a torch.optim.Optimizer subclass, "
-            f"however: optimizer={optimizer!r}."
+            "optimizer must be 'adam', 'adamw', 'sgd' or a torch.optim.Optimizer subclass; "
+            f"got optimizer={optimizer!r}."
         )
     known = inspect.signature(optimizer).parameters
     arguments = {"optimizer": optimizer}
