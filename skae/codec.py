@@ -1,6 +1,6 @@
 """Conversion of fitted objects to plain arrays and values, for pickles, and back."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ def plain(value):
     return float(value) if isinstance(value, Real) else value
 
 
+@dataclass(frozen=True)
 class Plain:
     """Base class of the dataclasses that a fitted estimator keeps.
 
@@ -26,7 +27,7 @@ class Plain:
 
     def to_arrays(self):
         """Return the fields by name, with `parts` converted recursively."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in self.parts:
             if values[name] is not None:
                 values[name] = values[name].to_arrays()

@@ -328,16 +328,17 @@ def test_import_brings_neither_torch_nor_skorch():
     assert result.stdout == "[]\n"
 
 
-def test_a_first_fit_does_not_import_a_compiler():
+def test_neither_fits_nor_pickles_import_a_compiler():
     """A second and 90 MB that torch spends where its wrappers and its meta device are used."""
     program = (
-        "import sys, numpy, skae\n"
+        "import pickle, sys, numpy, skae\n"
         "X = numpy.random.default_rng(0).standard_normal((50, 4))\n"
         "for cls in (skae.AutoencoderTransformer, skae.VAETransformer):\n"
         "    cls(2, max_epochs=1).fit(X).score(X)\n"
         "for optimizer in ('adam', 'adamw', 'sgd'):\n"
         "    model = skae.AutoencoderTransformer(2, max_epochs=1, optimizer=optimizer)\n"
         "    model.partial_fit(X).partial_fit(X)\n"
+        "pickle.loads(pickle.dumps(model)).transform(X)\n"
         "print([m for m in ('torch._dynamo', 'sympy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -274,7 +274,7 @@ def test_bad_conditions_after_fit():
     with pytest.raises(ValueError, match=r"classes that fit has seen"):
         model.transform(X, Y.astype(str))  # which are no numbers
     model = ConditionalVAE(1, max_epochs=0).fit(X, X[:, :2])
-    with pytest.raises(ValueError, match=r"y must have 2 conditions for a row.* it has 1"):
+    with pytest.raises(ValueError, match=r"y must have 2 conditions for a row.* got 1"):
         model.transform(X, X[:, 0])
     with pytest.raises(ValueError, match="requires y"):
         model.partial_fit(X)

@@ -78,10 +78,10 @@ def test_bad_rows(cls, bad, message):
         ({"batch_size": "big"}, r"'batch_size' parameter .*'auto'.* Got 'big'"),
         ({"max_epochs": -1}, r"'max_epochs' parameter .* \[0, inf\). Got -1"),
         ({"hidden_layer_sizes": 0}, r"'hidden_layer_sizes' parameter .* Got 0"),
-        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be positive ints, .*\(8, 0\)"),
-        ({"hidden_layer_sizes": (8, -2)}, r"hidden_layer_sizes must be positive ints, .*-2"),
-        ({"hidden_layer_sizes": (2.5,)}, r"hidden_layer_sizes must be positive ints, .*2.5"),
-        ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be positive ints, .*True"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be positive ints; .*\(8, 0\)"),
+        ({"hidden_layer_sizes": (8, -2)}, r"hidden_layer_sizes must be positive ints; .*-2"),
+        ({"hidden_layer_sizes": (2.5,)}, r"hidden_layer_sizes must be positive ints; .*2.5"),
+        ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be positive ints; .*True"),
         ({"activation": "swish"}, r"'activation' parameter .*'gelu'.* Got 'swish'"),
         ({"init": "zeros"}, r"'init' parameter .* Got 'zeros'"),
         ({"likelihood": "student"}, r"'likelihood' parameter .*'gaussian'.* Got 'student'"),
@@ -157,7 +157,7 @@ def test_bad_corruption(parameters, message):
 
 
 def test_bad_clean_rows():
-    with pytest.raises(ValueError, match=r"X_clean must have the shape of X, .*\(19, 4\).*\(20, 4"):
+    with pytest.raises(ValueError, match=r"X_clean must have the shape of X; .*\(19, 4\).*\(20, 4"):
         never_trained(DenoisingAutoencoder).fit(X, X_clean=X[:19])
     with pytest.raises(ValueError, match="Input X_clean contains NaN"):
         never_trained(DenoisingAutoencoder).fit(X, X_clean=put(np.nan))

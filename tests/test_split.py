@@ -27,7 +27,7 @@ from skae import (
     VAETransformer,
 )
 from skae.data.split import in_groups, near_copies
-from skae.training.judge import is_clear
+from skae.training.judge import Judge
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -76,14 +76,16 @@ def test_standard_errors_of_groups():
     effect = 0.3 + rng.standard_normal(20)
     rows = np.repeat(effect, 50)
     label = np.repeat(np.arange(20), 50)
-    assert is_clear(rows, 0.0)  # 1,000 rows say so, but they are 20
-    assert is_clear(rows, 0.0, label) == is_clear(effect, 0.0)
-    assert is_clear(rows + 1.0, 0.0, label) == is_clear(effect + 1.0, 0.0)
-    assert not is_clear(rows + 100.0, 0.0, np.zeros(1000))  # one group has no error to speak of
+    assert Judge(0.0).is_clear(rows)  # 1,000 rows say so, but they are 20
+    assert Judge(0.0, groups=label).is_clear(rows) == Judge(0.0).is_clear(effect)
+    assert Judge(0.0, groups=label).is_clear(rows + 1.0) == Judge(0.0).is_clear(effect + 1.0)
+    one_group = Judge(0.0, groups=np.zeros(1000))  # which has no error to speak of
+    assert not one_group.is_clear(rows + 100.0)
     # Among rows that are independent it is that of rows.
     free = rng.standard_normal(1000)
     for shift in np.linspace(-0.2, 0.2, 41):
-        assert is_clear(free + shift, 0.0, np.arange(1000)) == is_clear(free + shift, 0.0)
+        every_row = Judge(0.0, groups=np.arange(1000))
+        assert every_row.is_clear(free + shift) == Judge(0.0).is_clear(free + shift)
 
 
 @every_estimator

@@ -386,7 +386,7 @@ def test_warm_start_goes_on(images):
         (
             {"network": "mlp", "input_shape": (20, 7)},
             r"needs input_shape=\(channels, height, width\); got input_shape=\(20, 7\) and "
-            r"X has rows of shape \(140,\)",
+            r"rows of shape \(140,\)",
         ),
     ],
 )

@@ -37,7 +37,7 @@ def standardised(X, mean, scale, dtype):
     return ((X - mean) / scale).astype(dtype, copy=False)
 
 
-def in_blocks(function, X, width, at_least=1):
+def in_blocks(function, X, width, at_least=1, beside=()):
     """Apply `function` to blocks of rows of X and concatenate the results.
 
     Parameters
@@ -49,13 +49,15 @@ def in_blocks(function, X, width, at_least=1):
         Values per row of the widest array inside `function`.
     at_least : int, default=1
         Minimum number of rows per block, however wide they are.
+    beside : tuple of ndarrays or Streams, default=()
+        Further tables of as many rows. `function` also gets the same rows of each.
     """
     step = max(at_least, _BLOCK // max(width, X.shape[1]))
     if len(X) <= step and isinstance(X, np.ndarray):
-        return function(X)
+        return function(X, *(table[:] for table in beside))
     size, out = step * X.shape[1], None
     for first, block in blocks(X, size):
-        part = function(block)
+        part = function(block, *(table[first : first + len(block)] for table in beside))
         if out is None:
             out = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
         out[first : first + len(part)] = part

@@ -9,7 +9,7 @@ from ..data.sources import is_small
 from ..data.table import some_rows
 from ..random import Streams
 from ..starts.factor_analysis import factor_analysis, has_factors
-from ..training.judge import is_clear
+from ..training.judge import Judge
 from .classical import log_evidence, without
 from .codes import CodeDensity
 from .mixture import likeliest_shares
@@ -45,7 +45,7 @@ def still_fits(codes, fitted, X, moved):
     rows = some_rows(X, _FEW_ROWS)
     of_prior, of_codes = _bounds(fitted, rows, [None, codes], _FEW_DRAWS).T
     gain = of_prior - of_codes
-    outlived = gain.mean() > 0 if moved else is_clear(gain, _rounding(fitted))
+    outlived = gain.mean() > 0 if moved else Judge(_rounding(fitted)).is_clear(gain)
     return not outlived
 
 
@@ -64,7 +64,8 @@ def learned(density, trained, data, fitted):
     of_decoder = bounds[:, 0]
     groups = data.held_out.groups
     groups = None if groups is None else some_rows(groups, _FEW_ROWS)
-    if codes is not None and is_clear(bounds[:, 1] - of_decoder, _rounding(fitted), groups):
+    judge = Judge(_rounding(fitted), groups=groups)
+    if codes is not None and judge.is_clear(bounds[:, 1] - of_decoder):
         density = replace(density, codes=codes)
         yield density
         of_decoder = bounds[:, 1]

@@ -45,23 +45,23 @@ class RowDensity(Plain):
         names = list(self.shares)[1:]
         return [self.factors if name == FACTORS else spec.start for name in names]
 
-    def log_prob(self, fitted, X, draws=None, bound=None):
+    def log_prob(self, fitted, X, of_block, draws=None):
         """Return the log-likelihood of rows, in nats in the units of X, in float64.
 
         Parameters
         ----------
         fitted : Fitted
         X : ndarray or Stream of shape (n, d)
+        of_block : callable
+            Computes the log-density of a block, as :meth:`of_block` does.
         draws : Tensor of shape (n_draws, k) or None
             Standard normal points that replace the default ones.
-        bound : callable or None
-            Function that replaces :meth:`of_block`.
         """
         n_draws = _n_draws(fitted) if draws is None else len(draws)
         # Draws from the prior are decoded for every block, so smaller blocks save no memory.
         least = N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
-        bound = functools.partial(bound or self.of_block, fitted, draws=draws)
-        log_prob = fitted.by_blocks(bound, X, copies=n_draws, at_least=least)
+        of_block = functools.partial(of_block, fitted, draws=draws)
+        log_prob = fitted.by_blocks(of_block, X, copies=n_draws, at_least=least)
         log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
         return log_prob - fitted.spec.family.log_volume(fitted.spec.start)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..likelihoods import as_likelihood
 from ._drawing import COLORS, make_panels
 from ._models import autoencoder_of
 
@@ -70,7 +71,7 @@ class TrainingCurveDisplay:
         model = autoencoder_of(estimator)
         if hasattr(model, "posterior"):
             loss_name = "minus the ELBO of a row (nats)"
-        elif not model._spec.family.is_normal:
+        elif not as_likelihood(model.likelihood).is_normal:
             loss_name = "cross-entropy of a row (nats)"
         else:
             loss_name = "squared error of a row (units of X squared)"

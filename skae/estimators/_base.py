@@ -105,7 +105,7 @@ class BaseAutoencoder(InChunks):
         if self._spec.family.is_normal:
             # As in PCA: per remaining dimension.
             remaining = (rank - self.latent_dim_) * (len(rows) - 1)
-            error = self._squared_errors(inputs, None if inputs is rows else rows).sum()
+            error = self._squared_errors(inputs, rows).sum()
             self.noise_variance_ = float(error / remaining) if remaining else 0.0
 
     def _guarded(self, fit, X, extra=None, **wishes):
@@ -130,7 +130,7 @@ class BaseAutoencoder(InChunks):
 
     def _fit(self, X, extra, wishes):
         """Read, initialise, train and adopt; return a KeyboardInterrupt that came, or None."""
-        from ..training.train import progress_of_fit, train
+        from ..training.train import Progress, train
 
         previous = vars(self).get("net_") if self.warm_start else None
         if previous is None:
@@ -147,7 +147,7 @@ class BaseAutoencoder(InChunks):
         self._chunks = None
         if previous is None:
             self._running = moments_of_fit(data, spec.start, self._scatter_of_start())
-        progress = progress_of_fit(trained.net, len(data.table.X))
+        progress = Progress.of_fit(trained.net, len(data.table.X))
         rows = data.inputs.sample, data.table.sample, min(data.table.X.shape)
         late = self._adopt(trained, data, progress, data.table, rows)
         return trained.interrupt or late
@@ -208,8 +208,9 @@ class BaseAutoencoder(InChunks):
         self._dtype = data.inputs.X.dtype.name
         self._total_variance = _total_variance(table)
         self._density_of_codes = None
-        for name, value in progress.items():
-            setattr(self, name, value)
+        self.n_samples_ = self.n_samples_seen_ = progress.n_samples
+        self.n_iter_, self.best_epoch_ = progress.n_iter, progress.best_epoch
+        self.loss_curve_, self.validation_curve_ = progress.loss_curve, progress.validation_curve
         with trained.net.threads():
             late = self._refine(trained, data)
             self._after_training(*rows)

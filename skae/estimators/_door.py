@@ -42,8 +42,6 @@ _DEFAULT_SIZE = 2
 class Door(Hooks):
     """Base class: validation of rows, of codes and of parameters that depend on the rows."""
 
-    _name_of_rows = "X"  # name in messages of rows to return that are given beside X
-
     def _read(self, X, extra, previous, streams, wishes, chunks=None):
         """Validate the rows of a fit; return a :class:`~skae.data.fit_data.FitData`.
 
@@ -74,7 +72,7 @@ class Door(Hooks):
         paired = answered is not None
         rows, name = (answered, self._name_of_rows) if paired else (X, "X")
         if chunks is not None:  # validation rows of another kind of chunk cannot be used for this
-            chunks = chunks.of_kind((paired, callable(getattr(self, "corruption", None))))
+            chunks = chunks.of_kind((paired, self._corrupts_raw_rows))
         self._check_latent_dim(len(rows), min(rows.shape[1], seen.shape[1]), previous)
         self._check_layers(seen.shape[1])
         self._check_optimizer()
@@ -231,9 +229,9 @@ class Door(Hooks):
         return Z
 
     def _check_n_codes(self, n_codes):
-        most = self.latent_dim_
-        if n_codes > most or (n_codes < most and not self._spec.ordered):
-            at_most = "at most " if self._spec.ordered else ""
+        most, takes_first = self.latent_dim_, self._spec.takes_first_codes
+        if n_codes > most or (n_codes < most and not takes_first):
+            at_most = "at most " if takes_first else ""
             raise ValueError(
                 f"X must hold codes, with {at_most}latent_dim_={most} columns; got {n_codes}."
             )

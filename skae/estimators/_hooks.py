@@ -15,6 +15,7 @@ class Hooks(State):
     """
 
     _spec_type: ClassVar[type[Spec]] = Spec
+    _name_of_rows = "X"  # name in messages of rows to return that are given beside X
 
     def _classical_start(self, data, streams, latent_dim):
         """Compute the initial model, a :class:`~skae.starts.start.Start`.
@@ -41,6 +42,11 @@ class Hooks(State):
     def _corruption_of(self, table, streams):
         """Return the corruption of the encoder's input in training, or None."""
         return None
+
+    @property
+    def _corrupts_raw_rows(self):
+        """Whether the corruption takes rows that are not standardised."""
+        return False
 
     def _own_spec(self):
         """Return the variant's own fields of the spec that a warm start may not change."""

@@ -12,20 +12,21 @@ from ..training.callbacks import check_callbacks
 from ..training.chunks import Chunks
 from ._verbs import Verbs
 
-_PROGRESS = "n_samples_", "n_iter_", "best_epoch_", "loss_curve_", "validation_curve_"
-
 
 class InChunks(Verbs):
     """Base class: the steps of `partial_fit`."""
 
     def _partial_fit(self, X, extra):
         """Train for one epoch on a chunk, validated on rows held out of all chunks."""
-        from ..training.train import progress_of_chunk, train_chunk
+        from ..training.train import Progress, train_chunk
 
         previous = vars(self).get("net_")
         if previous is None:
             self._forget()
-        before = {name: vars(self)[name] for name in _PROGRESS if previous is not None}
+            before = Progress()
+        else:
+            curves = self.loss_curve_, self.validation_curve_
+            before = Progress(self.n_samples_, self.n_iter_, self.best_epoch_, *curves)
         chunks = vars(self).get("_chunks") or Chunks(Streams(self.random_state).seed)
         streams = chunks.streams()
         data = self._read(X, extra, previous, streams, Wishes(), chunks)
@@ -50,9 +51,10 @@ class InChunks(Verbs):
         if running is None:
             running = moments_of_first(data, spec.start.latent_dim, self._scatter_of_start())
         self._running = running
-        progress = progress_of_chunk(trained.net, len(data.table.X), kept, before)
-        n_seen, n_before = progress["n_samples_"], before.get("n_samples_", 0)
-        rows = *_rows_so_far(data, rows_before, n_before), min(n_seen, data.table.X.shape[1])
+        progress = before.after_chunk(trained.net, len(data.table.X), kept)
+        trained.net.best_epoch_ = progress.best_epoch
+        rank = min(progress.n_samples, data.table.X.shape[1])
+        rows = *_rows_so_far(data, rows_before, before.n_samples), rank
         self._adopt(trained, data, progress, running.table, rows)
 
     def _spec_of_chunk(self, data, streams):

@@ -4,10 +4,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..data.conditions import Conditions
-from ..data.moments import Pairs, Running
+from ..codec import Plain
+from ..data.moments import Running
 from ..density.codes import CodeDensity
-from ..density.row import RowDensity
 from ..devices import is_available
 from ..nn.spec import Spec
 from ..state import check_stamp, stamp
@@ -32,25 +31,16 @@ class State(Parameters):
     _input_shape: tuple | None  # of a row as the networks see it
     _dtype: str  # of samples
     _total_variance: float
-    _pairs: Any  # Pairs: moments of clean and corrupted rows so far
-    _density: RowDensity  # of rows
-    _conditions: Conditions  # of training rows
     _density_of_codes: CodeDensity | None  # that `sample` draws from, for models without a prior
     _codes: np.ndarray  # that it is fitted to
     _fitted: list  # names of all attributes set by a fit
 
-    @classmethod
-    def _parts(cls):
-        """Return the types of the fitted attributes that are pickled as arrays, by name."""
-        return {
-            "_spec": cls._spec_type,
-            "_chunks": Chunks,
-            "_running": Running,
-            "_pairs": Pairs,
-            "_density": RowDensity,
-            "_conditions": Conditions,
-            "_density_of_codes": CodeDensity,
-        }
+    # Fitted attributes that are pickled as arrays, beside the spec, with their types.
+    _parts: ClassVar[dict[str, type[Plain]]] = {
+        "_chunks": Chunks,
+        "_running": Running,
+        "_density_of_codes": CodeDensity,
+    }
 
     def __sklearn_is_fitted__(self):
         return "net_" in vars(self)
@@ -65,7 +55,7 @@ class State(Parameters):
         state = super().__getstate__().copy()
         if "net_" in state:
             state["net_"] = self.net_.to_arrays()
-            for name in self._parts():
+            for name in ("_spec", *self._parts):
                 if state.get(name) is not None:
                     state[name] = state[name].to_arrays()
             state |= stamp()
@@ -78,7 +68,7 @@ class State(Parameters):
         arrays = state.pop("net_", None)
         super().__setstate__(state)
         if arrays is not None:
-            for name, part in self._parts().items():
+            for name, part in {"_spec": self._spec_type, **self._parts}.items():
                 if vars(self).get(name) is not None:
                     setattr(self, name, part.from_arrays(vars(self)[name]))
             with ordinary_modes():

@@ -83,7 +83,7 @@ class Verbs(InOrdinaryModes, Door):
         check_is_fitted(self, "net_")
         X = self._validate_rows(X)
         with np.errstate(over="ignore"):
-            score = 1.0 - self._squared_errors(X) / self._total_variance
+            score = 1.0 - self._squared_errors(X, X) / self._total_variance
             score = score.astype(X.dtype, copy=False)
         check_finite(score, X, "X")
         return score
@@ -228,19 +228,17 @@ class Verbs(InOrdinaryModes, Door):
         """Reshape rows to the shape that they had in `fit`."""
         return X if len(self._row_shape) < 2 else X.reshape(len(X), *self._row_shape)
 
-    def _squared_errors(self, X, answers=None):
-        """Return the squared reconstruction error of each row, in float64.
+    def _squared_errors(self, inputs, rows):
+        """Return the squared error of the reconstruction of each of some inputs, in float64.
 
-        `answers` are the rows to compare reconstructions with, or None for X itself.
+        `rows` are what it should be, arrays or Streams as the inputs.
         """
 
-        def errors(rows, answers):
+        def errors(inputs, rows):
             with np.errstate(over="ignore"):
-                return np.square(answers - self._reconstruct(rows), dtype=np.float64).sum(axis=1)
+                return np.square(rows - self._reconstruct(inputs), dtype=np.float64).sum(axis=1)
 
-        if answers is None:
-            return self._by_blocks(lambda rows: errors(rows, rows), X)
-        return errors(X, answers)
+        return self._model.by_blocks(errors, inputs, beside=(rows,))
 
     @property
     def _model(self):

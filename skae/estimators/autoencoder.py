@@ -22,12 +22,17 @@ _ORDERED_SIZES = (512, 256)  # one network serves all sizes
 class AutoencoderSpec(Spec):
     """Everything the module of an autoencoder is built from, with ordered codes or without."""
 
-    ordered: bool  # type: ignore[misc]
+    ordered: bool
     in_groups: bool = False  # whether groups of codes have encoder networks of their own
     # The initial model of all codes that the networks were built for, if only the first are used.
     whole: Start | None = None
 
     parts = {"start": Start, "whole": Start}
+
+    @property
+    def takes_first_codes(self):
+        """Whether the first codes can be decoded without the others."""
+        return self.ordered
 
     @property
     def n_codes(self):

@@ -116,6 +116,7 @@ class ConditionalVAE(VAETransformer):
     }
 
     _spec_type: ClassVar[type[Spec]] = ConditionalSpec
+    _parts: ClassVar[dict] = {**VAETransformer._parts, "_conditions": Conditions}
 
     condition: str = "auto"
 
@@ -383,7 +384,7 @@ class ConditionalVAE(VAETransformer):
                 conditions = replace(conditions, rows=None, counts=None)
         if conditions.are_classes:
             self.classes_ = conditions.classes
-        self._conditions = conditions.after(y, n_samples)
+        self._conditions: Conditions = conditions.after(y, n_samples)
         return self._join(X, conditions.as_read(y, n_samples)), X
 
     def _pair_validation(self, X, extra, y):

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_array
@@ -15,7 +15,7 @@ from ..codec import plain
 from ..data.dtypes import float_dtype
 from ..data.moments import Pairs, RunningTable
 from ..data.scored_copies import SCORE_COPIES, corrupted_copies, function_copies
-from ..data.sources import Stream, blocks, is_stream, mapped
+from ..data.sources import Stream, blocks, is_stream
 from ..data.split import Wishes
 from ..data.table import EXACT_WIDTH, some_rows
 from ..data.validation import as_table, check_all_finite, check_numbers, native
@@ -104,6 +104,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption_level: float = 0.3
 
     _name_of_rows = "X_clean"
+    _parts: ClassVar[dict] = {**BaseAutoencoder._parts, "_pairs": Pairs}
 
     def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
         """Initialise as the linear denoiser, then train and keep the best epoch.
@@ -208,7 +209,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         check_is_fitted(self, "net_")
         X, scored = self._validate_rows(X, at_least=1), self._corruption_in_score
         if X_clean is not None:
-            errors = self._errors_of_pairs(X, self._validate_clean(X_clean, X))
+            errors = self._squared_errors(X, self._validate_clean(X_clean, X))
         elif scored is None:
             raise ValueError(
                 f"{type(self).__name__} was fitted on pairs, so score must be given X_clean; got "
@@ -238,12 +239,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
         score : float
         """
         return float(np.mean(self.score_samples(X, X_clean), dtype=np.float64))
-
-    def _errors_of_pairs(self, X, X_clean):
-        """Return the squared error of every denoised row, in float64."""
-        d = self.n_features_in_
-        pairs = mapped(lambda *both: np.concatenate(both, axis=1), 2 * d, X, X_clean)
-        return self._by_blocks(lambda rows: self._squared_errors(rows[:, :d], rows[:, d:]), pairs)
 
     def _errors_of_corrupted(self, corruption, replacements, rows):
         """Return the squared error of each clean row, averaged over its corrupted copies."""
@@ -318,7 +313,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             if isinstance(table, RunningTable):
                 pairs = self._pairs.after(pairs)
                 moments = pairs.standardised(table, inputs)
-            self._pairs = pairs if len(table.mean) <= EXACT_WIDTH else None
+            self._pairs: Any = pairs if len(table.mean) <= EXACT_WIDTH else None
             n_pairs = pairs.n if corruption is None else None
         if self._likelihood_of(table).is_normal:
             start = linear_denoiser(table, latent_dim, moments, n_pairs)
@@ -343,6 +338,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
         super()._after_training(inputs, rows, rank)
         if self._chunks is None:  # only `partial_fit` needs them later
             self._pairs = None
+
+    @property
+    def _corrupts_raw_rows(self):
+        return callable(self.corruption)
 
     def _corruption_of(self, table, streams):
         from ..corruptions import BUILT_IN, Custom

@@ -327,7 +327,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
 
     def _after_training(self, inputs, rows, rank):
         self._codes = self._encode(some_rows(inputs, MAX_CODES)).astype(np.float64)
-        self.noise_variance_ = float(self._squared_errors(rows).mean() / rows.shape[1])
+        self.noise_variance_ = float(self._squared_errors(rows, rows).mean() / rows.shape[1])
 
     # Small and large images
 

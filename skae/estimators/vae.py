@@ -161,6 +161,7 @@ class VAETransformer(PcaAttributes):
     }
 
     _spec_type: ClassVar[type[Spec]] = VAESpec
+    _parts: ClassVar[dict] = {**PcaAttributes._parts, "_density": RowDensity}
 
     beta: float = 1.0
     beta_warmup: int = 0
@@ -235,7 +236,7 @@ class VAETransformer(PcaAttributes):
 
         `draws` are standard normal points that replace the default ones.
         """
-        return self._density.log_prob(self._model, X, draws, self._log_density)
+        return self._density.log_prob(self._model, X, self._log_density, draws)
 
     def _log_density(self, fitted, rows, *, draws=None):
         """Return the log-density of a block of rows, in units of the initial model's scale."""
@@ -326,9 +327,7 @@ class VAETransformer(PcaAttributes):
 
     def _after_training(self, inputs, rows, rank):
         if self._spec.family.is_normal:
-            module, _ = self.net_.inference_module(np.float64)
-            noise = module.head.log_std().detach().exp().cpu().numpy()
-            self.noise_variance_ = np.square(noise * self._spec.start.scale)
+            self.noise_variance_ = np.square(self._model.noise_std())
         kl = functools.partial(self._model.encode, "kl")
         kl_per_latent = self._by_blocks(kl, some_rows(inputs, _KL_ROWS)).mean(axis=0)
         self.n_active_latents_ = int((kl_per_latent > _ACTIVE).sum())

@@ -31,17 +31,17 @@ class Fitted:
         """The trained torch module."""
         return self.net.module_
 
-    def by_blocks(self, function, rows, copies=1, at_least=1):
+    def by_blocks(self, function, rows, copies=1, at_least=1, beside=()):
         """Apply a function to blocks of an array or a Stream, and return a single array.
 
         `copies` is the number of copies of each row that are in memory at once. `at_least` is
-        the least number of rows in a block.
+        the least number of rows in a block. `beside` are further tables: see `in_blocks`.
         """
         from ..data.batches import in_blocks
 
         if len(rows) == 1 and isinstance(rows, np.ndarray):
-            return function(rows)
-        return in_blocks(function, rows, copies * self.widest_layer(), at_least)
+            return function(rows, *(table[:] for table in beside))
+        return in_blocks(function, rows, copies * self.widest_layer(), at_least, beside)
 
     def widest_layer(self):
         """Return the size of the widest layer for one row, rows and codes included."""
@@ -79,6 +79,12 @@ class Fitted:
             target = standardised(rows[:, : self.n_features], mean, scale, np.float64)
         target, x = as_tensor(target, device), self.standardise(rows)
         return self.apply(lambda x: getattr(module, method)(x, target, *rest), x, device, given)
+
+    def noise_std(self):
+        """Return the standard deviation of the homoscedastic noise, in units of X, (d,)."""
+        module, _ = self.net.inference_module(np.float64)
+        noise = module.head.log_std().detach().exp().cpu().numpy()
+        return noise * self.spec.start.scale
 
     def draw(self, codes, rng):
         """Draw a row for every code from the decoder's distribution, in its units."""

@@ -6,7 +6,7 @@ Importing this module does not import torch, which is imported when a module is 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +35,10 @@ class Spec(Plain):
 
     parts = {"start": Start}
 
-    ordered: ClassVar[bool] = False  # whether the first codes can be decoded without the others
+    @property
+    def takes_first_codes(self):
+        """Whether the first codes can be decoded without the others."""
+        return False
 
     @property
     def n_codes(self):

@@ -43,9 +43,23 @@ class Judge:
             return -np.logaddexp(math.log1p(-self.start_share) - losses, of_start)
 
     def is_clear(self, improvement):
-        """Return whether the mean improvement exceeds its noise and rounding errors."""
+        """Return whether the mean improvement exceeds two standard errors and rounding errors.
+
+        Several losses of a row are averaged. With groups the standard error of the mean is
+        cluster-robust (Liang & Zeger 1986).
+        """
         with np.errstate(invalid="ignore"):  # non-finite values are never clear
-            return is_clear(improvement, self.resolution, self.groups)
+            if improvement.ndim > 1:
+                improvement = improvement.mean(axis=1)
+            mean, noise = improvement.mean(), math.inf
+            if self.groups is not None:
+                label = np.unique(self.groups, return_inverse=True)[1]
+                sums, n = np.bincount(label, improvement - mean), len(label)
+                if len(sums) > 1:
+                    noise = math.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / n
+            elif len(improvement) > 1:
+                noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
+            return mean > max(_STANDARD_ERRORS * noise, self.resolution)
 
     def beats(self, losses, of_start):
         """Return whether losses are clearly lower than the initial model's.
@@ -84,29 +98,3 @@ class Judge:
         if best == "start" or self.is_clear(accepted[best] - of_start):
             return "start", of_start
         return best, accepted[best]
-
-
-def is_clear(improvement, resolution, groups=None):
-    """Return whether the mean improvement exceeds two standard errors and rounding errors.
-
-    Parameters
-    ----------
-    improvement : ndarray of shape (n,) or (n, n_losses)
-        Decrease of the loss of every row. Several losses of a row are averaged.
-    resolution : float
-        Least mean improvement that exceeds rounding errors.
-    groups : ndarray of int of shape (n,) or None, default=None
-        Group labels of similar rows. The standard error of the mean is then cluster-robust
-        (Liang & Zeger 1986).
-    """
-    if improvement.ndim > 1:
-        improvement = improvement.mean(axis=1)
-    mean, noise = improvement.mean(), math.inf
-    if groups is not None:
-        label = np.unique(groups, return_inverse=True)[1]
-        sums, n = np.bincount(label, improvement - mean), len(label)
-        if len(sums) > 1:
-            noise = math.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / n
-    elif len(improvement) > 1:
-        noise = improvement.std(ddof=1) / math.sqrt(len(improvement))
-    return mean > max(_STANDARD_ERRORS * noise, resolution)

@@ -1,6 +1,8 @@
 """Training of a module by `fit` or `partial_fit`, and the fitted attributes about it."""
 
-from typing import Any, NamedTuple
+import contextlib
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,15 +35,19 @@ class Trained(NamedTuple):
     interrupt: KeyboardInterrupt | None = None
 
 
-def make_net(spec, device, **options):
+def make_net(spec, device, optimizer="adamw", weight_decay=0.0, lr=0.01, **options):
     """Build an untrained net for the module of a spec."""
     # Per feature. The relative rounding error of standardised float32 values is about 3e-7.
     resolution = len(spec.start.mean) * (1e-5 + 1e-13 / spec.start.noise_variance)
-    named = {name: options.pop(name, None) for name in ("optimizer", "weight_decay")}
-    if named["optimizer"] is not None:
-        options.update(optimizer_arguments(**named, lr=options["lr"], device=device))
-    units = {"units": spec.loss_units(), "resolution": resolution}
-    return AutoencoderNet(spec.build, device=device, **units, **options)
+    return AutoencoderNet(
+        spec.build,
+        units=spec.loss_units(),
+        resolution=resolution,
+        lr=lr,
+        device=device,
+        **optimizer_arguments(optimizer, weight_decay, lr, device),
+        **options,
+    )
 
 
 def train(spec, split, data, options, previous):
@@ -49,16 +55,15 @@ def train(spec, split, data, options, previous):
     net = make_net(spec, data.device, **options).initialize()
     if previous is not None:
         net.begin_from(previous.module_)
-    net.module_.corruption = data.corruption
     interrupt = None
-    try:
-        net.partial_fit(split)
-    except KeyboardInterrupt as error:
-        if net.best_epoch_ is None:  # nothing to keep yet
-            raise
-        net.settle(split.valid)
-        interrupt = error
-    net.module_.corruption = None
+    with _corrupted(net, data.corruption):
+        try:
+            net.partial_fit(split)
+        except KeyboardInterrupt as error:
+            if net.best_epoch_ is None:  # nothing to keep yet
+                raise
+            net.settle(split.valid)
+            interrupt = error
     return Trained(net, spec, split, previous is None, interrupt)
 
 
@@ -67,50 +72,50 @@ def train_chunk(spec, split, data, options, previous, former, keep_latest):
     net = make_net(spec, data.device, **options).initialize()
     if previous is not None:
         net.go_on_from(previous)
-    net.module_.corruption = data.corruption
-    kept = net.train_chunk(split, former, keep_latest)
-    net.module_.corruption = None
+    with _corrupted(net, data.corruption):
+        kept = net.train_chunk(split, former, keep_latest)
     return Trained(net, spec, split, False), kept
 
 
-def progress_of_fit(net, n_samples):
-    """Return fitted attributes about the course of training, by name."""
-    n_iter, validation = len(net.loss_curve_), np.array(net.validation_curve_)
-    if len(validation):  # an interrupted epoch has no validation loss
-        validation = np.append(validation, [np.nan] * (n_iter + 1 - len(validation)))
-    return {
-        "n_samples_": n_samples,
-        "n_samples_seen_": n_samples,
-        "n_iter_": n_iter,
-        "best_epoch_": net.best_epoch_,
-        "loss_curve_": np.array(net.loss_curve_),
-        "validation_curve_": validation,
-    }
+@contextlib.contextmanager
+def _corrupted(net, corruption):
+    """Corrupt the encoder's rows within the context."""
+    net.module_.corruption = corruption
+    try:
+        yield
+    finally:
+        net.module_.corruption = None
 
 
-def progress_of_chunk(net, n_samples, kept, before):
-    """Return the same attributes after a chunk of `n_samples` rows.
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come, as the fitted attributes of these names say."""
 
-    `before` are the attributes after the previous chunks; it is empty for the first.
-    """
-    n_samples += before.get("n_samples_", 0)
-    n_iter = len(net.loss_curve_) + before.get("n_iter_", 0)
-    curve: Any = before.get("validation_curve_", np.empty(0))
-    new = net.validation_curve_[1 if before else 0 :]
-    if len(curve) or len(new):  # missing losses are NaN
-        old, curve = curve, np.full(n_iter + 1, np.nan)
-        curve[: len(old)] = old
-        curve[len(curve) - len(new) :] = new
-    if kept in ("start", "latest"):
-        best_epoch = n_iter if kept == "latest" else 0
-    else:
-        best_epoch = before["best_epoch_"]
-    net.best_epoch_ = best_epoch
-    return {
-        "n_samples_": n_samples,
-        "n_samples_seen_": n_samples,
-        "n_iter_": n_iter,
-        "best_epoch_": best_epoch,
-        "loss_curve_": np.append(before.get("loss_curve_", np.empty(0)), net.loss_curve_),
-        "validation_curve_": curve,
-    }
+    n_samples: int = 0
+    n_iter: int = 0
+    best_epoch: int = 0
+    loss_curve: np.ndarray = field(default_factory=lambda: np.empty(0))
+    validation_curve: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of_fit(cls, net, n_samples):
+        """Return the progress of a fit to so many rows."""
+        n_iter, validation = len(net.loss_curve_), np.array(net.validation_curve_)
+        if len(validation):  # an interrupted epoch has no validation loss
+            validation = np.append(validation, [np.nan] * (n_iter + 1 - len(validation)))
+        return cls(n_samples, n_iter, net.best_epoch_, np.array(net.loss_curve_), validation)
+
+    def after_chunk(self, net, n_samples, kept):
+        """Return the progress after a further chunk of so many rows.
+
+        `kept` is the choice of `AutoencoderNet.train_chunk`.
+        """
+        n_iter, curve = len(net.loss_curve_) + self.n_iter, self.validation_curve
+        new = net.validation_curve_[1 if self.n_samples else 0 :]
+        if len(curve) or len(new):  # missing losses are NaN
+            curve = np.full(n_iter + 1, np.nan)
+            curve[: len(self.validation_curve)] = self.validation_curve
+            curve[len(curve) - len(new) :] = new
+        best_epoch = {"start": 0, "latest": n_iter}.get(kept, self.best_epoch)
+        losses = np.append(self.loss_curve, net.loss_curve_)
+        return Progress(self.n_samples + n_samples, n_iter, best_epoch, losses, curve)
