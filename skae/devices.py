@@ -1,4 +1,4 @@
-"""Which device to compute on, and what each kind of device can do."""
+"""Choice of a device, and the capabilities of each kind of device."""
 
 import re
 import threading
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of device can do.
+    """Capabilities of a kind of device.
 
     Parameters
     ----------
     count : callable
-        How many such devices this machine has.
+        Returns the number of such devices of this machine.
     float64 : bool, default=True
-        Whether they compute in float64.
+        Whether they support float64.
     tensor_floats : bool, default=False
-        Whether they can round products of float32 to TF32.
+        Whether they can compute products of float32 in TF32.
     free_memory : callable or None, default=None
-        How many bytes are free on the device of a name; None where they use the host's memory.
+        Returns the free memory of a device in bytes. None if devices use the host's memory.
     capture : callable or None, default=None
-        ``capture(trial, step, generator)`` runs `trial` to warm up, then records what `step`
-        computes and returns a function that does it again. It may raise any exception. None
-        where steps cannot be recorded.
+        ``capture(trial, step, generator)`` runs `trial` to warm up, records the operations of
+        `step`, and returns a function that replays them. It may raise any exception. None if
+        steps cannot be captured.
     """
 
     count: Callable[[], int]
@@ -52,7 +52,7 @@ def _free_on_cuda(device):
     return free
 
 
-_CAPTURING = threading.Lock()  # captures of two threads disturb each other
+_CAPTURING = threading.Lock()  # simultaneous captures of two threads fail
 
 
 def _capture_on_cuda(trial, step, generator):
@@ -62,12 +62,12 @@ def _capture_on_cuda(trial, step, generator):
     with torch.cuda.device(generator.device):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # a capture that fails would leave it the current one
+        with torch.cuda.stream(side):  # restores the current stream if the capture fails
             for _ in range(3):
                 trial()
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(generator)
-            # By default the stream is of the first device, and other threads may do nothing.
+            # By default, torch uses a stream of the first device and blocks other threads.
             capture = torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local")
             with _CAPTURING, capture:
                 step()
@@ -88,7 +88,7 @@ KINDS = {
 
 
 def kind_of(device):
-    """The :class:`Kind` of a device, given by its name or as torch's own object."""
+    """Return the :class:`Kind` of a device, a name or a torch.device."""
     return KINDS[str(device).partition(":")[0]]
 
 
@@ -111,22 +111,22 @@ def find_device(device):
 
 
 def is_available(device):
-    """Whether this machine has a device; False, too, for a kind that is not known here."""
+    """Return whether this machine has a device. It is False for unknown kinds."""
     kind, _, number = device.partition(":")
     return kind in KINDS and int(number or 0) < KINDS[kind].count()
 
 
 def fits_on(device, X):
-    """Whether a large table has a place in a GPU's memory, with as much to spare."""
+    """Return whether a large table fits in a GPU's memory, with room for working memory."""
     free_memory = kind_of(device).free_memory
     return free_memory is not None and 4 * 4 * X.shape[0] * X.shape[1] < free_memory(device)
 
 
 def has_float64(device):
-    """Whether a device computes in float64."""
+    """Return whether a device supports float64."""
     return kind_of(device).float64
 
 
 def float64_device(device):
-    """Where to compute in float64 what is otherwise computed on a device."""
+    """Return the device to use for float64: the same, or the CPU if it has no float64."""
     return device if has_float64(device) else "cpu"

@@ -1,4 +1,4 @@
-"""Settings of torch that suit the work, put back when it is done."""
+"""Settings of torch for threads and precision, restored afterwards."""
 
 import contextlib
 import functools
@@ -10,22 +10,21 @@ from threadpoolctl import ThreadpoolController
 
 from .devices import kind_of
 
-# Multiply-adds of one matrix product from which on a second thread is worth waking: on an idle
-# machine it then takes 0.6 of the time, and on a busy one it no longer takes five times as much.
+# Multiply-adds of a matrix product from which a second thread pays off. On an idle machine it
+# then takes 0.6 of the time, and on a busy one no longer five times as much.
 _WORTH_THREADS = 2**24
 
 
 def suitable_threads(work):
-    """A context in which torch uses one thread, if its largest product is small.
+    """Return a context in which torch uses one thread if its largest product is small.
 
-    Several threads on small products are no faster, and many times slower on a busy
-    machine, where they wait for each other. OpenMP's limit belongs to the calling
-    thread and is put back, so nothing else in the process is touched.
+    For small products several threads are not faster, and on a busy machine they are much slower,
+    as they wait for each other. The limit applies to the calling thread only, and is restored.
 
     Parameters
     ----------
     work : int
-        Multiply-adds of the largest matrix product of a step.
+        Number of multiply-adds of the largest matrix product of a step.
     """
     if work >= _WORTH_THREADS:
         return contextlib.nullcontext()
@@ -34,9 +33,9 @@ def suitable_threads(work):
 
 @functools.cache
 def spare_forked_children():
-    """Let children that this process forks use one thread each.
+    """Limit forked child processes to one thread.
 
-    The threads of OpenMP stay behind in the parent, and a child would wait for them forever.
+    A child does not inherit the threads of OpenMP, and would wait for them forever.
     """
     if hasattr(os, "register_at_fork"):
         controller = _controller()
@@ -51,21 +50,21 @@ def _use_one_thread(controller):
 
 
 def tensor_floats(wanted, device):
-    """A context that decides whether products of float32 may be rounded to TF32.
+    """Return a context that allows or forbids TF32 for products of float32.
 
-    That goes for matrix products, convolutions and recurrent layers; by default torch rounds the
-    latter two. Contexts may be nested, and the innermost decides.
+    It applies to matrix products, convolutions and recurrent layers. By default, torch uses TF32
+    for the latter two. Contexts can be nested; the innermost one decides.
 
-    torch has these switches for the whole process. They are as they were before when the last of
-    several fits is done. If two fits run at the same time in threads and only one wants TF32, both
-    compute in float32 until the other is done: none is less precise than it asked for, and the one
-    with TF32 may be slower, and differ from a fit that runs alone.
+    The settings of torch belong to the whole process. They are restored when the last of several
+    fits ends. If two fits run in threads and only one of them wants TF32, both compute in float32
+    until the other one ends. So no fit is less precise than requested, but the fit with TF32 may be
+    slower, and may differ from one that runs alone.
 
     Parameters
     ----------
     wanted : bool
     device : str
-        Only on CUDA is there a choice.
+        Only CUDA has TF32.
     """
     if not kind_of(device).tensor_floats:
         return contextlib.nullcontext()
@@ -73,12 +72,12 @@ def tensor_floats(wanted, device):
 
 
 class _Switches:
-    """What the threads of this process want of torch's switches of TF32."""
+    """The requests of all threads of this process for TF32."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._wanted: dict[int, bool] = {}  # by thread; one that asked for float32 has its way
-        self._before: list = []  # the switches as they were without any of these
+        self._wanted: dict[int, bool] = {}  # by thread; float32 takes precedence
+        self._before: list = []  # settings to restore after the last request
 
     @contextlib.contextmanager
     def set(self, wanted):
@@ -109,9 +108,9 @@ _SWITCHES = _Switches()
 
 
 def _switches_of_torch():
-    """What has the switches, their name, and their values for float32 and TF32.
+    """Return the owners of torch's settings, their name, and their values for float32 and TF32.
 
-    From torch 2.9 on there are others, and it fails where these and the former are mixed.
+    torch 2.9 has replaced the settings, and raises an error if old and new ones are mixed.
     """
     import torch
 
@@ -123,7 +122,7 @@ def _switches_of_torch():
 
 
 def half_precision(device):
-    """A context in which networks compute in bfloat16, unlike the linear path."""
+    """Return a context in which networks, but not the linear path, compute in bfloat16."""
     import torch
 
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
@@ -131,7 +130,7 @@ def half_precision(device):
 
 @functools.cache
 def _controller():
-    # Looks through the libraries that are loaded, so torch has to be among them.
+    # It searches the loaded libraries, so torch must be loaded.
     import torch  # noqa: F401
 
     return ThreadpoolController()

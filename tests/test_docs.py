@@ -68,7 +68,9 @@ def overridden():
 
 def test_hooks_that_are_overridden_are_documented():
     page = (ROOT / "docs" / "contributing.rst").read_text()
-    table = page[page.index("What else a variant may say") : page.index("A likelihood in one file")]
+    table = page[
+        page.index("What else a variant may override") : page.index("A likelihood in one file")
+    ]
     rows = re.findall(r"^   \* - (``.*)$", table, re.MULTILINE)
     assert {hook for row in rows for hook in re.findall("``(_[a-z_]+)``", row)} == overridden()
 

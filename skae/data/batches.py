@@ -12,6 +12,21 @@ _BLOCK = 2**22  # the most values of one array in a batched computation
 _GROUP = 2**21  # values of a group of rows that are read and shuffled together
 
 
+class Batch(NamedTuple):
+    """Rows of one training or validation step, as tensors on the device.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, d)
+        Standardised rows that the encoder reads, followed by conditions if there are any.
+    target : Tensor of shape (batch, d)
+        Rows that the decoder should return, in the units of the likelihood.
+    """
+
+    x: torch.Tensor
+    target: torch.Tensor
+
+
 def as_tensor(array, device="cpu"):
     """Convert an array to a tensor on a device; copy it only if torch cannot share it."""
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
@@ -21,7 +36,7 @@ def as_tensor(array, device="cpu"):
 
 
 def gram_on(device):
-    """Products of rows with themselves on a GPU, in float64; None for numpy's."""
+    """Return a function that computes ``rows.T @ rows`` on a GPU, or None to use numpy."""
     if kind_of(device).free_memory is None or not has_float64(device):
         return None
 
@@ -98,7 +113,7 @@ class Reader:
         return out
 
     def dtype(self, X, device):
-        """The dtype of rows of a table on a device: of raw ones their own, if it is there."""
+        """Return the dtype of rows on a device: raw rows keep theirs if the device has it."""
         return X.dtype if self.mean is None and has_float64(device) else np.dtype(np.float32)
 
 
@@ -146,7 +161,7 @@ class Rows:
         return len(self.index)
 
     def batches(self, batch_size, generator=None, times=1, least=1):
-        """Return an iterable of pairs (x, target), for any number of passes.
+        """Return an iterable of :class:`Batch`, for any number of passes.
 
         Each pass is shuffled anew with `generator`. Without one, it goes through the rows in
         order, `times` times. A last batch of fewer than `least` rows is merged with the one
@@ -166,7 +181,7 @@ class Rows:
             yield self.at(chosen)
 
     def at(self, chosen):
-        """Return the pair (x, target) of the rows with these indices, a tensor."""
+        """Return the :class:`Batch` of the rows with these indices, a tensor."""
         x = self.x.index_select(0, chosen)
         return Batch(x, x if self.target is None else self.target.index_select(0, chosen))
 
@@ -275,21 +290,6 @@ def _joined(batches, least):
 def n_batches(n_rows, batch_size, least=1):
     """Return the number of batches of a pass."""
     return max(1, -(-(n_rows - least + 1) // batch_size))
-
-
-class Batch(NamedTuple):
-    """Rows of one step, as tensors on the device: what a module's loss is of.
-
-    Parameters
-    ----------
-    x : Tensor of shape (batch, d)
-        Standardised rows, which the encoder reads (with conditions behind them, if there are any).
-    target : Tensor of shape (batch, d)
-        Rows in the units of the likelihood, which the loss compares with.
-    """
-
-    x: torch.Tensor
-    target: torch.Tensor
 
 
 class Split(NamedTuple):

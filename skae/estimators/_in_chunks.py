@@ -10,10 +10,10 @@ from ..data.table import some_rows
 from ..random import Streams
 from ..training.callbacks import check_callbacks
 from ..training.chunks import Chunks
-from ._verbs import Verbs
+from ._methods import Methods
 
 
-class InChunks(Verbs):
+class InChunks(Methods):
     """Base class: the steps of `partial_fit`."""
 
     def _partial_fit(self, X, extra):

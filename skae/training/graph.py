@@ -1,8 +1,7 @@
-"""Training steps replayed as one CUDA graph: an epoch without a word from the host.
+"""Training steps that are captured in a CUDA graph and replayed.
 
-Rows, their order, the learning rates and the counters are tensors on the device, and a
-step reads all it needs from them; so a replay is a single launch, and the loss of an
-epoch is read once, at its end.
+Rows, their order, the learning rates and the counters are tensors on the device, and a step reads
+everything from them. So a replay is a single launch, and the host reads the loss once per epoch.
 """
 
 from typing import Any
@@ -11,25 +10,25 @@ import torch
 
 from ..devices import kind_of
 
-# Of these it is known that a step does the same when it is replayed.
+# Optimizers whose steps can be replayed.
 REPLAYED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
 
 class GraphedSteps:
     """Steps of one net on resident rows, in batches of one size.
 
-    One is captured when this is made. Where that fails it raises what went wrong, and weights, the
-    optimiser's memory and the generator are as they were before.
+    A step is captured in the constructor. If that fails, the error is raised, and the weights, the
+    optimizer's state and the generator are restored.
 
     Parameters
     ----------
     net : skae.training.net.AutoencoderNet
-        Initialised, with an optimiser whose learning rate is a tensor.
+        Initialised, with an optimizer whose learning rate is a tensor.
     rows : skae.data.batches.Rows
     rates : Tensor of shape (n_steps,)
-        The learning rate of every step, on the device.
+        Learning rate of every step, on the device.
     taken : int
-        The number of steps before.
+        Number of steps taken so far.
     """
 
     def __init__(self, net, rows, rates, taken):
@@ -44,12 +43,14 @@ class GraphedSteps:
         self.total = torch.zeros((), dtype=torch.float64, device=device)
         self.within = torch.arange(min(self.size, len(self.order)), device=device)
         self.n_whole = len(self.order) // self.size
-        if 0 < len(self.order) % self.size < net.least_rows_:  # which then join the last batch
+        if (
+            0 < len(self.order) % self.size < net.least_rows_
+        ):  # these rows are part of the last batch
             self.n_whole -= 1
         self.replay: Any = self._captured() if self.n_whole else None
 
     def epoch(self, order):
-        """One pass in this order; the mean loss of a row."""
+        """Run one pass in this order; return the mean loss of a row."""
         self.order.copy_(order)
         self.position.zero_()
         self.total.zero_()
@@ -60,7 +61,7 @@ class GraphedSteps:
         return float(self.total) / len(order)
 
     def _next(self):
-        """The step that is captured."""
+        """Run the step that is captured."""
         self._step(self.order.index_select(0, self.position + self.within))
         self.position.add_(self.size)
 
@@ -77,7 +78,7 @@ class GraphedSteps:
         self.taken.add_(1)
 
     def _captured(self):
-        """A callable that replays a step."""
+        """Capture a step; return a function that replays it."""
         net, optimizer = self.net, self.net.optimizer_
         state, taken = net.noise_.get_state(), self.taken.clone()
         before = {
@@ -96,13 +97,13 @@ class GraphedSteps:
         try:
             return capture(trial, self._next, net.noise_)
         except BaseException:
-            # In some versions of torch a generator stays part of the capture that failed.
+            # In some versions of torch, a generator remains part of a failed capture.
             net.noise_ = torch.Generator(net.device)
             raise
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(values, copies)
                 for parameter, memory in optimizer.state.items():
-                    for name, value in memory.items():  # of which there was nothing, or this
+                    for name, value in memory.items():  # state that was new is set to 0
                         value.copy_(before.get(parameter, {}).get(name, torch.zeros_like(value)))
             net.noise_.set_state(state)

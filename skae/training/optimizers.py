@@ -1,4 +1,4 @@
-"""Optimisers by name: torch's own, without what slows down small steps."""
+"""Optimizers by name: those of torch, without overhead that slows down small steps."""
 
 import inspect
 from typing import Any
@@ -9,49 +9,49 @@ from ..devices import kind_of
 
 
 class _Bare(torch.optim.Optimizer):
-    """Mixin that leaves out of torch's optimisers what takes longer than a small step.
+    """Mixin that removes overhead from torch's optimizers.
 
-    That is the import of torch's compiler (88 MB, more than a second), marks for a profiler, and
-    hooks around steps, which are not called. What is computed is the same.
+    It removes the import of torch's compiler (88 MB, more than a second), marks for the profiler
+    and hooks around steps. The numbers are the same.
     """
 
     def __init_subclass__(cls):
         for name in ("add_param_group", "state_dict", "load_state_dict"):
             setattr(cls, name, inspect.unwrap(getattr(cls, name)))
         step: Any = torch.no_grad()(inspect.unwrap(cls.step))
-        step.hooked = True  # or torch puts hooks around it
+        step.hooked = True  # otherwise torch wraps it again
         setattr(cls, "step", step)  # noqa: B010 (mypy sees a method)
 
     def zero_grad(self, set_to_none=True):
-        """Forget all gradients."""
+        """Set all gradients to None."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
 
 
 class Adam(_Bare, torch.optim.Adam):
-    """As in torch."""
+    """The optimizer of torch, with less overhead."""
 
 
 class AdamW(_Bare, torch.optim.AdamW):
-    """As in torch."""
+    """The optimizer of torch, with less overhead."""
 
 
 class SGD(_Bare, torch.optim.SGD):
-    """As in torch."""
+    """The optimizer of torch, with less overhead."""
 
 
-# Below this an average gradient is taken for the rounding that it may be. With torch's
-# 1e-8 Adam makes full steps of it, and results differ by per cents between machines.
+# Average gradients below this are treated as rounding errors. With torch's default, 1e-8, Adam
+# makes full steps of them, and results differ by several per cent between machines.
 _EPS = 1e-5
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
 def optimizer_arguments(optimizer, weight_decay, lr, device):
-    """Skorch's parameters for an optimiser given by name or class.
+    """Return skorch's parameters for an optimizer given by name or class.
 
-    On CUDA one that is given by name has its learning rate in a tensor on the device, so
-    that its steps can be captured in a graph.
+    If given by name, on CUDA its learning rate is a tensor on the device, so that its steps can
+    be captured in a graph.
     """
     named = isinstance(optimizer, str)
     captured = named and kind_of(device).capture is not None
@@ -81,7 +81,7 @@ def optimizer_arguments(optimizer, weight_decay, lr, device):
 
 
 def check_optimizer(optimizer, weight_decay, lr):
-    """Refuse a class that cannot take one step for dense parameters in float32."""
+    """Raise an error if a class fails in a step for dense float32 parameters."""
     arguments = optimizer_arguments(optimizer, weight_decay, lr, "cpu")
     options = {
         name.removeprefix("optimizer__"): value

@@ -13,7 +13,7 @@ from ._door import Door
 from ._modes import InOrdinaryModes
 
 
-class Verbs(InOrdinaryModes, Door):
+class Methods(InOrdinaryModes, Door):
     """Base class: the methods that all fitted estimators have."""
 
     def transform(self, X):
