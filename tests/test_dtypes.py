@@ -15,8 +15,10 @@ from _sizes import small_memory
 
 from skae import (
     AutoencoderTransformer,
+    ConditionalVAE,
     DenoisingAutoencoder,
     SuperResolutionAutoencoder,
+    VAETransformer,
 )
 
 N = 60
@@ -254,3 +256,13 @@ def test_codes_that_are_no_numbers():
         model.inverse_transform(frame(DATES))
     with pytest.raises(ValueError, match="X must hold real numbers; got complex numbers"):
         model.inverse_transform(NUMBERS + 1j)
+
+
+@pytest.mark.parametrize("cls", [VAETransformer, ConditionalVAE])
+def test_messages_name_the_dtype_that_was_given(cls, bent):
+    given = (np.arange(len(bent)) % 2,) if cls is ConditionalVAE else ()
+    model = cls(2, max_epochs=0).fit(bent, *given)
+    X = bent.astype(np.float32)
+    X[3, 1] = np.inf
+    with pytest.raises(ValueError, match=r"too large for dtype\('float32'\)"):
+        model.score_samples(X)

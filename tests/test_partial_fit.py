@@ -1,6 +1,7 @@
 """Rows that come in chunks."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from skae import (
     VAETransformer,
 )
 from skae.training.chunks import Chunks
+from skae.training.train import Progress
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 
@@ -256,3 +258,16 @@ def test_pairs(bent):
         model.partial_fit(noisy[here], X_clean=bent[here])
     assert np.square(model.denoise(noisy) - bent).mean() < np.square(noisy - bent).mean()
     assert model.mean_ == pytest.approx(PCA(2).fit(bent).mean_)
+
+
+@pytest.mark.parametrize(
+    ("kept", "best_epoch"), [("start", 0), ("latest", 4), ("carried", 2), ("former", 2)]
+)
+def test_progress_of_chunks(kept, best_epoch):
+    """Curves grow by a chunk's epoch, and the best epoch is that of the weights kept."""
+    before = Progress(30, 3, 2, np.array([3.0, 2.0, 1.5]), np.array([5.0, 4.0, 3.0, 3.5]))
+    net = SimpleNamespace(loss_curve_=[1.0], validation_curve_=[3.2, 2.5])
+    after = before.after_chunk(net, 10, kept)
+    assert (after.n_samples, after.n_iter, after.best_epoch) == (40, 4, best_epoch)
+    np.testing.assert_array_equal(after.loss_curve, [3.0, 2.0, 1.5, 1.0])
+    np.testing.assert_array_equal(after.validation_curve, [5.0, 4.0, 3.0, 3.5, 2.5])

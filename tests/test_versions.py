@@ -79,3 +79,21 @@ def test_a_mixture_of_codes_on_disk_scores(tmp_path):
     joblib.dump(model, tmp_path / "model.joblib")
     loaded = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
     assert loaded.score(X) == model.score(X)  # a warning would be an error
+
+
+def leaves(value):
+    """All that a state is made of, down to what has no parts."""
+    if isinstance(value, dict):
+        return [leaf for part in value.values() for leaf in leaves(part)]
+    if isinstance(value, (list, tuple)):
+        return [leaf for part in value for leaf in leaves(part)]
+    return [value]
+
+
+@every_estimator
+def test_a_state_holds_plain_values_alone(cls, bent):
+    """Numbers, texts and arrays, whatever was drawn or learned; files without pickle need it."""
+    model = cls(2, max_epochs=3, random_state=0).fit(bent).partial_fit(bent[:80])
+    model.sample(2)
+    odd = {type(leaf) for leaf in leaves(model.__getstate__())}
+    assert odd <= {int, float, bool, str, type(None), np.ndarray, np.float64, np.int64, np.bool_}
