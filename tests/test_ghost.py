@@ -514,7 +514,8 @@ def strict():
         ):
             of_capture = torch.Generator("ghost")
             refused(CaptureError, message, functools.partial(device.capture, int, step, of_capture))
-            refused(CaptureError, "a capture that failed", lambda: noise(generator=of_capture))  # noqa: B023
+            of_failed = functools.partial(noise, generator=of_capture)
+            refused(CaptureError, "a capture that failed", of_failed)
     assert torch.Generator is torch._C.Generator
     assert "ghost" not in devices.KINDS
     refused(NotImplementedError, "ghost", lambda: torch.ones(3, device="ghost"))

@@ -206,7 +206,7 @@ def test_modes_are_put_back_after_an_error(cls, rows):
 def test_methods_are_what_they_were():
     for cls in ESTIMATORS:
         assert str(inspect.signature(cls.interpolate)) == "(self, X_a, X_b, steps=8)"
-        assert cls.interpolate.__doc__.startswith("Rows on the way")
+        assert cls.interpolate.__doc__.startswith("Interpolate between rows")
 
 
 def test_what_is_not_fitted_says_so_without_torch():

@@ -107,8 +107,8 @@ class Methods(InOrdinaryModes, Door):
     def sample(self, n_samples=1, *, random_state=None):
         """Draw new rows.
 
-        Codes are drawn from a Gaussian mixture fitted to training codes (Ghosh et al. 2020) and
-        decoded.
+        Codes are drawn and decoded: from the prior, if the model has one, or else from a Gaussian
+        mixture fitted to training codes (Ghosh et al. 2020).
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class Methods(InOrdinaryModes, Door):
         return self._shaped(self._decode(codes))
 
     def interpolate(self, X_a, X_b, steps=8):
-        """Rows on the way from one row to another, by way of their codes.
+        """Interpolate between rows, by way of their codes.
 
         Parameters
         ----------

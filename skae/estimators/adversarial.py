@@ -126,24 +126,6 @@ class AdversarialAutoencoder(BaseAutoencoder):
     prior: str | Callable = "normal"
     adversarial_weight: float = 1.0
 
-    def sample(self, n_samples=1, *, random_state=None):
-        """Draw new rows by decoding codes from the prior.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        random_state : int, RandomState, Generator or None, default=None
-            An int gives the same rows in every call; a `numpy.random.Generator` is advanced.
-            None uses the estimator's `random_state`: if that is an int, every call returns
-            the same rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-        """
-        return super().sample(n_samples, random_state=random_state)
-
     def _draw_codes(self, n_samples, rng):
         drawn = priors.draw(self._spec.prior, n_samples, self.latent_dim_, rng)
         return drawn.astype(self._dtype)

@@ -391,7 +391,7 @@ def _try_training(part, x):
 def _takes_one_row(part, x):
     try:
         return bool(part.module(*part.inputs(x[:1])).isfinite().all())
-    except Exception:
+    except Exception:  # as BatchNorm raises for a single row; other faults show with more rows
         return False
 
 
