@@ -5,10 +5,12 @@ import pickle
 import numpy as np
 import torch
 
+from skae.nn.fitted import inference_module
+
 
 def unit(vae):
     """The unit of standardised rows."""
-    module, _ = vae.net_.inference_module(np.float64)
+    module, _ = inference_module(vae.net_, np.float64)
     std = module.head.log_std().detach().exp().numpy()
     return float((np.sqrt(vae.noise_variance_) / std).mean())
 
@@ -20,7 +22,7 @@ def standardised(vae, X):
 
 def decoded(vae, codes):
     """Means and standard deviations of rows, given codes in the order of the networks."""
-    module, _ = vae.net_.inference_module(np.float64)
+    module, _ = inference_module(vae.net_, np.float64)
     with torch.inference_mode():
         rows = module.decode(torch.tensor(codes))
     std = rows.std.expand_as(rows.mean)

@@ -14,6 +14,7 @@ from skae import AdversarialAutoencoder, priors
 from skae.data.batches import Batch
 from skae.data.table import Table
 from skae.nn.adversarial import AdversarialModule, Discriminator, Features
+from skae.nn.fitted import inference_module
 from skae.nn.mlp import mlp
 
 
@@ -288,7 +289,7 @@ def test_codes_have_mean_0_and_covariance_1(bent):
     assert model.best_epoch_ > 0
     codes, scale = model.transform(bent), Table.of(bent).scale
     x = torch.from_numpy((bent - model.mean_) / scale)
-    module = model.net_.inference_module(np.float64)[0]
+    module = inference_module(model.net_, np.float64)[0]
     with torch.no_grad():
         bare = module.encode(x)
         decoded = module.decode(bare).mean.numpy()

@@ -23,6 +23,7 @@ from skae.data.table import Table
 from skae.density.codes import CodeDensity
 from skae.density.mixture import likeliest_shares
 from skae.density.points import normal_points
+from skae.nn.fitted import inference_module
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def trained(ring):
 
 def of_prior(vae, X):
     """Log-density of rows that the decoder would have, if codes were from the prior."""
-    module, _ = vae.net_.inference_module(np.float64)
+    module, _ = inference_module(vae.net_, np.float64)
     draws = normal_points(256, 2), normal_points(2048, 2)
     with torch.inference_mode():
         x = standardised(vae, X)
@@ -144,7 +145,7 @@ def test_nothing_but_the_density_is_changed(ring):
     best = weights[vae.best_epoch_ - 1]
     for name, value in vae.net_.module_.state_dict().items():
         assert torch.equal(value, best[name]), name
-    module, _ = vae.net_.inference_module(np.float64)
+    module, _ = inference_module(vae.net_, np.float64)
     codes = module.embed(standardised(vae, ring)).detach()
     np.testing.assert_allclose(vae.transform(ring), codes, atol=1e-12)
 

@@ -9,6 +9,7 @@ from sklearn.preprocessing import scale
 
 from skae import ConditionalVAE, VAETransformer
 from skae.data.batches import Batch
+from skae.nn.fitted import inference_module
 
 VERBS = ["transform", "reconstruct", "posterior", "score_samples"]
 
@@ -115,7 +116,7 @@ def curve():
 
 def test_numbers_that_are_not_given_cost_as_much_as_given_ones(curve):
     X, y, model = curve
-    module, _ = model.net_.inference_module(np.float64)
+    module, _ = inference_module(model.net_, np.float64)
     decoded = []
     hook = module.decoder.output.register_forward_hook(
         lambda layer, inputs, out: decoded.append(out[..., 0].numel())

@@ -18,6 +18,7 @@ from skae import (
     VAETransformer,
 )
 from skae.data.batches import Rows
+from skae.nn.fitted import inference_module
 from skae.training.judge import Judge
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -425,7 +426,7 @@ def test_warm_start_goes_on(bent):
     again = AutoencoderTransformer(2, **options).fit(bent)
     np.testing.assert_array_equal(again.transform(bent), codes)
     assert again.loss_curve_[-1] == losses[0]
-    kept = first.inference_module(np.float32)[0]
+    kept = inference_module(first, np.float32)[0]
     assert kept is not model.net_.module_
 
 

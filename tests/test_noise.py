@@ -12,6 +12,7 @@ from sklearn.model_selection import PredefinedSplit
 from skorch.callbacks import Callback
 
 from skae import ConditionalVAE, VAETransformer
+from skae.nn.fitted import inference_module
 
 SLOPE = 1.2
 
@@ -232,7 +233,7 @@ def test_a_chunk_keeps_shares_of_noise_that_is_alike():
     shares = model.density_shares_
     assert len(shares) == 3
     assert model.partial_fit(quiet(300)[::3]).density_shares_ == shares  # the start stays
-    assert model.net_.inference_module(np.float64)[0].noise is None  # which nothing needs
+    assert inference_module(model.net_, np.float64)[0].noise is None  # which nothing needs
 
 
 def test_a_fit_anew_learns_its_own_shares(fan):

@@ -15,6 +15,7 @@ from sklearn.preprocessing import scale
 from skae import AutoencoderTransformer
 from skae.data.batches import Batch
 from skae.data.table import Table
+from skae.nn.fitted import inference_module
 from skae.nn.init import with_zero_output
 from skae.nn.ordered import GroupedModule, OrderedModule, spread_out
 from skae.training.judge import Judge
@@ -61,7 +62,7 @@ def test_starts_as_pca_of_every_size(dtype, n_codes):
 def test_at_the_start_every_size_weighs_the_same():
     X = scale(load_breast_cancer().data)
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
-    module, _ = model.net_.inference_module(np.float64)
+    module, _ = inference_module(model.net_, np.float64)
     rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
         losses = module(Batch(rows, rows), None).mean(0)
@@ -74,7 +75,7 @@ def test_at_the_start_every_size_weighs_the_same():
 def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size(n):
     X = scale(load_breast_cancer().data)[:n]
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
-    module, _ = model.net_.inference_module(np.float64)
+    module, _ = inference_module(model.net_, np.float64)
     torch.nn.init.ones_(module.decoder.output.bias)
     for size in (1, 3, 8):
         added = model.inverse_transform(np.zeros((1, size))) - model.mean_
@@ -84,7 +85,7 @@ def test_what_the_network_adds_is_in_units_of_the_error_of_pca_of_this_size(n):
 def test_held_out_rows_are_judged_by_the_error_of_every_size(tables, ordered):
     """In units of what PCA of this size leaves per dimension."""
     X, _ = tables
-    module, _ = ordered.net_.inference_module(np.float64)
+    module, _ = inference_module(ordered.net_, np.float64)
     rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
         losses = module(Batch(rows, rows), None).sum(0)
@@ -257,7 +258,7 @@ def test_wide_tables_weigh_sizes_the_same():
     X = X @ np.random.default_rng(1).standard_normal((12, 500))
     X += 0.1 * np.random.default_rng(2).standard_normal(X.shape)
     model = AutoencoderTransformer(8, ordered=True, max_epochs=0).fit(X)
-    module, _ = model.net_.inference_module(np.float64)
+    module, _ = inference_module(model.net_, np.float64)
     rows = torch.tensor(Table.of(X).standard(X))
     with torch.no_grad():
         losses = module(Batch(rows, rows), None).mean(0)
@@ -340,7 +341,7 @@ def test_codes_far_out_are_decoded_as_in_training(bent):
     """A decoder that gives up where the encoder still bends is worse than either."""
     model = AutoencoderTransformer(3, ordered=True, random_state=0).fit(bent)
     assert model.best_epoch_ > 0
-    module, _ = model.net_.inference_module(np.float64)
+    module, _ = inference_module(model.net_, np.float64)
     far = 100.0 * torch.eye(3, dtype=torch.float64)
     with torch.no_grad():
         rows = [module.train(mode).decode(far).mean for mode in (True, False)]

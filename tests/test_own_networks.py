@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import skae
 from skae import AutoencoderTransformer, ConditionalVAE, SuperResolutionAutoencoder, VAETransformer
+from skae.nn.fitted import inference_module
 
 
 class Layers(nn.Sequential):
@@ -547,7 +548,7 @@ def test_running_statistics_are_those_of_the_best_epoch(rows):
     assert not torch.equal(states[-1][name], states[model.best_epoch_ - 1][name])
     copied = AutoencoderTransformer(network=BATCH_NORM)
     copied.__setstate__({**model.__getstate__(), "callbacks": None})
-    double, _ = model.net_.inference_module(np.float64)
+    double, _ = inference_module(model.net_, np.float64)
     for state in (module, double, copied.net_.module_):
         for key, value in states[model.best_epoch_ - 1].items():
             assert torch.equal(state.state_dict()[key].to(value), value)

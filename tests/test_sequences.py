@@ -14,6 +14,7 @@ from torch import nn
 import skae
 from skae import AutoencoderTransformer, DenoisingAutoencoder, VAETransformer
 from skae.likelihoods.categorical import Autoregressive, Categorical, CategoricalLikelihood
+from skae.nn.fitted import inference_module
 from skae.nn.networks import Sizes, largest_product, widest_layer
 from skae.nn.recurrent import recurrent_networks
 
@@ -345,7 +346,7 @@ def test_score_samples_of_steps_against_integration(tunes):
         1, network="recurrent", likelihood="categorical", max_epochs=20, random_state=0
     ).fit(tunes)
     assert vae.best_epoch_ > 0  # something was learned
-    module, _ = vae.net_.inference_module(np.float64)
+    module, _ = inference_module(vae.net_, np.float64)
     grid = torch.linspace(-7, 7, 281).double()[:, None, None]
     rows = torch.from_numpy(tunes[:40].reshape(40, -1))
     with torch.no_grad():

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from skae import SuperResolutionAutoencoder
 from skae.data.batches import Rows
 from skae.data.table import Table
+from skae.nn.fitted import inference_module
 from skae.nn.init import is_zero
 from skae.nn.upscaler import ConvUpscaler, upscaler
 
@@ -121,7 +122,7 @@ def test_what_is_added_is_in_units_of_the_error_of_bicubic_interpolation(images)
     model = SuperResolutionAutoencoder(3, network="conv", max_epochs=0).fit(images)
     low = model.downsample(images)
     bicubic = resized(low, (10, 7))
-    module, _ = model.net_.inference_module(np.float64)
+    module, _ = inference_module(model.net_, np.float64)
     torch.nn.init.ones_(module.upscaler.output.bias)
     unit = np.sqrt(squared_error(images, bicubic) / images.size)
     np.testing.assert_allclose(model.upscale(low) - bicubic, np.full(images.shape, unit))
@@ -193,7 +194,7 @@ def test_codes_that_held_out_images_do_not_like_are_forgotten():
 
 def test_gain_of_codes_and_share_of_detail(images, trained):
     """Both against the errors of rows decoded one way and the other."""
-    module, _ = trained.net_.inference_module(np.float64)
+    module, _ = inference_module(trained.net_, np.float64)
     large, small = images.reshape(400, -1), trained.downsample(images).reshape(400, -1)
     large_table, small_table = Table.of(large[:300]), Table.of(small[:300])
     x = torch.tensor(small_table.standard(small[300:]))

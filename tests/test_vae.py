@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from skae import VAETransformer
 from skae.density.codes import CodeDensity
 from skae.density.points import normal_points
+from skae.nn.fitted import inference_module
 
 GRID = np.linspace(-7, 7, 281)
 
@@ -57,7 +58,7 @@ def test_score_samples_is_tighter_than_the_elbo(trained, bent):
 def elbo_loss(vae, X):
     """Minus the ELBO from posterior, decoder and noise alone, by Gauss-Hermite sampling."""
     rng = np.random.default_rng(0)
-    module, _ = vae.net_.inference_module(np.float64)
+    module, _ = inference_module(vae.net_, np.float64)
     posterior = module.encode(standardised(vae, X))
     mean, std = posterior.mean.detach().numpy(), posterior.std.detach().numpy()
     total = np.zeros(len(X))
@@ -179,7 +180,8 @@ def test_constant_and_duplicated_columns_have_a_finite_density(bent):
 
 
 def test_noise_falls_at_most_to_a_millionth_of_that_of_the_start(bent):
-    module, _ = VAETransformer(2, max_epochs=0).fit(bent).net_.inference_module(np.float64)
+    model = VAETransformer(2, max_epochs=0).fit(bent)
+    module, _ = inference_module(model.net_, np.float64)
     before = module.head.log_std().detach()
     torch.nn.init.constant_(module.head.log_ratio, -50.0)
     ratio = (module.head.log_std().detach() - before).exp()
@@ -226,7 +228,8 @@ def test_draws_are_standard_normal():
 @pytest.mark.parametrize("learned", [False, True])
 def test_scores_on_any_device(bent, learned):
     """Draws and the density of codes follow the rows; the meta device stands in for a GPU."""
-    module, _ = VAETransformer(2, max_epochs=1).fit(bent).net_.inference_module(np.float64)
+    model = VAETransformer(2, max_epochs=1).fit(bent)
+    module, _ = inference_module(model.net_, np.float64)
     rows = torch.empty(5, 6, dtype=torch.float64, device="meta")
     density = CodeDensity.of(bent[:, :2], np.random.default_rng(0)) if learned else None
     draws = normal_points(16, 2)

@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 
 from skae import AutoencoderTransformer, ConditionalVAE, DenoisingAutoencoder, VAETransformer
 from skae.data.batches import Batch
+from skae.nn.fitted import inference_module
 
 
 def load(path, tiny):
@@ -130,7 +131,7 @@ def elbo(data, epochs, seed):
         random_state=seed,
         **epochs(10),
     ).fit(X)
-    module, _ = model.net_.inference_module(np.float32)
+    module, _ = inference_module(model.net_, np.float32)
     scale = np.sqrt(X.var(axis=0, ddof=1, dtype=np.float64).mean())
     rows = (X_test - model.mean_) / scale, X_test  # standardised, and as they are
     batch = Batch(*(torch.as_tensor(part, dtype=torch.float32) for part in rows))

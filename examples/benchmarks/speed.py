@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from skae import AutoencoderTransformer
 from skae.data.batches import Batch
+from skae.nn.fitted import inference_module
 from skae.random import Streams
 from skae.threads import suitable_threads
 
@@ -281,7 +282,7 @@ def measure_inference(rows, arguments):
     options = {"hidden_layer_sizes": (256, 64), "max_epochs": 1, "device": arguments.device}
     model = AutoencoderTransformer(8, random_state=0, **options).fit(X)
     X = np.tile(X, (n // len(X), 1))
-    module, device = model.net_.inference_module(np.float32)
+    module, device = inference_module(model.net_, np.float32)
 
     def raw():
         out = np.empty((len(X), 8), dtype=np.float32)

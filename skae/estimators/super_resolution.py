@@ -377,8 +377,7 @@ class SuperResolutionAutoencoder(BaseAutoencoder):
         check_units(self._spec.units(), X_low.dtype, "X_low")
 
         def function(rows):
-            module, device = self.net_.inference_module(rows.dtype)
-            x = model.apply(module.upscaled_mean, model.standardise(rows), device, rows)
+            x = model.of_inputs("upscaled_mean", rows)
             with np.errstate(over="ignore"):
                 x = x * x.dtype.type(start.scale) + start.mean.astype(x.dtype)
             check_finite(x, rows, "X_low")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..data.validation import check_all_finite
+from ..devices import float64_device
 
 
 class Fitted:
@@ -54,15 +55,20 @@ class Fitted:
     def encode(self, method, rows):
         """Apply an encoding method of the module to rows; return an array of their dtype."""
         start = self.spec.start
-        module, device, to_standardise = self.net.encoding_module(
-            rows.dtype, start.input_mean, start.input_scale
+        module, device, to_standardise = encoding_module(
+            self.net, rows.dtype, start.input_mean, start.input_scale
         )
         x = self.standardise(rows) if to_standardise else rows
         return self.apply(getattr(module, method), x, device, rows)
 
+    def of_inputs(self, method, rows):
+        """Apply a method of the module to standardised rows; return an array of their dtype."""
+        module, device = inference_module(self.net, rows.dtype)
+        return self.apply(getattr(module, method), self.standardise(rows), device, rows)
+
     def decode(self, method, codes):
         """Apply a decoding method of the module to codes; return an array of their dtype."""
-        module, device = self.net.inference_module(codes.dtype)
+        module, device = inference_module(self.net, codes.dtype)
         return self.apply(getattr(module, method), codes, device)
 
     def in_float64(self, method, rows, *rest):
@@ -72,7 +78,7 @@ class Fitted:
         """
         from ..data.batches import as_tensor, standardised
 
-        module, device = self.net.inference_module(np.float64)
+        module, device = inference_module(self.net, np.float64)
         given, rows = rows, rows.astype(np.float64)
         mean, scale = self.spec.family.units(self.spec.start)
         with np.errstate(over="ignore"):  # `apply` checks the rows
@@ -82,7 +88,7 @@ class Fitted:
 
     def noise_std(self):
         """Return the standard deviation of the homoscedastic noise, in units of X, (d,)."""
-        module, _ = self.net.inference_module(np.float64)
+        module, _ = inference_module(self.net, np.float64)
         noise = module.head.log_std().detach().exp().cpu().numpy()
         return noise * self.spec.start.scale
 
@@ -90,7 +96,7 @@ class Fitted:
         """Draw a row for every code from the decoder's distribution, in its units."""
         import torch
 
-        module, device = self.net.inference_module(codes.dtype)
+        module, device = inference_module(self.net, codes.dtype)
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
 
         def draw(codes):
@@ -128,3 +134,31 @@ class Fitted:
         """Raise an error if rows, which may end in conditions, are not finite."""
         are_rows = rows.shape[1] >= self.n_features  # False for low-resolution images
         check_all_finite(rows, "X", self.names if are_rows else None)
+
+
+def inference_module(net, dtype):
+    """Return the module of a trained net in a numpy dtype, and its device.
+
+    It is built when it is first needed.
+    """
+    dtype, known = np.dtype(dtype), net.inference_modules_
+    if dtype not in known:
+        module, device = net.module_, net.device
+        if dtype == np.float64:
+            # Built again, as casting module_ would not restore the float64 linear path.
+            module = net.module().double()
+            module.load_state_dict(net.module_.state_dict())
+            module.drop_idle()
+            device = float64_device(device)
+        known[dtype] = module.to(device).eval(), device
+    return known[dtype]
+
+
+def encoding_module(net, dtype, mean, scale):
+    """Return a module that encodes, its device, and whether rows must be standardised."""
+    key, known = (np.dtype(dtype), "encoding"), net.inference_modules_
+    if key not in known:
+        module, device = inference_module(net, dtype)
+        absorbing = module.absorbing(mean, scale)
+        known[key] = absorbing or module, device, absorbing is None
+    return known[key]

@@ -1,4 +1,4 @@
-"""The net of an estimator: training on chunks, inference, conversion to arrays."""
+"""The net of an estimator: training on chunks, and conversion to arrays."""
 
 import math
 
@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from skorch.history import History
 
-from ..devices import float64_device
 from .epochs import EpochNet, copy_weights
 from .schedule import Schedule
 
@@ -129,29 +128,6 @@ class AutoencoderNet(EpochNet):
             number: {k: _plain(v) for k, v in values.items()} for number, values in state.items()
         }
         return type(self.optimizer_).__name__, memory
-
-    def inference_module(self, dtype):
-        """Return the module in a numpy dtype, for inference, and its device."""
-        dtype = np.dtype(dtype)
-        if dtype not in self.inference_modules_:
-            module, device = self.module_, self.device
-            if dtype == np.float64:
-                # Built again, as casting module_ would not restore the float64 linear path.
-                module = self.module().double()
-                module.load_state_dict(self.module_.state_dict())
-                module.drop_idle()
-                device = float64_device(device)
-            self.inference_modules_[dtype] = module.to(device).eval(), device
-        return self.inference_modules_[dtype]
-
-    def encoding_module(self, dtype, mean, scale):
-        """Return a module that encodes, its device, and whether rows must be standardised."""
-        key = np.dtype(dtype), "encoding"
-        if key not in self.inference_modules_:
-            module, device = self.inference_module(dtype)
-            absorbing = module.absorbing(mean, scale)
-            self.inference_modules_[key] = absorbing or module, device, absorbing is None
-        return self.inference_modules_[key]
 
     def to_arrays(self):
         """Return the state of this net without torch objects, for `from_arrays`."""
