@@ -114,20 +114,17 @@ def curve():
     return X, y, ConditionalVAE(2, max_epochs=20, random_state=0).fit(X[:400], y[:400])
 
 
-def test_numbers_that_are_not_given_cost_as_much_as_given_ones(curve):
-    X, y, model = curve
-    module, _ = inference_module(model.net_, np.float64)
+def test_numbers_that_are_not_given_share_256_draws(curve):
+    X, _, model = curve
+    module, _ = inference_module(model.net_, np.float32)
     decoded = []
     hook = module.decoder.output.register_forward_hook(
         lambda layer, inputs, out: decoded.append(out[..., 0].numel())
     )
-    model.score_samples(X, y)
-    given = sum(decoded)
-    decoded.clear()
     model.score_samples(X)
     hook.remove()
     assert model.best_epoch_ > 0
-    assert sum(decoded) == given == 256 * 500
+    assert sum(decoded) == 256 * 500
 
 
 def test_few_draws_for_each_number_are_enough(curve):

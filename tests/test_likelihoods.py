@@ -8,7 +8,9 @@ import torch
 from scipy import integrate
 
 from skae.likelihoods.bernoulli import Bernoulli
+from skae.likelihoods.categorical import Categorical
 from skae.likelihoods.gaussian import Gaussian, GaussianHead
+from skae.likelihoods.poisson import Poisson
 
 
 @pytest.fixture
@@ -99,3 +101,27 @@ def test_every_row_under_every_distribution(per_row):
         crossed = ours.cross_log_prob(x.abs().clamp(max=1.0))
         expected = [ours.log_prob(row.abs().clamp(max=1.0).expand(7, 3)) for row in x]
         torch.testing.assert_close(crossed, torch.stack(expected))
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "bernoulli", "poisson", "categorical"])
+def test_derivatives_by_the_location(kind):
+    """The score is autograd's, and the Fisher information its second moment over draws."""
+    parameter = draw(1, 6, seed=3).requires_grad_()
+    make = {
+        "gaussian": lambda value: Gaussian(value, torch.full((6,), -0.5).double()),
+        "bernoulli": Bernoulli,
+        "poisson": Poisson,
+        "categorical": lambda value: Categorical(value, 3),
+    }[kind]
+    distribution, step = make(parameter), draw(1, 6, seed=4)
+    draws = [distribution.sample(torch.Generator().manual_seed(n)) for n in range(4000)]
+    rows = torch.cat(draws).detach()
+    score, information = make(parameter.detach().expand_as(rows)).derivatives(rows)
+    # How the location changes with the parameter; of log-probabilities not as they please.
+    ends = [make(parameter.detach() + h * step).location for h in (1e-5, -1e-5)]
+    change = (ends[0] - ends[1]) / 2e-5
+    (gradient,) = torch.autograd.grad(distribution.log_prob(rows[:1]).sum(), parameter)
+    assert float((score[:1] * change).sum()) == pytest.approx(float((gradient * step).sum()))
+    along = (score * change).sum(-1)
+    expected = float((information[0] * change.square()).sum())
+    assert float(along.square().mean()) == pytest.approx(expected, rel=0.1)

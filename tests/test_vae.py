@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skae import VAETransformer
-from skae.density.codes import CodeDensity
 from skae.density.points import normal_points
 from skae.nn.fitted import inference_module
 
@@ -225,15 +224,36 @@ def test_draws_are_standard_normal():
     np.testing.assert_array_equal(points, normal_points(128, 3).numpy())
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_scores_on_any_device(bent, learned):
-    """Draws and the density of codes follow the rows; the meta device stands in for a GPU."""
-    model = VAETransformer(2, max_epochs=1).fit(bent)
-    module, _ = inference_module(model.net_, np.float64)
-    rows = torch.empty(5, 6, dtype=torch.float64, device="meta")
-    density = CodeDensity.of(bent[:, :2], np.random.default_rng(0)) if learned else None
-    draws = normal_points(16, 2)
-    assert module.to("meta").log_evidence(rows, rows, draws, draws, [density]).shape == (5, 1)
+@ignore_collapse
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
+def test_a_row_costs_few_decoded_codes(bent, likelihood):
+    X = {
+        "gaussian": bent,
+        "bernoulli": (bent > 0).astype(float),
+        "poisson": (4 * np.exp(bent)).round(),
+    }[likelihood]
+    vae = VAETransformer(2, likelihood=likelihood, max_epochs=20, random_state=0).fit(X)
+    assert vae.best_epoch_ > 0
+    module, _ = inference_module(vae.net_, np.float32)
+    vae.score_samples(X)  # prior draws are decoded once
+    decoded = []
+    layer = module.decoder.output
+    hook = layer.register_forward_hook(lambda layer, x, out: decoded.append(out[..., 0].numel()))
+    vae.score_samples(X)
+    hook.remove()
+    assert sum(decoded) < 40 * len(X)
+
+
+def test_scores_do_not_depend_on_where_the_encoder_is(trained, bent):
+    """Gauss-Newton steps and draws from the prior find the mode of the posterior."""
+    rows, vae = bent[:40], part_of(trained, "decoder")
+    exact = log_evidence_by_integration(vae, rows)
+    bias = vae.net_.module_.encoder.output.bias
+    bias.data[: vae.latent_dim_] += 5.0  # in standard deviations of the initial posterior
+    vae.net_.inference_cache_.clear()
+    far = vae.score_samples(rows)
+    assert np.median(np.abs(far - exact)) < 0.02
+    assert far.mean() == pytest.approx(exact.mean(), abs=0.05)
 
 
 def test_interrupt_comes_before_the_warning_of_collapse():

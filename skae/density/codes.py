@@ -66,14 +66,14 @@ class CodeDensity(Plain):
         """Return the log-density of codes, (..., k) -> (...), tensors."""
         import torch
 
-        total = None
-        for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
-            constant = math.log(weight) + np.log(factor.diagonal()).sum()
-            constant -= 0.5 * len(mean) * math.log(2.0 * math.pi)
-            mean, factor = torch.tensor(mean).to(z), torch.tensor(factor).to(z)
-            log_density = constant - 0.5 * ((z - mean) @ factor).square().sum(-1)
-            total = log_density if total is None else torch.logaddexp(total, log_density)
-        return total
+        m, k = self.means.shape
+        constants = np.log(self.weights) + np.log(np.einsum("mii->mi", self.factors)).sum(axis=1)
+        constants -= 0.5 * k * math.log(2.0 * math.pi)
+        # One product for all components: row j of the weight is a column of a factor.
+        weight = torch.tensor(self.factors.transpose(0, 2, 1).reshape(m * k, k)).to(z)
+        bias = torch.tensor(-np.einsum("mi,mij->mj", self.means, self.factors).reshape(-1)).to(z)
+        squares = torch.nn.functional.linear(z, weight, bias).square_().unflatten(-1, (m, k))
+        return torch.logsumexp(torch.tensor(constants).to(z) - 0.5 * squares.sum(-1), -1)
 
     def draw(self, n_samples, rng):
         """Draw codes, (n_samples, k)."""

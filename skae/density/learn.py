@@ -13,8 +13,7 @@ from ..training.judge import Judge
 from .classical import log_evidence, without
 from .codes import CodeDensity
 from .mixture import likeliest_shares
-from .points import normal_points
-from .row import FACTORS, RowDensity, decoder_bounds
+from .row import FACTORS, RowDensity, decoder_bounds, n_draws_of
 
 _ROUNDING = 1e-5  # smallest gain in nats per feature
 _CODES = 20_000  # the most training rows whose codes the mixture is fitted to
@@ -22,7 +21,6 @@ _CODES = 20_000  # the most training rows whose codes the mixture is fitted to
 # make the smallest variance of a mixture, 1e-6 of the codes' variance, as large as the prior's.
 _FAR = 1000.0
 _FEW_ROWS = 500  # the most validation rows that densities are compared on
-_FEW_DRAWS, _SHARES_DRAWS = 16, 64  # draws per row; the latter if mixture weights are learned
 
 
 def share_of_start(n_samples):
@@ -43,7 +41,7 @@ def still_fits(codes, fitted, X, moved):
     `moved`, the codes have moved too, and any higher mean suffices.
     """
     rows = some_rows(X, _FEW_ROWS)
-    of_prior, of_codes = _bounds(fitted, rows, [None, codes], _FEW_DRAWS).T
+    of_prior, of_codes = _bounds(fitted, rows, [None, codes]).T
     gain = of_prior - of_codes
     outlived = gain.mean() > 0 if moved else Judge(_rounding(fitted)).is_clear(gain)
     return not outlived
@@ -60,7 +58,7 @@ def learned(density, trained, data, fitted):
     if codes is None and not with_factors:
         return
     candidates = [None] if codes is None else [None, codes]
-    bounds = _bounds(fitted, rows, candidates, _SHARES_DRAWS if with_factors else _FEW_DRAWS)
+    bounds = _bounds(fitted, rows, candidates)
     of_decoder = bounds[:, 0]
     groups = data.held_out.groups
     groups = None if groups is None else some_rows(groups, _FEW_ROWS)
@@ -102,13 +100,12 @@ def _with_shares(density, data, start, rows, of_decoder):
     return RowDensity(dict(zip(names, shares.tolist(), strict=True)), density.codes, factors)
 
 
-def _bounds(fitted, rows, code_densities, n_draws):
+def _bounds(fitted, rows, code_densities):
     """Return the decoder's log-densities of rows, for each density of codes, (n, m)."""
-    draws = normal_points(n_draws, fitted.spec.start.latent_dim)
     bounds = functools.partial(
-        decoder_bounds, fitted, code_densities=code_densities, of_prior=False, draws=draws
+        decoder_bounds, fitted, code_densities=code_densities, of_prior=False
     )
-    return fitted.by_blocks(bounds, rows, copies=n_draws)
+    return fitted.by_blocks(bounds, rows, copies=n_draws_of(fitted, code_densities))
 
 
 def _rounding(fitted):

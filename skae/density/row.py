@@ -13,9 +13,12 @@ from .codes import CodeDensity
 from .mixture import mixed
 from .points import normal_points
 
-N_PRIOR_DRAWS = 2048  # draws shared by all rows, for modes that the encoder misses
-_N_DRAWS = 256  # draws from the posterior per row
+N_DRAWS = 24  # draws of codes per row
 _N_STEPWISE_DRAWS = 32  # the same for an autoregressive decoder, with teacher forcing
+_N_ENCODER_DRAWS = 256  # the same from the encoder's posterior, if posterior modes are not found
+_N_EXACT_DRAWS = 2  # the same if that is the exact posterior: any draw gives the density
+_N_PRIOR_DRAWS = 2048  # the most draws that all rows share, for modes far from a row's draws
+_PRIOR_VALUES = 2**18  # the most values of the rows decoded from them
 _N_CODES = 20_000  # codes drawn to compute the moments of rows
 FACTORS = "factor_analysis"
 
@@ -57,11 +60,9 @@ class RowDensity(Plain):
         draws : Tensor of shape (n_draws, k) or None
             Standard normal points that replace the default ones.
         """
-        n_draws = _n_draws(fitted) if draws is None else len(draws)
-        # Draws from the prior are decoded for every block, so smaller blocks save no memory.
-        least = N_PRIOR_DRAWS // n_draws if n_draws == _N_DRAWS else 1
+        n_draws = n_draws_of(fitted, [self.codes]) if draws is None else len(draws)
         of_block = functools.partial(of_block, fitted, draws=draws)
-        log_prob = fitted.by_blocks(of_block, X, copies=n_draws, at_least=least)
+        log_prob = fitted.by_blocks(of_block, X, copies=n_draws * 4)
         log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
         return log_prob - fitted.spec.family.log_volume(fitted.spec.start)
 
@@ -107,7 +108,7 @@ class RowDensity(Plain):
     def codes_for_moments(self, latent_dim):
         """Return codes that represent the decoder's density of codes, (n, k)."""
         if self.codes is None:
-            return normal_points(N_PRIOR_DRAWS, latent_dim).numpy()
+            return normal_points(_N_PRIOR_DRAWS, latent_dim).numpy()
         return self.codes.draw(_N_CODES, np.random.default_rng(0))
 
     def covariance(self, spec, of_decoder):
@@ -124,13 +125,39 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
 
     None among the densities of codes is the prior.
     """
+    from .evidence import PriorDraws, log_evidence
+
     module, k = fitted.module, fitted.spec.start.latent_dim
-    draws = normal_points(_n_draws(fitted), k) if draws is None else draws
+    seek_modes = draws is None and _seeks_modes(fitted)
+    n_draws = n_draws_of(fitted, code_densities)
+    points = normal_points(n_draws, k) if draws is None else draws
     of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
-    prior_draws = normal_points(N_PRIOR_DRAWS, k) if of_prior else None
-    return fitted.in_float64("log_evidence", rows, draws, prior_draws, code_densities)
+
+    def bounds(module, x, target):
+        prior = None
+        if of_prior:
+            n_prior = min(_N_PRIOR_DRAWS, max(n_draws, _PRIOR_VALUES // target.shape[1]))
+            conditions = rows[0, fitted.n_features :].tobytes()  # of all rows of the block
+            prior = fitted.once(
+                ("prior draws", conditions),
+                lambda: PriorDraws.of(module, normal_points(n_prior, k), x),
+            )
+        return log_evidence(module, x, target, points, prior, code_densities, seek_modes)
+
+    return fitted.in_float64(bounds, rows, float_networks=True)
 
 
-def _n_draws(fitted):
-    """Return the number of posterior draws: fewer for decoders with teacher forcing."""
-    return _N_STEPWISE_DRAWS if fitted.module.reads_past else _N_DRAWS
+def n_draws_of(fitted, code_densities):
+    """Return the number of draws of codes per row."""
+    module = fitted.module
+    if module.posterior_is_exact and not any(code_densities):
+        return _N_EXACT_DRAWS
+    if module.reads_past:
+        return _N_STEPWISE_DRAWS
+    return N_DRAWS if _seeks_modes(fitted) else _N_ENCODER_DRAWS
+
+
+def _seeks_modes(fitted):
+    module = fitted.module
+    known = fitted.spec.family.has_derivatives and not module.reads_past
+    return known and not module.posterior_is_exact

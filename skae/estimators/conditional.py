@@ -422,7 +422,7 @@ class ConditionalVAE(VAETransformer):
         """Return rows with their expected conditions appended, by approximate Bayes' rule."""
         conditions, log_weights = self._mixture()
         of_each = [
-            self._model.in_float64("plausibility", _side_by_side(rows, condition))
+            self._model.in_float64(_plausibility, _side_by_side(rows, condition))
             for condition in conditions
         ]
         plausibility = np.array(of_each).T
@@ -465,6 +465,10 @@ class ConditionalVAE(VAETransformer):
     def _classical_start(self, data, streams, latent_dim):
         likelihood, classes = self._likelihood_of(data.table), self._conditions.are_classes
         return conditional_pca(data.table, data.inputs, latent_dim, likelihood, classes)
+
+
+def _plausibility(module, x, target):
+    return module.plausibility(x, target)
 
 
 def _side_by_side(rows, conditions):

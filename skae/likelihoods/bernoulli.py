@@ -21,6 +21,8 @@ class BernoulliLikelihood(Likelihood):
     information p (1 - p).
     """
 
+    has_derivatives = True
+
     def check(self, X, name="X", ends=None):
         """Raise an error for values outside [0, 1]."""
         check_probabilities("bernoulli", X, name, ends, _ADVICE)
@@ -66,6 +68,16 @@ class Bernoulli:
     def mean(self):
         """Probabilities."""
         return torch.sigmoid(self.logits)
+
+    @property
+    def location(self):
+        """Logits."""
+        return self.logits
+
+    def derivatives(self, x):
+        """Return the score of the logits and their Fisher information, (..., d)."""
+        mean = self.mean
+        return x - mean, mean * (1.0 - mean)
 
     def error(self, x):
         """Return the cross-entropy, summed over features, in nats."""

@@ -32,6 +32,7 @@ class CategoricalLikelihood(Likelihood):
     n_categories: int = 0
 
     has_steps = True
+    has_derivatives = True
 
     def of_rows(self, row):
         """Return the likelihood of rows whose last axis has the categories."""
@@ -110,9 +111,21 @@ class Categorical:
         """Probabilities, which sum to 1 in every step."""
         return self._steps(self.logits).softmax(-1).flatten(-2)
 
+    @property
+    def location(self):
+        """Log-probabilities."""
+        return self._steps(self.logits).log_softmax(-1).flatten(-2)
+
+    def derivatives(self, x):
+        """Return the score of the log-probabilities and their information, (..., d).
+
+        They are those of a change of the logits, along which probabilities sum to 1.
+        """
+        return x.expand_as(self.logits), self.mean
+
     def error(self, x):
         """Return the cross-entropy, summed over steps, in nats."""
-        return -(x * self._log_probabilities()).sum(-1)
+        return -(x * self.location).sum(-1)
 
     def log_prob(self, x):
         """Return the log-probability, summed over steps, in nats."""
@@ -120,7 +133,7 @@ class Categorical:
 
     def cross_log_prob(self, x):
         """Return the log-probability of every row under every distribution, (n, d) -> (n, m)."""
-        return x @ self._log_probabilities().T
+        return x @ self.location.T
 
     def sample(self, generator):
         """Draw one category for every step, as rows of zeros and ones."""
@@ -136,9 +149,6 @@ class Categorical:
 
     def _steps(self, row):
         return row.unflatten(-1, (-1, self.n_categories))
-
-    def _log_probabilities(self):
-        return self._steps(self.logits).log_softmax(-1).flatten(-2)
 
 
 class Autoregressive:

@@ -5,6 +5,7 @@ needs. They draw from a `torch.Generator`. A log-density takes three operations,
 the features of a row.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ class GaussianLikelihood(Likelihood):
     """Rows of real numbers, standardised by a single scale."""
 
     is_normal = True
+    has_derivatives = True
 
     def head(self, start, floor=None):
         """Return the head of Gaussian distributions."""
@@ -62,6 +64,16 @@ class Gaussian:
         """Standard deviations."""
         return self.log_std.exp()
 
+    @property
+    def location(self):
+        """Means."""
+        return self.mean
+
+    def derivatives(self, x):
+        """Return the score of the means and their Fisher information, (..., d)."""
+        precision = torch.exp(-2.0 * self.log_std).expand_as(self.mean)
+        return (x - self.mean) * precision, precision
+
     def error(self, x):
         """Return half the squared error in units of the noise, summed over features."""
         return self._error(self.squares(x))
@@ -87,10 +99,16 @@ class Gaussian:
 
     def cross_log_prob(self, x):
         """Return the log-density of every row under every distribution, (n, d) -> (n, m)."""
-        scale = torch.exp(-self.log_std).expand_as(self.mean)
-        constant = (self.log_std.expand_as(self.mean) + _HALF_LOG_2PI).sum(-1)
-        squares = x.square() @ scale.square().T - 2.0 * x @ (self.mean * scale.square()).T
-        return -0.5 * (squares + (self.mean * scale).square().sum(-1)) - constant
+        halves, weighted, constant = self._expanded
+        return torch.addmm(constant, x, weighted.T).addmm_(x.square(), halves.T, alpha=-1.0)
+
+    @functools.cached_property
+    def _expanded(self):
+        """What the terms of a log-density in x squared, x and 1 are multiplied with."""
+        precision = torch.exp(-2.0 * self.log_std).expand_as(self.mean)
+        weighted = self.mean * precision
+        constant = self.log_std.expand_as(self.mean) + _HALF_LOG_2PI
+        return 0.5 * precision, weighted, -(0.5 * weighted * self.mean + constant).sum(-1)
 
     def shifted(self, draw):
         """Map standard normal numbers `draw` to values of the distribution."""

@@ -25,6 +25,8 @@ class PoissonLikelihood(Likelihood):
     dimension reduction for single-cell RNA-Seq based on a multinomial model. Genome Biology 20.
     """
 
+    has_derivatives = True
+
     def check(self, X, name="X", ends=None):
         """Raise an error for values that are no counts."""
         for first, rows in blocks(X):
@@ -86,6 +88,15 @@ class Poisson:
     def mean(self):
         """Rates."""
         return self.log_rate.exp()
+
+    @property
+    def location(self):
+        """Logarithms of rates."""
+        return self.log_rate
+
+    def derivatives(self, x):
+        """Return the score of the log-rates and their Fisher information, (..., d)."""
+        return x - self.mean, self.mean
 
     def error(self, x):
         """Return minus the log-probability, summed over features, in nats."""

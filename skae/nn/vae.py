@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
@@ -103,8 +104,49 @@ class VAEModule(AutoencoderModule):
         return self.head(self.linear_decoder(z), residual), hidden
 
     def _with_noise_of_rows(self, alike, hidden):
-        more = self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
-        return Gaussian(alike.mean, alike.log_std + more)
+        return Gaussian(alike.mean, alike.log_std + self._more_noise(hidden))
+
+    def _more_noise(self, hidden):
+        return self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
+
+    def log_likelihood(self, centre, shift, x, target):
+        """Return log p(x | z) of targets given codes ``z = centre + shift``, (..., n).
+
+        With networks in float32, residuals of a Gaussian are rounded in units of the initial
+        noise, after what the linear path explains at the centre is subtracted in float64.
+        """
+        z = self.given(centre + shift, x)
+        if self.networks_dtype is None or not self.head.is_normal:
+            return self.decode(z).log_prob(target)
+        log_unit = self.head.start_log_std
+        left = (target - self.linear_decoder(self.given(centre, x))) / math.exp(log_unit)
+        weight = self.linear_decoder.weight[:, : centre.shape[1]] / math.exp(log_unit)
+        left = left.to(self.networks_dtype) - F.linear(*self._as_floats(shift, weight))
+        log_std = self.head.log_std() - log_unit
+        constant = target.shape[-1] * (log_unit + 0.5 * math.log(2.0 * math.pi))
+        if self.noise is None:
+            left -= self._through(self.decoder, z)
+            precision = torch.exp(-2.0 * log_std)
+            return -0.5 * (left.square_().double() @ precision) - (log_std.sum() + constant)
+        hidden = self._through(self.decoder.hidden, z)
+        left -= self._through(self.decoder.output, hidden)
+        log_std = self._more_noise(hidden) + log_std.to(self.networks_dtype)
+        volume = log_std.sum(-1, dtype=torch.float64)
+        squares = left.mul_(log_std.neg_().exp_()).square_()
+        return -0.5 * squares.sum(-1, dtype=torch.float64) - (volume + constant)
+
+    def slopes(self, codes, steps, x, location):
+        """Return changes of the distribution's `location` with steps of the codes, (m, n, d)."""
+        moved = self.given(codes + steps, x)
+        if self.networks_dtype is None or not self.head.is_normal:
+            return self._decode(moved, None)[0].location - location
+        residual = self._through(self.decoder, self.given(codes, x))
+        change = (self._through(self.decoder, moved) - residual) * math.exp(self.head.start_log_std)
+        weight = self.linear_decoder.weight[:, : codes.shape[1]]
+        return F.linear(*self._as_floats(steps, weight)) + change
+
+    def _as_floats(self, *values):
+        return [value.to(self.networks_dtype) for value in values]
 
     def noise_std(self, z):
         """Return the noise's standard deviation of standardised rows given codes, (..., d)."""
@@ -135,42 +177,3 @@ class VAEModule(AutoencoderModule):
         noise_is_learned = any(bool(value.any()) for value in self.head.parameters())
         noise_is_learned = noise_is_learned or self.noise_varies
         return self.head.is_normal and self.is_start and not noise_is_learned
-
-    def log_evidence(self, x, target, draws, prior_draws, code_densities):
-        """Return the importance-weighted bound on log p(x) (Burda et al. 2016), (batch, m).
-
-        There is a bound for each of the m `code_densities`, from the same decoded draws. A
-        density of None is the prior. Draws from the posterior and from the prior are combined
-        with the balance heuristic (Veach & Guibas 1995), so modes that the encoder misses are
-        covered. If the posterior is exact, `prior_draws` can be None. The bound then equals
-        log p(x) for codes distributed like the prior.
-        """
-        posterior = self.encode(x)
-        draws = draws.to(x)
-        z = posterior.shifted(draws[:, None, :])
-        decoded = self.decode(self.given(z, x)).log_prob(target)
-        proposal = log_standard_normal(draws)[:, None] - posterior.log_std.sum(-1)
-        total = len(draws)
-        if prior_draws is not None:
-            prior_draws = prior_draws.to(x)
-            total += len(prior_draws)
-            shares = math.log(len(draws) / total), math.log(len(prior_draws) / total)
-            proposal = torch.logaddexp(proposal + shares[0], log_standard_normal(z) + shares[1])
-            # (n_prior, batch): prior draws under the posterior and the likelihood of every row.
-            under = posterior.cross_log_prob(prior_draws)
-            of_prior = log_standard_normal(prior_draws)[:, None]
-            proposal_prior = torch.logaddexp(under + shares[0], of_prior + shares[1])
-            decoded_prior = self.decode(self.given(prior_draws, x[:1])).cross_log_prob(target).T
-        bounds = []
-        for density in code_densities:
-            log_code = log_standard_normal if density is None else density.log_prob
-            weights = decoded + log_code(z) - proposal
-            if prior_draws is not None:
-                joint_prior = decoded_prior + log_code(prior_draws)[:, None]
-                weights = torch.cat([weights, joint_prior - proposal_prior])
-            bounds.append(torch.logsumexp(weights, 0) - math.log(total))
-        return torch.stack(bounds, -1)
-
-
-def log_standard_normal(z):
-    return -0.5 * (z.square() + math.log(2.0 * math.pi)).sum(-1)

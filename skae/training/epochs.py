@@ -121,7 +121,7 @@ class EpochNet(NeuralNet):
 
     def initialize_module(self):
         self.module_ = self.module().float()
-        self.inference_modules_ = {}  # by dtype, for skae.nn.fitted
+        self.inference_cache_ = {}  # for skae.nn.fitted
         self.best_epoch_: Any = None
         self.working_: Any = None  # weights that training on further chunks continues from
         self.loaded_memory_: Any = None  # the optimizer's state as arrays, of a loaded net
