@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-_MOST_STEPS = 4  # the most Gauss-Newton steps
+_MOST_STEPS = 8  # the most Gauss-Newton steps
 _CONVERGED = 0.5  # expected gain in nats, times 2, below which a step is not taken
 _LONGEST_STEP = 3.0  # in posterior standard deviations per latent dimension
+_SHORTER = 0.3  # length of the next step after one that went too far
 _DIFFERENCE = 0.1  # in the encoder's standard deviations, for derivatives of the decoder
 _WIDER = 0.4  # sum over codes of the squared excess of the draws' variance over the posterior's
 _NEGLIGIBLE = -25.0  # log-weight of a prior draw, relative to the largest weight of its row
@@ -71,6 +72,7 @@ class Proposal(NamedTuple):
         factor = torch.eye(mean.shape[1]).to(x).expand(*mean.shape, -1).clone()
         rows = torch.arange(len(x), device=x.device)  # that have not converged
         state = _State.of(module, mean, x, target)
+        longest = torch.full_like(mean[:, 0], _LONGEST_STEP)
         for step in range(_MOST_STEPS + 1):
             here = mean[rows], std[rows], x[rows]
             slopes = _slopes(module, *here, state.location)
@@ -82,14 +84,17 @@ class Proposal(NamedTuple):
                 break
             move = torch.cholesky_solve(gradient[..., None], lower)[..., 0]
             expected = (move * gradient).sum(-1)
-            length = (expected / mean.shape[1]).sqrt().clamp(min=_LONGEST_STEP)
-            moved = here[0] + here[1] * move * (_LONGEST_STEP / length)[:, None]
+            length = (expected / mean.shape[1]).sqrt()
+            share = (longest[rows] / length).clamp(max=1.0)
+            moved = here[0] + here[1] * move * share[:, None]
             found = _State.of(module, moved, here[2], target[rows])
-            better = (found.joint > state.joint) & (expected > _CONVERGED)
-            rows, state = rows[better], found.of_rows(better)
+            better, goes_on = found.joint > state.joint, expected > _CONVERGED
+            mean[rows] = torch.where((better & goes_on)[:, None], moved, here[0])
+            longest[rows] = torch.where(better, longest[rows], _SHORTER * share * length)
+            state = found.where(better, state).of_rows(goes_on)
+            rows = rows[goes_on]
             if not len(rows):
                 break
-            mean[rows] = moved[better]
         # Rows so far out that derivatives overflow keep the encoder's posterior.
         sound = factor.isfinite().all(-1).all(-1) & mean.isfinite().all(-1)
         mean = torch.where(sound[:, None], mean, start)
@@ -137,6 +142,11 @@ class _State(NamedTuple):
 
     def of_rows(self, chosen):
         return _State(*(value[chosen] for value in self))
+
+    def where(self, condition, other):
+        pairs = zip(self, other, strict=True)
+        chosen = [condition.view(-1, *[1] * (a.dim() - 1)) for a in self]
+        return _State(*(torch.where(c, *pair) for c, pair in zip(chosen, pairs, strict=True)))
 
 
 def _width(k):
