@@ -198,9 +198,8 @@ def test_results_depend_on_neither_order_nor_blocks(cls, bent, monkeypatch):
     np.testing.assert_allclose(estimator.transform(bent[order]), codes[order], rtol=1e-12)
     small_memory(monkeypatch, array=50)
     np.testing.assert_allclose(estimator.transform(bent), codes, rtol=1e-12)
-    # Some scores are 1 minus a number near it. Networks of a density compute in float32.
-    rtol = 1e-8 if hasattr(estimator, "density_shares_") else 1e-12
-    np.testing.assert_allclose(estimator.score_samples(bent), scores, rtol=rtol, atol=1e-14)
+    # Some scores are 1 minus a number near it.
+    np.testing.assert_allclose(estimator.score_samples(bent), scores, rtol=1e-12, atol=1e-14)
     one = np.concatenate([estimator.transform(row[None]) for row in bent[:5]])
     np.testing.assert_allclose(one, codes[:5], rtol=1e-12)
 

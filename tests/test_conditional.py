@@ -129,7 +129,7 @@ def test_one_condition_for_all_or_one_each(two_sheets):
     np.testing.assert_array_equal(model.score_samples(rows, "up"), model.score_samples(rows, ups))
     given, series = model.score_samples(rows, y), pd.Series(y)
     np.testing.assert_array_equal(model.score_samples(rows, series), given)
-    np.testing.assert_allclose(model.score_samples(rows[:7], y[:7]), given[:7], rtol=1e-8)
+    np.testing.assert_allclose(model.score_samples(rows[:7], y[:7]), given[:7], rtol=1e-12)
     mean, std = model.posterior(rows, y)
     np.testing.assert_array_equal(mean, model.transform(rows, y))
     assert (std > 0).all()

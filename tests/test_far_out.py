@@ -103,6 +103,14 @@ def test_rows_far_out_of_a_random_start(likelihood, flowers):
             assert np.isfinite(answers(model, verb, bad)).all()
 
 
+def test_scores_far_out_are_finite_without_a_classical_density(curve):
+    """Numbers overflow in Gauss-Newton steps, or differ by more than a weight can resolve."""
+    X, _, _ = curve
+    model = VAETransformer(2, init="random", max_epochs=15, random_state=0).fit(X)
+    for factor in (1e3, 1e6, 1e9, 1e20, 1e100):
+        assert np.isfinite(model.score_samples(factor * X)).all()
+
+
 # Numbers for conditions, that are not given
 
 
@@ -116,7 +124,7 @@ def curve():
 
 def test_numbers_that_are_not_given_share_256_draws(curve):
     X, _, model = curve
-    module, _ = inference_module(model.net_, np.float32)
+    module, _ = inference_module(model.net_, np.float64)
     decoded = []
     hook = module.decoder.output.register_forward_hook(
         lambda layer, inputs, out: decoded.append(out[..., 0].numel())

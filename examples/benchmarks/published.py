@@ -13,7 +13,7 @@
   For training the paper draws every image anew in every epoch; here it is drawn once
   ("1 draw") or ten times ("10 draws", all in one table, a tenth of the epochs over it,
   so that as many rows are seen; never more draws than epochs). The bound has
-  24 draws around the posterior mode, the paper's 5,000 from the encoder's posterior.
+  64 draws around the posterior mode, the paper's 5,000 from the encoder's posterior.
 
 Every fit is of a number of epochs of its own, as the learning rate falls over all of them:
 a curve is made of separate fits. Where a curve has not reached the paper's figure, a line

@@ -32,7 +32,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, VAETransformer
 from skae.data.batches import Batch
 from skae.nn.fitted import inference_module
 from skae.random import Streams
@@ -243,7 +243,7 @@ def measure_fit(rows, arguments, name):
     options = {"device": arguments.device} | ({"max_epochs": 3} if arguments.tiny else {})
     model, split, start = fitted(X, **options)
     train, valid = (part.x.index_select(0, part.index) for part in split[:2])
-    rest = (model.n_iter_, model.net_.batch_size, model.lr, model.device_)
+    rest = (model.n_iter_, model.net_.batch_size, model.net_.lr, model.device_)
 
     def ours():
         AutoencoderTransformer(random_state=0, **options).fit(X)
@@ -296,17 +296,8 @@ def measure_inference(rows, arguments):
     report(rows, "transform", f"{n:,} x 784", "raw forward", seconds, 1 / 0.95)
 
     pca, row = PCA(8).fit(X[:1_000]), X[:1]
-
-    def many(transform):
-        def run():
-            began = time.perf_counter()
-            for _ in range(200):
-                transform(row)
-            return (time.perf_counter() - began) / 200
-
-        return run
-
-    seconds = alternate({"skae": many(model.transform), "PCA": many(pca.transform)}, 11)
+    one = {"skae": lambda: model.transform(row), "PCA": lambda: pca.transform(row)}
+    seconds = alternate({name: many(transform, 200) for name, transform in one.items()}, 11)
     report(rows, "transform", "one row of 784", "PCA", seconds, 2.0)
 
     def importing(module):
@@ -315,6 +306,49 @@ def measure_inference(rows, arguments):
     other = "sklearn.decomposition"
     seconds = alternate({"skae": importing("skae"), other: importing(other)}, arguments.repeats)
     report(rows, "import", "skae", other, seconds, 1.1)
+
+
+def measure_scores(rows, arguments):
+    """A default fit of the VAE and the scores of its rows, beside PCA and beside each other."""
+    names = ["iris"] if arguments.tiny else ["iris", "wine", "diabetes", "breast_cancer", "digits"]
+    tables = {name: getattr(datasets, f"load_{name}")().data for name in names}
+    rng = np.random.default_rng(0)
+    n, d = (30, 100) if arguments.tiny else (150, 5_000)
+    tables[f"{n} x {d:,}"] = rng.standard_normal((n, 4)) @ rng.standard_normal((4, d))
+    tables[f"{n} x {d:,}"] += rng.standard_normal((n, d))
+    for name, X in tables.items():
+        measure_score(rows, arguments, name, StandardScaler().fit_transform(X))
+
+
+def measure_score(rows, arguments, name, X):
+    options = {"device": arguments.device} | ({"max_epochs": 3} if arguments.tiny else {})
+    vae, pca = VAETransformer(random_state=0, **options).fit(X), PCA(2).fit(X)
+    contenders = {
+        "skae": lambda: _nothing(vae.score_samples(X)),
+        "fit": lambda: _nothing(vae.fit(X)),
+        "PCA": many(lambda: pca.score_samples(X), 5),
+        "PCA.fit": many(lambda: pca.fit(X), 5),
+    }
+    seconds = alternate(contenders, arguments.repeats)
+    report(rows, "score_samples", name, "fit", seconds, 1 / 20)
+    report(rows, "score_samples", name, "PCA", seconds, None)
+    of_fit = {"skae": seconds["fit"], "PCA": seconds["PCA.fit"]}
+    report(rows, "VAE fit", name, "PCA", of_fit, None)
+    one = {"skae": lambda: vae.score_samples(X[:1]), "PCA": lambda: pca.score_samples(X[:1])}
+    seconds = alternate({name: many(score, 50) for name, score in one.items()}, 7)
+    report(rows, "score_samples", f"{name}, one row", "PCA", seconds, None)
+
+
+def many(function, n):
+    """A contender that says the seconds of one call out of n."""
+
+    def run():
+        began = time.perf_counter()
+        for _ in range(n):
+            function()
+        return (time.perf_counter() - began) / n
+
+    return run
 
 
 def measure_search(rows, arguments):
@@ -352,6 +386,7 @@ def plot(rows, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    rows = [row for row in rows if row["what"] not in ("score_samples", "VAE fit")]  # in a table
     figure, axis = plt.subplots(figsize=(9, 0.35 * len(rows) + 1.2))
     for place, row in enumerate(rows):
         axis.plot([1.0, row["ratio"]], [place, place], color="0.8", zorder=1)
@@ -375,6 +410,7 @@ PARTS = {
     "epochs": measure_epochs,
     "fits": measure_fits,
     "inference": measure_inference,
+    "scores": measure_scores,
     "search": measure_search,
 }
 

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import torch
 
 _MOST_STEPS = 8  # the most Gauss-Newton steps
-_CONVERGED = 0.5  # expected gain in nats, times 2, below which a step is not taken
+_LEAST_GAIN = 0.25  # nats that a step must promise
 _LONGEST_STEP = 3.0  # in posterior standard deviations per latent dimension
 _SHORTER = 0.3  # length of the next step after one that went too far
-_DIFFERENCE = 0.1  # in the encoder's standard deviations, for derivatives of the decoder
-_WIDER = 0.4  # sum over codes of the squared excess of the draws' variance over the posterior's
+_DIFFERENCE = 0.1  # step for derivatives of the decoder, in the unit of a code
+_LEAST_UNIT = 1e-6  # of a code, relative to its size
+# Draws have the posterior's variance times 1 + sqrt(_WIDER / k), to cover its tails.
+_WIDER = 0.4
 _NEGLIGIBLE = -25.0  # log-weight of a prior draw, relative to the largest weight of its row
 _PAIRS = 2**22  # the most values of arrays of pairs of a row and a prior draw
 
@@ -67,40 +69,45 @@ class Proposal(NamedTuple):
 
         The encoder's posterior is where the steps begin.
         """
-        start, std = cls.encoded(module, x)[:2]
-        mean = start.clone()
-        factor = torch.eye(mean.shape[1]).to(x).expand(*mean.shape, -1).clone()
+        encoded = cls.encoded(module, x)
+        mean = encoded.mean.clone()
+        # A unit of codes: small steps of a code must change its digits.
+        std = torch.maximum(encoded.std, _LEAST_UNIT * (1.0 + mean.abs()))
+        factor = torch.diag_embed(std / encoded.std)
         rows = torch.arange(len(x), device=x.device)  # that have not converged
-        state = _State.of(module, mean, x, target)
         longest = torch.full_like(mean[:, 0], _LONGEST_STEP)
+        sound = torch.ones_like(rows, dtype=torch.bool)
+        state = _State.of(module, mean, x, target)
         for step in range(_MOST_STEPS + 1):
             here = mean[rows], std[rows], x[rows]
             slopes = _slopes(module, *here, state.location)
             gradient = torch.linalg.vecdot(slopes, state.score) - here[1] * here[0]
-            weighted = slopes * state.information
-            precision = weighted @ slopes.mT + torch.diag_embed(here[1].square())
-            factor[rows] = lower = torch.linalg.cholesky_ex(precision)[0]
+            precision = (slopes * state.information) @ slopes.mT
+            precision = precision + torch.diag_embed(here[1].square())
+            factor[rows], info = torch.linalg.cholesky_ex(precision)
+            sound[rows] = info == 0
             if step == _MOST_STEPS:
                 break
-            move = torch.cholesky_solve(gradient[..., None], lower)[..., 0]
-            expected = (move * gradient).sum(-1)
-            length = (expected / mean.shape[1]).sqrt()
-            share = (longest[rows] / length).clamp(max=1.0)
-            moved = here[0] + here[1] * move * share[:, None]
-            found = _State.of(module, moved, here[2], target[rows])
-            better, goes_on = found.joint > state.joint, expected > _CONVERGED
-            mean[rows] = torch.where((better & goes_on)[:, None], moved, here[0])
-            longest[rows] = torch.where(better, longest[rows], _SHORTER * share * length)
-            state = found.where(better, state).of_rows(goes_on)
-            rows = rows[goes_on]
+            move = torch.cholesky_solve(gradient[..., None], factor[rows])[..., 0]
+            decrement = (move * gradient).sum(-1)  # twice the gain if the decoder were linear
+            goes_on = decrement > 2.0 * _LEAST_GAIN
+            rows, move, state = rows[goes_on], move[goes_on], state.of_rows(goes_on)
             if not len(rows):
                 break
-        # Rows so far out that derivatives overflow keep the encoder's posterior.
-        sound = factor.isfinite().all(-1).all(-1) & mean.isfinite().all(-1)
-        mean = torch.where(sound[:, None], mean, start)
-        identity = torch.eye(mean.shape[1]).to(x)
-        factor = factor / _width(mean.shape[1])
-        return cls(mean, std, torch.where(sound[:, None, None], factor, identity))
+            length = (decrement[goes_on] / mean.shape[1]).sqrt()
+            share = (longest[rows] / length).clamp(max=1.0)
+            moved = mean[rows] + std[rows] * move * share[:, None]
+            found = _State.of(module, moved, x[rows], target[rows])
+            better = found.joint > state.joint
+            mean[rows] = torch.where(better[:, None], moved, mean[rows])
+            longest[rows] = torch.where(better, longest[rows], _SHORTER * share * length)
+            state = found.where(better, state)
+        sound &= factor.isfinite().all(-1).all(-1) & mean.isfinite().all(-1)
+        factor = factor / (1.0 + (_WIDER / mean.shape[1]) ** 0.5) ** 0.5
+        # Where derivatives overflow, the encoder's posterior is kept.
+        whole = torch.diag_embed(std / encoded.std)
+        mean = torch.where(sound[:, None], mean, encoded.mean)
+        return cls(mean, std, torch.where(sound[:, None, None], factor, whole))
 
     def draw(self, points):
         """Map standard normal points, (m, k), to codes of each row, (m, n, k)."""
@@ -149,22 +156,11 @@ class _State(NamedTuple):
         return _State(*(torch.where(c, *pair) for c, pair in zip(chosen, pairs, strict=True)))
 
 
-def _width(k):
-    """Return the standard deviation of draws of k codes, relative to the posterior's."""
-    return (1.0 + (_WIDER / k) ** 0.5) ** 0.5
-
-
-def _excess(points):
-    """Return by how much these points overestimate log p(x) if the decoder is linear, in nats."""
-    k = points.shape[1]
-    log_weights = log_standard_normal(_width(k) * points) - log_standard_normal(points)
-    return torch.logsumexp(log_weights, 0) + k * math.log(_width(k)) - math.log(len(points))
-
-
 def _slopes(module, codes, std, x, location):
     """Return derivatives of the decoder's location by each code, in units of `std`, (n, k, d)."""
     steps = _DIFFERENCE * torch.diag_embed(std).transpose(0, 1).contiguous()
-    return module.slopes(codes, steps, x, location).transpose(0, 1).to(codes) / _DIFFERENCE
+    moved = module.locate(module.given(codes + steps, x))
+    return ((moved - location) / _DIFFERENCE).transpose(0, 1)
 
 
 def log_evidence(module, x, target, points, prior, code_densities, seek_modes):
@@ -192,10 +188,8 @@ def log_evidence(module, x, target, points, prior, code_densities, seek_modes):
         proposal = Proposal.encoded(module, x)
     points = points.to(x)
     codes = proposal.draw(points)
-    decoded = module.log_likelihood(proposal.mean, codes - proposal.mean, x, target)
+    decoded = module.decode(module.given(codes, x)).log_prob(target)
     log_proposal = log_standard_normal(points)[:, None] - proposal.log_volume()
-    if proposal.factor is not None:
-        log_proposal = log_proposal + _excess(points)
     if prior is None:
         total = len(points)
     else:
@@ -214,29 +208,34 @@ def log_evidence(module, x, target, points, prior, code_densities, seek_modes):
             log_prior = log_standard_normal(prior.codes) + of_prior
             sums = _with_prior(sums, log_joint, log_prior, proposal, of_proposal, prior.codes)
         bounds.append(sums - math.log(total))
-    return torch.stack(bounds, -1)
+    found = torch.stack(bounds, -1)
+    failed = ~found.isfinite().all(-1)
+    if seek_modes and failed.any():  # rows far out, where numbers overflow
+        rest = points, prior, code_densities, False
+        found[failed] = log_evidence(module, x[failed], target[failed], *rest)
+    return found
 
 
 def _with_prior(sums, log_joint, log_prior, proposal, of_proposal, codes):
     """Add the weights of prior draws to log-sums of weights, (n,).
 
-    The density of the proposal is computed only for pairs of a row and a draw, `log_joint` is
-    (n, m), whose weight is not negligible.
+    `log_joint` has shape (n, m). A weight is computed only where it is not negligible.
     """
     log_weights = log_joint - log_prior  # at most, as if the proposal had no density there
-    largest = torch.maximum(sums.nan_to_num(-math.inf), log_weights.amax(1))
-    rows, draws = (log_weights > largest[:, None] + _NEGLIGIBLE).nonzero(as_tuple=True)
+    sums = torch.where(sums.isnan(), -math.inf, sums)
+    largest = torch.maximum(sums, log_weights.amax(1))
+    counts = log_weights > largest[:, None] + _NEGLIGIBLE
+    rows, draws = counts.nonzero(as_tuple=True)
+    size = _PAIRS // max(1, codes.shape[1] ** 2)
+    parts = zip(rows.split(size), draws.split(size), strict=True)
+    under = torch.cat([proposal.log_prob(codes[j], i) for i, j in parts]) + of_proposal
+    log_weight = log_joint[rows, draws] - torch.logaddexp(under, log_prior[draws])
+    n_draws = counts.sum(1)
+    largest = torch.maximum(sums, torch.segment_reduce(log_weight, "max", lengths=n_draws))
     largest = torch.where(largest.isfinite(), largest, 0.0)
-    added = torch.exp(sums - largest)
-    for of_rows, of_draws in _parts(rows, draws, _PAIRS // max(1, codes.shape[1] ** 2)):
-        under = proposal.log_prob(codes[of_draws], of_rows) + of_proposal
-        log_weight = log_joint[of_rows, of_draws] - torch.logaddexp(under, log_prior[of_draws])
-        added.index_add_(0, of_rows, torch.exp(log_weight - largest[of_rows]))
-    return added.log() + largest
-
-
-def _parts(rows, draws, size):
-    return zip(rows.split(size), draws.split(size), strict=True)
+    weight = torch.exp(log_weight - largest[rows])
+    added = torch.segment_reduce(weight, "sum", lengths=n_draws)
+    return torch.log(torch.exp(sums - largest) + added) + largest
 
 
 def log_standard_normal(z):

@@ -13,7 +13,7 @@ from ..training.judge import Judge
 from .classical import log_evidence, without
 from .codes import CodeDensity
 from .mixture import likeliest_shares
-from .row import FACTORS, RowDensity, decoder_bounds, n_draws_of
+from .row import FACTORS, RowDensity, copies_of, decoder_bounds
 
 _ROUNDING = 1e-5  # smallest gain in nats per feature
 _CODES = 20_000  # the most training rows whose codes the mixture is fitted to
@@ -105,7 +105,7 @@ def _bounds(fitted, rows, code_densities):
     bounds = functools.partial(
         decoder_bounds, fitted, code_densities=code_densities, of_prior=False
     )
-    return fitted.by_blocks(bounds, rows, copies=n_draws_of(fitted, code_densities))
+    return fitted.by_blocks(bounds, rows, copies=copies_of(fitted, code_densities))
 
 
 def _rounding(fitted):

@@ -13,7 +13,9 @@ from .codes import CodeDensity
 from .mixture import mixed
 from .points import normal_points
 
-N_DRAWS = 24  # draws of codes per row
+_N_DRAWS = 32  # draws of codes per row around its posterior mode
+_N_OTHER_DRAWS = 64  # the same if the likelihood is not Gaussian
+_MOST_CODES = 64  # beyond which modes are not sought, as each step decodes as many codes
 _N_STEPWISE_DRAWS = 32  # the same for an autoregressive decoder, with teacher forcing
 _N_ENCODER_DRAWS = 256  # the same from the encoder's posterior, if posterior modes are not found
 _N_EXACT_DRAWS = 2  # the same if that is the exact posterior: any draw gives the density
@@ -60,9 +62,9 @@ class RowDensity(Plain):
         draws : Tensor of shape (n_draws, k) or None
             Standard normal points that replace the default ones.
         """
-        n_draws = n_draws_of(fitted, [self.codes]) if draws is None else len(draws)
+        copies = copies_of(fitted, [self.codes]) if draws is None else len(draws)
         of_block = functools.partial(of_block, fitted, draws=draws)
-        log_prob = fitted.by_blocks(of_block, X, copies=n_draws * 4)
+        log_prob = fitted.by_blocks(of_block, X, copies=copies)
         log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
         return log_prob - fitted.spec.family.log_volume(fitted.spec.start)
 
@@ -136,15 +138,17 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
     def bounds(module, x, target):
         prior = None
         if of_prior:
-            n_prior = min(_N_PRIOR_DRAWS, max(n_draws, _PRIOR_VALUES // target.shape[1]))
+            most = max(n_draws, _PRIOR_VALUES // target.shape[1])
+            n_prior = min(_N_PRIOR_DRAWS, 2 ** (most.bit_length() - 1))
             conditions = rows[0, fitted.n_features :].tobytes()  # of all rows of the block
-            prior = fitted.once(
-                ("prior draws", conditions),
+            prior = fitted.latest(
+                "prior draws",
+                conditions,
                 lambda: PriorDraws.of(module, normal_points(n_prior, k), x),
             )
         return log_evidence(module, x, target, points, prior, code_densities, seek_modes)
 
-    return fitted.in_float64(bounds, rows, float_networks=True)
+    return fitted.in_float64(bounds, rows)
 
 
 def n_draws_of(fitted, code_densities):
@@ -154,10 +158,21 @@ def n_draws_of(fitted, code_densities):
         return _N_EXACT_DRAWS
     if module.reads_past:
         return _N_STEPWISE_DRAWS
-    return N_DRAWS if _seeks_modes(fitted) else _N_ENCODER_DRAWS
+    if not _seeks_modes(fitted):
+        return _N_ENCODER_DRAWS
+    return _N_DRAWS if fitted.spec.family.is_normal else _N_OTHER_DRAWS
+
+
+def copies_of(fitted, code_densities):
+    """Return how many decoded rows of a row are in memory at once, with what is computed of them.
+
+    Four times as many keep blocks in the cache of a processor.
+    """
+    n_draws, k = n_draws_of(fitted, code_densities), fitted.spec.start.latent_dim
+    return 4 * max(n_draws, k + 1 if _seeks_modes(fitted) else 1)
 
 
 def _seeks_modes(fitted):
-    module = fitted.module
+    module, k = fitted.module, fitted.spec.start.latent_dim
     known = fitted.spec.family.has_derivatives and not module.reads_past
-    return known and not module.posterior_is_exact
+    return known and 0 < k <= _MOST_CODES and not module.posterior_is_exact

@@ -209,10 +209,10 @@ class VAETransformer(PcaAttributes):
     def score_samples(self, X):
         """Compute the log-likelihood of each row, as an importance-weighted lower bound.
 
-        The bound (Burda et al. 2016) averages over 24 draws of the code around its posterior mode,
-        which Gauss-Newton steps find, and up to 2,048 draws from the prior that all rows share.
-        (For an autoregressive decoder, these are 32 draws from the encoder's posterior.) The
-        draws are fixed low-discrepancy points, so the result is the same in every call. With
+        The bound (Burda et al. 2016) averages over 32 draws of the code around its posterior mode,
+        which Gauss-Newton steps find, and up to 2,048 draws from the prior that all rows share;
+        :doc:`/guide/likelihoods` names the exceptions. The draws are fixed low-discrepancy
+        points, so the result is the same in every call. With
         ``max_epochs=0`` and Gaussian likelihood it is exactly that of probabilistic PCA.
 
         Parameters

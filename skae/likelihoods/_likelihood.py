@@ -61,8 +61,8 @@ class Likelihood:
     is_normal = False
     # Whether a row consists of steps, whose values belong together.
     has_steps = False
-    # Whether distributions have a `location` and its `derivatives`. `score_samples` then needs a
-    # tenth of the draws, as it draws codes around the posterior mode of a row.
+    # Whether distributions have a `location` and its `derivatives`. `score_samples` then needs
+    # fewer draws, as it draws codes around the posterior mode of a row.
     has_derivatives = False
 
     def __eq__(self, other):

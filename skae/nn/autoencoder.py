@@ -78,12 +78,9 @@ class AutoencoderModule(nn.Module):
         self.head = head
         self.corruption = None
         self.autocast = False  # whether the networks are trained in bfloat16
-        self.networks_dtype: torch.dtype | None = None  # of the networks, if it is another one
 
     def _through(self, network, x, *rest):
         """Apply a network to x, in bfloat16 when training with `autocast`."""
-        if self.networks_dtype is not None:
-            return network(x.to(self.networks_dtype), *rest)
         if not (self.autocast and self.training):
             return network(x, *rest)
         with half_precision(x.device):
@@ -183,18 +180,6 @@ class AutoencoderModule(nn.Module):
 
         `factor` converts this module's losses to units of the other's.
         """
-
-    def with_networks_of(self, other):
-        """Return this float64 module with the float32 networks of another, to sum in float64.
-
-        The linear path stays in float64, and a network's output is in units of what the linear path
-        leaves, so little precision is lost.
-        """
-        module = copy.copy(self)
-        kept = {name: self._modules[name] for name in ("linear_encoder", "linear_decoder", "head")}
-        module._modules = {**other._modules, **kept}
-        module.networks_dtype = torch.float32
-        return module
 
     @property
     def stochastic(self):

@@ -1,7 +1,5 @@
 """Inference with a trained net, on arrays and block by block."""
 
-import copy
-
 import numpy as np
 
 from ..data.validation import check_all_finite
@@ -73,17 +71,14 @@ class Fitted:
         module, device = inference_module(self.net, codes.dtype)
         return self.apply(getattr(module, method), codes, device)
 
-    def in_float64(self, function, rows, float_networks=False):
+    def in_float64(self, function, rows):
         """Apply a function of the module in float64, and of x and target as in a Batch.
 
         Float64 is used because a density with little noise magnifies rounding errors.
         """
         from ..data.batches import as_tensor, standardised
 
-        if float_networks:
-            module, device = self.once("with float networks", self._with_float_networks)
-        else:
-            module, device = inference_module(self.net, np.float64)
+        module, device = inference_module(self.net, np.float64)
         given, rows = rows, rows.astype(np.float64)
         mean, scale = self.spec.family.units(self.spec.start)
         with np.errstate(over="ignore"):  # `apply` checks the rows
@@ -91,24 +86,12 @@ class Fitted:
         target, x = as_tensor(target, device), self.standardise(rows)
         return self.apply(lambda x: function(module, x, target), x, device, given)
 
-    def _with_float_networks(self):
-        """Return a float64 module with networks in float32, once they are trained; its device."""
-        module, device = inference_module(self.net, np.float64)
-        if module.is_start or module.reads_past:
-            return module, device
-        of_float, there = inference_module(self.net, np.float32)
-        if there != device:  # it has no float64
-            of_float = copy.deepcopy(of_float).to(device)
-        module = module.with_networks_of(of_float)
-        module.drop_idle()
-        return module, device
-
-    def once(self, name, make):
-        """Return what `make` returned when it was first asked for under this name."""
+    def latest(self, name, key, make):
+        """Return what `make` returned for this key, if it was the latest under this name."""
         known = self.net.inference_cache_
-        if name not in known:
-            known[name] = make()
-        return known[name]
+        if name not in known or known[name][0] != key:
+            known[name] = key, make()
+        return known[name][1]
 
     def noise_std(self):
         """Return the standard deviation of the homoscedastic noise, in units of X, (d,)."""

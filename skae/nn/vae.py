@@ -1,10 +1,7 @@
 """The torch module of the variational autoencoder."""
 
-import math
-
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
@@ -109,44 +106,9 @@ class VAEModule(AutoencoderModule):
     def _more_noise(self, hidden):
         return self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
 
-    def log_likelihood(self, centre, shift, x, target):
-        """Return log p(x | z) of targets given codes ``z = centre + shift``, (..., n).
-
-        With networks in float32, residuals of a Gaussian are rounded in units of the initial
-        noise, after what the linear path explains at the centre is subtracted in float64.
-        """
-        z = self.given(centre + shift, x)
-        if self.networks_dtype is None or not self.head.is_normal:
-            return self.decode(z).log_prob(target)
-        log_unit = self.head.start_log_std
-        left = (target - self.linear_decoder(self.given(centre, x))) / math.exp(log_unit)
-        weight = self.linear_decoder.weight[:, : centre.shape[1]] / math.exp(log_unit)
-        left = left.to(self.networks_dtype) - F.linear(*self._as_floats(shift, weight))
-        log_std = self.head.log_std() - log_unit
-        constant = target.shape[-1] * (log_unit + 0.5 * math.log(2.0 * math.pi))
-        if self.noise is None:
-            left -= self._through(self.decoder, z)
-            precision = torch.exp(-2.0 * log_std)
-            return -0.5 * (left.square_().double() @ precision) - (log_std.sum() + constant)
-        hidden = self._through(self.decoder.hidden, z)
-        left -= self._through(self.decoder.output, hidden)
-        log_std = self._more_noise(hidden) + log_std.to(self.networks_dtype)
-        volume = log_std.sum(-1, dtype=torch.float64)
-        squares = left.mul_(log_std.neg_().exp_()).square_()
-        return -0.5 * squares.sum(-1, dtype=torch.float64) - (volume + constant)
-
-    def slopes(self, codes, steps, x, location):
-        """Return changes of the distribution's `location` with steps of the codes, (m, n, d)."""
-        moved = self.given(codes + steps, x)
-        if self.networks_dtype is None or not self.head.is_normal:
-            return self._decode(moved, None)[0].location - location
-        residual = self._through(self.decoder, self.given(codes, x))
-        change = (self._through(self.decoder, moved) - residual) * math.exp(self.head.start_log_std)
-        weight = self.linear_decoder.weight[:, : codes.shape[1]]
-        return F.linear(*self._as_floats(steps, weight)) + change
-
-    def _as_floats(self, *values):
-        return [value.to(self.networks_dtype) for value in values]
+    def locate(self, z):
+        """Return the `location` of a row's distribution given its code, (..., d)."""
+        return self._decode(z, None)[0].location
 
     def noise_std(self, z):
         """Return the noise's standard deviation of standardised rows given codes, (..., d)."""
