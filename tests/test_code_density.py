@@ -21,7 +21,7 @@ from torch import nn
 from skae import AutoencoderTransformer, ConditionalVAE, VAETransformer
 from skae.data.table import Table
 from skae.density.codes import CodeDensity
-from skae.density.evidence import PriorDraws, log_evidence
+from skae.density.evidence import PriorDraws, evidence_bounds
 from skae.density.mixture import likeliest_shares
 from skae.density.points import normal_points
 from skae.nn.fitted import inference_module
@@ -56,7 +56,7 @@ def of_prior(vae, X):
     with torch.inference_mode():
         x = standardised(vae, X)
         prior = PriorDraws.of(module, normal_points(2048, 2), x)
-        bounds = log_evidence(module, x, x, normal_points(256, 2), prior, [None], False)
+        bounds = evidence_bounds(module, x, x, normal_points(256, 2), prior, [None], False)
     return bounds[:, 0].numpy() - X.shape[1] * np.log(unit(vae))
 
 

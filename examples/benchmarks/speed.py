@@ -243,7 +243,7 @@ def measure_fit(rows, arguments, name):
     options = {"device": arguments.device} | ({"max_epochs": 3} if arguments.tiny else {})
     model, split, start = fitted(X, **options)
     train, valid = (part.x.index_select(0, part.index) for part in split[:2])
-    rest = (model.n_iter_, model.net_.batch_size, model.net_.lr, model.device_)
+    rest = (model.n_iter_, model.net_.batch_size, model.lr, model.device_)
 
     def ours():
         AutoencoderTransformer(random_state=0, **options).fit(X)
@@ -388,7 +388,7 @@ def plot(rows, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = [row for row in rows if row["what"] not in ("score_samples", "VAE fit")]  # in a table
+    rows = [row for row in rows if row["what"] not in ("score_samples", "VAE fit")]  # far from 1
     figure, axis = plt.subplots(figsize=(9, 0.35 * len(rows) + 1.2))
     for place, row in enumerate(rows):
         axis.plot([1.0, row["ratio"]], [place, place], color="0.8", zorder=1)

@@ -73,7 +73,8 @@ class Proposal(NamedTuple):
         mean = encoded.mean.clone()
         # A unit of codes: small steps of a code must change its digits.
         std = torch.maximum(encoded.std, _LEAST_UNIT * (1.0 + mean.abs()))
-        factor = torch.diag_embed(std / encoded.std)
+        whole = torch.diag_embed(std / encoded.std)  # the factor of the encoder's posterior
+        factor = whole.clone()
         rows = torch.arange(len(x), device=x.device)  # that have not converged
         longest = torch.full_like(mean[:, 0], _LONGEST_STEP)
         sound = torch.ones_like(rows, dtype=torch.bool)
@@ -105,7 +106,6 @@ class Proposal(NamedTuple):
         sound &= factor.isfinite().all(-1).all(-1) & mean.isfinite().all(-1)
         factor = factor / (1.0 + (_WIDER / mean.shape[1]) ** 0.5) ** 0.5
         # Where derivatives overflow, the encoder's posterior is kept.
-        whole = torch.diag_embed(std / encoded.std)
         mean = torch.where(sound[:, None], mean, encoded.mean)
         return cls(mean, std, torch.where(sound[:, None, None], factor, whole))
 
@@ -163,8 +163,8 @@ def _slopes(module, codes, std, x, location):
     return ((moved - location) / _DIFFERENCE).transpose(0, 1)
 
 
-def log_evidence(module, x, target, points, prior, code_densities, seek_modes):
-    """Return the importance-weighted bound on log p(x) (Burda et al. 2016), (n, m).
+def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes):
+    """Return importance-weighted bounds on log p(x) (Burda et al. 2016), (n, m).
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def log_evidence(module, x, target, points, prior, code_densities, seek_modes):
         Whether codes are drawn around posterior modes. If False, they are drawn from the encoder's
         posterior. If that is exact, the bound is log p(x), with the prior as the density of codes.
     """
-    if seek_modes and points.shape[1]:
+    if seek_modes:
         proposal = Proposal.around_modes(module, x, target)
     else:
         proposal = Proposal.encoded(module, x)
@@ -212,7 +212,7 @@ def log_evidence(module, x, target, points, prior, code_densities, seek_modes):
     failed = ~found.isfinite().all(-1)
     if seek_modes and failed.any():  # rows far out, where numbers overflow
         rest = points, prior, code_densities, False
-        found[failed] = log_evidence(module, x[failed], target[failed], *rest)
+        found[failed] = evidence_bounds(module, x[failed], target[failed], *rest)
     return found
 
 

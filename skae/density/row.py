@@ -127,7 +127,7 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
 
     None among the densities of codes is the prior.
     """
-    from .evidence import PriorDraws, log_evidence
+    from .evidence import PriorDraws, evidence_bounds
 
     module, k = fitted.module, fitted.spec.start.latent_dim
     seek_modes = draws is None and _seeks_modes(fitted)
@@ -146,7 +146,7 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
                 conditions,
                 lambda: PriorDraws.of(module, normal_points(n_prior, k), x),
             )
-        return log_evidence(module, x, target, points, prior, code_densities, seek_modes)
+        return evidence_bounds(module, x, target, points, prior, code_densities, seek_modes)
 
     return fitted.in_float64(bounds, rows)
 

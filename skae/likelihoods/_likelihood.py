@@ -28,7 +28,7 @@ class Distribution(Protocol):
 
 
 class Located(Distribution, Protocol):
-    """Distributions that tell how their log-density changes with a parameter of each feature."""
+    """Distributions that tell how their log-density changes with what a decoder returns."""
 
     @property
     def location(self) -> Any:
@@ -37,7 +37,8 @@ class Located(Distribution, Protocol):
     def derivatives(self, x) -> Any:
         """Return the derivative of `log_prob` by `location`, and its Fisher information.
 
-        Both have shape (..., d).
+        Both have shape (..., d). They need to hold only for changes of `location` that a decoder
+        can make: log-probabilities, for example, change so that probabilities sum to 1.
         """
 
 

@@ -96,7 +96,8 @@ class Poisson:
 
     def derivatives(self, x):
         """Return the score of the log-rates and their Fisher information, (..., d)."""
-        return x - self.mean, self.mean
+        rate = self.mean
+        return x - rate, rate
 
     def error(self, x):
         """Return minus the log-probability, summed over features, in nats."""

@@ -101,10 +101,8 @@ class VAEModule(AutoencoderModule):
         return self.head(self.linear_decoder(z), residual), hidden
 
     def _with_noise_of_rows(self, alike, hidden):
-        return Gaussian(alike.mean, alike.log_std + self._more_noise(hidden))
-
-    def _more_noise(self, hidden):
-        return self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
+        more = self._through(self.noise, hidden).clamp(-_SPAN, _SPAN)
+        return Gaussian(alike.mean, alike.log_std + more)
 
     def locate(self, z):
         """Return the `location` of a row's distribution given its code, (..., d)."""
