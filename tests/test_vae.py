@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skae import VAETransformer
-from skae.density.evidence import evidence_bounds
+from skae.density.evidence import Proposal, evidence_bounds
 from skae.density.points import normal_points
 from skae.nn.fitted import inference_module
 
@@ -259,6 +259,42 @@ def test_few_draws_around_the_mode_are_enough_wherever_the_encoder_is(trained, b
         assert np.median(np.abs(bounds - exact)) < 0.05
         assert bounds.mean() == pytest.approx(exact.mean(), abs=0.1)
     assert near.mean() < exact.mean() - 0.2
+
+
+def test_steps_to_the_mode_never_lower_the_joint_density(trained, bent):
+    module, _ = inference_module(trained.net_, np.float64)
+    x = standardised(trained, bent)
+
+    def joint(codes):
+        normal = torch.distributions.Normal(0.0, 1.0)
+        return module.decode(codes).log_prob(x) + normal.log_prob(codes).sum(-1)
+
+    before = module.encoder.output.bias.data.clone()
+    for bias in (0.0, 2.0, -4.0):
+        module.encoder.output.bias.data[: trained.latent_dim_] += bias
+        with torch.inference_mode():
+            gain = joint(Proposal.around_modes(module, x, x).mean) - joint(module.encode(x).mean)
+        module.encoder.output.bias.data.copy_(before)
+        assert (gain > -1e-9).all()
+    assert gain.mean() > 10.0
+
+
+def test_codes_of_a_linear_decoder_are_drawn_around_the_exact_posterior(bent):
+    """A single step finds it from any mean; the variance is a little wider."""
+    vae = VAETransformer(3, max_epochs=0).fit(bent)
+    module, _ = inference_module(vae.net_, np.float64)
+    torch.nn.init.constant_(module.encoder.output.bias, 1.0)  # of means and log standard deviations
+    x = standardised(vae, bent)
+    with torch.inference_mode():
+        found = Proposal.around_modes(module, x, x)
+    weight, noise = module.linear_decoder.weight, module.head.log_std().exp().square()
+    precision = np.eye(3) + (weight.T / noise @ weight).detach().numpy()
+    left = ((x - module.linear_decoder.bias) / noise @ weight).detach().numpy()
+    np.testing.assert_allclose(found.mean, np.linalg.solve(precision, left.T).T, atol=1e-8)
+    factor = found.factor / found.std[..., None]
+    wider = 1.0 + np.sqrt(0.4 / 3)
+    expected = np.broadcast_to(precision / wider, (len(x), 3, 3))
+    np.testing.assert_allclose(factor @ factor.mT, expected, atol=1e-8)
 
 
 def test_interrupt_comes_before_the_warning_of_collapse():

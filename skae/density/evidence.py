@@ -15,8 +15,7 @@ _MOST_STEPS = 8  # the most Gauss-Newton steps
 _LEAST_GAIN = 0.25  # nats that a step must promise
 _LONGEST_STEP = 3.0  # in posterior standard deviations per latent dimension
 _SHORTER = 0.3  # length of the next step after one that went too far
-_DIFFERENCE = 0.1  # step for derivatives of the decoder, in the unit of a code
-_LEAST_UNIT = 1e-6  # of a code, relative to its size
+_DIFFERENCE = 0.1  # in the encoder's standard deviations, for derivatives of the decoder
 # Draws have the posterior's variance times 1 + sqrt(_WIDER / k), to cover its tails.
 _WIDER = 0.4
 _NEGLIGIBLE = -25.0  # log-weight of a prior draw, relative to the largest weight of its row
@@ -67,17 +66,14 @@ class Proposal(NamedTuple):
     def around_modes(cls, module, x, target):
         """Return distributions around the posterior mode of each row.
 
-        The encoder's posterior is where the steps begin.
+        The encoder's posterior is where the steps begin. Where numbers overflow, as for rows far
+        out, the result is not finite.
         """
-        encoded = cls.encoded(module, x)
-        mean = encoded.mean.clone()
-        # A unit of codes: small steps of a code must change its digits.
-        std = torch.maximum(encoded.std, _LEAST_UNIT * (1.0 + mean.abs()))
-        whole = torch.diag_embed(std / encoded.std)  # the factor of the encoder's posterior
-        factor = whole.clone()
+        mean, std, _ = cls.encoded(module, x)
+        mean = mean.clone()
+        factor = mean.new_empty(*mean.shape, mean.shape[1])
         rows = torch.arange(len(x), device=x.device)  # that have not converged
         longest = torch.full_like(mean[:, 0], _LONGEST_STEP)
-        sound = torch.ones_like(rows, dtype=torch.bool)
         state = _State.of(module, mean, x, target)
         for step in range(_MOST_STEPS + 1):
             here = mean[rows], std[rows], x[rows]
@@ -85,8 +81,7 @@ class Proposal(NamedTuple):
             gradient = torch.linalg.vecdot(slopes, state.score) - here[1] * here[0]
             precision = (slopes * state.information) @ slopes.mT
             precision = precision + torch.diag_embed(here[1].square())
-            factor[rows], info = torch.linalg.cholesky_ex(precision)
-            sound[rows] = info == 0
+            factor[rows] = torch.linalg.cholesky_ex(precision)[0]
             if step == _MOST_STEPS:
                 break
             move = torch.cholesky_solve(gradient[..., None], factor[rows])[..., 0]
@@ -103,11 +98,7 @@ class Proposal(NamedTuple):
             mean[rows] = torch.where(better[:, None], moved, mean[rows])
             longest[rows] = torch.where(better, longest[rows], _SHORTER * share * length)
             state = found.where(better, state)
-        sound &= factor.isfinite().all(-1).all(-1) & mean.isfinite().all(-1)
-        factor = factor / (1.0 + (_WIDER / mean.shape[1]) ** 0.5) ** 0.5
-        # Where derivatives overflow, the encoder's posterior is kept.
-        mean = torch.where(sound[:, None], mean, encoded.mean)
-        return cls(mean, std, torch.where(sound[:, None, None], factor, whole))
+        return cls(mean, std, factor / (1.0 + (_WIDER / mean.shape[1]) ** 0.5) ** 0.5)
 
     def draw(self, points):
         """Map standard normal points, (m, k), to codes of each row, (m, n, k)."""
@@ -210,7 +201,7 @@ def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes
         bounds.append(sums - math.log(total))
     found = torch.stack(bounds, -1)
     failed = ~found.isfinite().all(-1)
-    if seek_modes and failed.any():  # rows far out, where numbers overflow
+    if seek_modes and failed.any():
         rest = points, prior, code_densities, False
         found[failed] = evidence_bounds(module, x[failed], target[failed], *rest)
     return found
