@@ -1,5 +1,7 @@
 """ConditionalVAE: exact at the start, and what conditions are good for."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +138,17 @@ def test_one_condition_for_all_or_one_each(two_sheets):
     assert model.interpolate(rows[:2], rows[2:4], 5).shape == (2, 5, 5)
     likely, _ = model.posterior(rows)
     np.testing.assert_array_equal(likely, model.transform(rows))
+
+
+def test_draws_from_the_prior_are_those_of_the_condition_asked_for(two_sheets):
+    rows, y = two_sheets
+    noisy = rows + 0.5 * np.random.default_rng(0).standard_normal(rows.shape)
+    model = ConditionalVAE(2, max_epochs=30, random_state=0).fit(noisy, y)
+    assert model.best_epoch_ > 0
+    alone = {name: pickle.loads(pickle.dumps(model)) for name in ("up", "down")}
+    for name in ("up", "down", "up"):
+        expected = alone[name].score_samples(noisy, name)
+        np.testing.assert_array_equal(model.score_samples(noisy, name), expected)
 
 
 def test_within_a_pipeline(two_sheets):

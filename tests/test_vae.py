@@ -225,6 +225,16 @@ def test_draws_are_standard_normal():
     np.testing.assert_array_equal(points, normal_points(128, 3).numpy())
 
 
+def decoded_codes(vae, X):
+    """The number of codes that `score_samples` decodes."""
+    module, _ = inference_module(vae.net_, np.float64)
+    decoded, layer = [], module.decoder.output
+    hook = layer.register_forward_hook(lambda layer, x, out: decoded.append(out[..., 0].numel()))
+    vae.score_samples(X)
+    hook.remove()
+    return sum(decoded)
+
+
 @ignore_collapse
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
 def test_a_row_costs_few_decoded_codes(bent, likelihood):
@@ -233,16 +243,23 @@ def test_a_row_costs_few_decoded_codes(bent, likelihood):
         "bernoulli": (bent > 0).astype(float),
         "poisson": (4 * np.exp(bent)).round(),
     }[likelihood]
-    vae = VAETransformer(2, likelihood=likelihood, max_epochs=20, random_state=0).fit(X)
+    options = {"likelihood": likelihood, "random_state": 0}
+    vae = VAETransformer(2, max_epochs=20, **options).fit(X)
     assert vae.best_epoch_ > 0
-    module, _ = inference_module(vae.net_, np.float64)
-    vae.score_samples(X)  # prior draws are decoded once
-    decoded = []
-    layer = module.decoder.output
-    hook = layer.register_forward_hook(lambda layer, x, out: decoded.append(out[..., 0].numel()))
-    vae.score_samples(X)
-    hook.remove()
-    assert sum(decoded) < (40 if likelihood == "gaussian" else 75) * len(X)
+    first, again = decoded_codes(vae, X), decoded_codes(vae, X)
+    assert first == again + 2048  # draws from the prior are decoded once
+    assert again < (40 if likelihood == "gaussian" else 75) * len(X)
+    if likelihood == "gaussian":
+        assert decoded_codes(VAETransformer(2, max_epochs=0).fit(X), X) == 2 * len(X)
+
+
+@ignore_collapse
+def test_cost_of_wide_rows_and_of_many_codes():
+    X = np.random.default_rng(0).standard_normal((90, 4)) @ np.ones((4, 300))
+    X += np.random.default_rng(1).standard_normal(X.shape)
+    vae = VAETransformer(65, init="random", max_epochs=1).fit(X)
+    assert decoded_codes(vae, X[:10]) - decoded_codes(vae, X[:10]) == 512  # 2**18 / 300, at most
+    assert decoded_codes(vae, X[:10]) == 256 * 10  # as a step would decode 66
 
 
 def test_few_draws_around_the_mode_are_enough_wherever_the_encoder_is(trained, bent):
