@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+# Least log-density of rows whose steps may begin at a draw from the prior. Farther out, rounding
+# errors would choose the draw.
+_FARTHEST = -1e10
 _MOST_STEPS = 8  # the most Gauss-Newton steps
 _LEAST_GAIN = 0.25  # nats that a step must promise
 _LONGEST_STEP = 3.0  # in posterior standard deviations per latent dimension
@@ -63,18 +66,23 @@ class Proposal(NamedTuple):
         return cls(posterior.mean, posterior.std)
 
     @classmethod
-    def around_modes(cls, module, x, target):
+    def around_modes(cls, module, x, target, others=None):
         """Return distributions around the posterior mode of each row.
 
-        The encoder's posterior is where the steps begin. Where numbers overflow, as for rows far
-        out, the result is not finite.
+        Steps begin at the encoder's mean, or at `others`, (n, k), where the joint density is
+        higher there. For rows far out they begin at the encoder's mean. Where numbers overflow,
+        the result is not finite.
         """
         mean, std, _ = cls.encoded(module, x)
+        state = _State.of(module, mean, x, target)
+        if others is not None:
+            found = _State.of(module, others, x, target)
+            better = found.joint > state.joint.clamp(min=_FARTHEST)
+            mean, state = torch.where(better[:, None], others, mean), found.where(better, state)
         mean = mean.clone()
         factor = mean.new_empty(*mean.shape, mean.shape[1])
         rows = torch.arange(len(x), device=x.device)  # that have not converged
         longest = torch.full_like(mean[:, 0], _LONGEST_STEP)
-        state = _State.of(module, mean, x, target)
         for step in range(_MOST_STEPS + 1):
             here = mean[rows], std[rows], x[rows]
             slopes = _slopes(module, *here, state.location)
@@ -173,8 +181,12 @@ def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes
         Whether codes are drawn around posterior modes. If False, they are drawn from the encoder's
         posterior. If that is exact, the bound is log p(x), with the prior as the density of codes.
     """
+    decoded_prior = likeliest = None
+    if prior is not None:
+        decoded_prior = prior.decoded.cross_log_prob(target)
+        likeliest = prior.codes[(decoded_prior + log_standard_normal(prior.codes)).argmax(1)]
     if seek_modes:
-        proposal = Proposal.around_modes(module, x, target)
+        proposal = Proposal.around_modes(module, x, target, likeliest)
     else:
         proposal = Proposal.encoded(module, x)
     points = points.to(x)
@@ -189,7 +201,6 @@ def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes
         log_proposal = torch.logaddexp(
             log_proposal + of_proposal, log_standard_normal(codes) + of_prior
         )
-        decoded_prior = prior.decoded.cross_log_prob(target)
     bounds = []
     for density in code_densities:
         log_code = log_standard_normal if density is None else density.log_prob

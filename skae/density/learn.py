@@ -102,9 +102,9 @@ def _with_shares(density, data, start, rows, of_decoder):
 
 def _bounds(fitted, rows, code_densities):
     """Return the decoder's log-densities of rows, for each density of codes, (n, m)."""
-    bounds = functools.partial(
-        decoder_bounds, fitted, code_densities=code_densities, of_prior=False
-    )
+    without_conditions = rows.shape[1] == fitted.n_features
+    options = {"code_densities": code_densities, "of_prior": without_conditions}
+    bounds = functools.partial(decoder_bounds, fitted, **options)
     return fitted.by_blocks(bounds, rows, copies=copies_of(fitted, code_densities))
 
 

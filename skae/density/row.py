@@ -20,7 +20,7 @@ _N_STEPWISE_DRAWS = 32  # the same for an autoregressive decoder, with teacher f
 _N_ENCODER_DRAWS = 256  # the same from the encoder's posterior, if posterior modes are not found
 _N_EXACT_DRAWS = 2  # the same if that is the exact posterior: any draw gives the density
 _N_PRIOR_DRAWS = 2048  # the most draws that all rows share, for modes far from a row's draws
-_PRIOR_VALUES = 2**18  # the most values of the rows decoded from them
+_PRIOR_VALUES = 2**21  # the most values of the rows decoded from them
 _N_CODES = 20_000  # codes drawn to compute the moments of rows
 FACTORS = "factor_analysis"
 
