@@ -279,6 +279,7 @@ def test_a_warm_start_keeps_it_where_features_are_too_many_for_factor_analysis(r
     assert vae.set_params(max_epochs=2).fit(wide).n_code_components_ == learned
 
 
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 def test_there_is_none_where_nothing_was_held_out_or_conditions_are(ring):
     options = {"max_epochs": 5, "random_state": 0}
     models = [

@@ -104,6 +104,7 @@ def test_rows_far_out_of_a_random_start(likelihood, flowers):
             assert np.isfinite(answers(model, verb, bad)).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
 def test_scores_far_out_are_finite_without_a_classical_density(curve):
     """Gauss-Newton steps fail, or weights differ by less than their digits."""
     X, _, _ = curve

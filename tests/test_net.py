@@ -4,6 +4,7 @@ import io
 import os
 import signal
 from contextlib import redirect_stderr, redirect_stdout
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -75,9 +76,10 @@ def scripted(script, **options):
 
 
 def run(script, **options):
-    """Train on a script."""
+    """Train on a script, which says what the weights after each epoch are worth."""
     net, split = scripted(script, **options)
-    net.partial_fit(split)
+    with mock.patch("skae.training.epochs._AVERAGED", 0.0):
+        net.partial_fit(split)
     assert net.module_.steps.item() == pytest.approx(net.best_epoch_)
     return net
 
@@ -384,7 +386,8 @@ def test_interrupt_is_raised_and_leaves_the_best_epoch(cls, how, bent):
     keep = Keep()
     cls(2, random_state=0, max_epochs=12, callbacks=[keep]).fit(bent)
     for name, value in model.net_.module_.state_dict().items():
-        assert torch.equal(value, keep.weights[name])
+        if not name.startswith("noise") or model.noise_varies_:  # noise is learned aside
+            assert torch.equal(value, keep.weights[name])
     assert np.isfinite(model.score(bent))
 
 
@@ -597,3 +600,39 @@ def test_threads_are_left_as_they_were(bent):
         assert inside[1] == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_weights_of_an_epoch_are_a_moving_average():
+    """`steps` grows by 1 an epoch; share 1/2 with 20 epochs, and 1/epoch in the first ones."""
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            assert net.module_.steps.item() == len(seen)  # training goes on from the latest
+
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(net.module_.steps.item())
+
+    net, split = scripted([ROWS] * 21)
+    net.callbacks_.append(("watch", Watch()))
+    net.partial_fit(split)
+    average = [1.0]
+    for step in range(2, 21):
+        average.append(average[-1] + (step - average[-1]) / 2)
+    assert seen == pytest.approx(average)
+
+
+def test_squared_errors_are_compared_as_distances_too():
+    """A row far out has most of the squared error, but as many distances as any other."""
+    of_start, losses = ROWS.copy(), ROWS * 0.8
+    of_start[0], losses[0] = 1e4, 0.99e4
+    plain, squared = Judge(1e-5), Judge(1e-5, squared=True)
+    assert not plain.beats(losses, of_start)
+    assert not squared.beats(losses, of_start)  # by less than a standard error of the squares
+    losses[0] = 0.8e4
+    assert not plain.beats(losses, of_start)
+    losses[1:3], of_start[1:3] = 0.7e4, 1e4
+    assert squared.beats(losses, of_start) and not plain.beats(losses, of_start)
+    losses[1:3] = 1.4e4  # closer rows do not make up for a larger squared error
+    assert not squared.beats(losses, of_start)
+    assert squared.level(np.array([4.0, 16.0])) == 3.0

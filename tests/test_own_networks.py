@@ -499,7 +499,7 @@ def test_the_rate_falls_to_nothing_with_batches_that_have_company(rows):
     model = AutoencoderTransformer(2, network=BATCH_NORM, callbacks=[Rates()], **options)
     model.fit(rows[:33])
     assert len(rates) == 3 * 4
-    assert rates[-1] < 0.02 * model.lr
+    assert rates[-1] < 0.02 * model.net_.lr
 
 
 def test_streamed_rows_have_company_too(rows, monkeypatch, tmp_path):

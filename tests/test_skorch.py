@@ -47,7 +47,7 @@ def test_rows_are_decoded(fitted, method):
 def test_parameters_and_history(fitted):
     net = fitted.net_
     assert isinstance(net, NeuralNet)
-    assert net.get_params()["lr"] == fitted.lr
+    assert net.get_params()["lr"] == 0.015
     assert not clone(net).initialized_
     np.testing.assert_array_equal(net.history[:, "train_loss"], fitted.loss_curve_)
     held_out = fitted.validation_curve_[1:]

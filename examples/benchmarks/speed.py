@@ -243,7 +243,7 @@ def measure_fit(rows, arguments, name):
     options = {"device": arguments.device} | ({"max_epochs": 3} if arguments.tiny else {})
     model, split, start = fitted(X, **options)
     train, valid = (part.x.index_select(0, part.index) for part in split[:2])
-    rest = (model.n_iter_, model.net_.batch_size, model.lr, model.device_)
+    rest = (model.n_iter_, model.net_.batch_size, model.net_.lr, model.device_)
 
     def ours():
         AutoencoderTransformer(random_state=0, **options).fit(X)

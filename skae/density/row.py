@@ -62,9 +62,8 @@ class RowDensity(Plain):
         draws : Tensor of shape (n_draws, k) or None
             Standard normal points that replace the default ones.
         """
-        copies = copies_of(fitted, [self.codes]) if draws is None else len(draws)
         of_block = functools.partial(of_block, fitted, draws=draws)
-        log_prob = fitted.by_blocks(of_block, X, copies=copies)
+        log_prob = fitted.by_blocks(of_block, X, copies=copies_of(fitted, [self.codes]))
         log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
         return log_prob - fitted.spec.family.log_volume(fitted.spec.start)
 
@@ -130,7 +129,7 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
     from .evidence import PriorDraws, evidence_bounds
 
     module, k = fitted.module, fitted.spec.start.latent_dim
-    seek_modes = draws is None and _seeks_modes(fitted)
+    seek_modes = _seeks_modes(fitted)
     n_draws = n_draws_of(fitted, code_densities)
     points = normal_points(n_draws, k) if draws is None else draws
     of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)

@@ -1,6 +1,5 @@
 """The base class of all autoencoders: `fit` and the steps that it consists of."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..data.table import some_rows
 from ..random import Streams
 from ..starts.random_weights import no_start
 from ..training.callbacks import check_callbacks, prints
+from ..training.schedule import LEAST_RATE, automatic_batch_size, automatic_rate
 from ._in_chunks import InChunks
 from ._modes import ordinary_modes
 
@@ -177,15 +177,20 @@ class BaseAutoencoder(InChunks):
             return no_start(data.table, data.inputs, latent_dim, likelihood)
         return self._classical_start(data, streams, latent_dim)
 
-    def _training_options(self, spec, streams, n_train):
+    def _training_options(self, spec, streams, n_train, in_chunks=False):
         """Return the options of the net that are about training."""
-        automatic = self.batch_size == "auto"
+        size, lr = self.batch_size, self.lr
+        if size == "auto":
+            size = automatic_batch_size(n_train, in_chunks)
+        if lr == "auto":
+            adaptive = self.optimizer in ("adam", "adamw") and not in_chunks
+            lr = automatic_rate(n_train, int(size)) if adaptive else LEAST_RATE
         options = {
             "streams": streams,
-            "lr": self.lr,
+            "lr": lr,
             "precision": self.precision,
             "max_epochs": 0 if spec.is_complete() else self.max_epochs,
-            "batch_size": automatic_batch_size(n_train) if automatic else self.batch_size,
+            "batch_size": size,
             "optimizer": self.optimizer,
             "weight_decay": self.weight_decay,
             "early_stopping": self.early_stopping,
@@ -220,8 +225,3 @@ class BaseAutoencoder(InChunks):
 def _total_variance(table):
     total = table.variance.sum() * (table.n_samples - 1) / table.n_samples
     return total if total > 0 else 1.0
-
-
-def automatic_batch_size(n_samples):
-    """Return a power of two near n / 32, from 16 to 256."""
-    return int(np.clip(2 ** round(math.log2(max(n_samples / 32, 1))), 16, 256))

@@ -34,14 +34,16 @@ SHARED_PARAMETERS = """\
         (cross-entropy, for values in [0, 1]), "categorical" (cross-entropy; the last axis of
         `input_shape` holds probabilities that sum to 1), "poisson" (counts), or a
         `skae.likelihoods.Likelihood`. See :doc:`/guide/likelihoods`.
-    lr : float, default=2e-3
+    lr : float or "auto", default="auto"
         Highest learning rate. It rises over the first steps, then decays to 0 at `max_epochs`
-        along a cosine. A skorch `LRScheduler` in `callbacks` replaces this schedule.
+        along a cosine. A skorch `LRScheduler` in `callbacks` replaces this schedule. "auto" is
+        0.015 if an epoch has at most 8 steps, and less the more it has, down to 0.002. In
+        `partial_fit`, and with other optimizers than Adam, it is 0.002.
     max_epochs : int, default=100
         Maximum number of epochs. With 0, the estimator is the initial model.
     batch_size : int or "auto", default="auto"
-        Number of rows per training step. "auto" is a power of two near 1/32 of the training
-        rows, from 16 to 256.
+        Number of rows per training step. "auto" is a power of two near 1/8 of the training rows,
+        from 64 to 256; in `partial_fit` near 1/32, from 16.
     optimizer : str or torch.optim.Optimizer subclass, default="adamw"
         "adam" or "adamw" (with epsilon 1e-5), "sgd" (with momentum 0.9), or a class.
     weight_decay : float, default=0.01

@@ -28,6 +28,7 @@ from ..data.validation import (
 from ..devices import find_device
 from ..likelihoods import as_likelihood
 from ..starts.pca import minka_dimension
+from ..training.schedule import LEAST_RATE
 from ._hooks import Hooks
 from ._parameters import LIMIT, check_limits, check_memory, is_auto
 
@@ -290,7 +291,8 @@ class Door(Hooks):
         if not isinstance(self.optimizer, str):
             from ..training.optimizers import check_optimizer
 
-            check_optimizer(self.optimizer, plain(self.weight_decay), plain(self.lr))
+            lr = LEAST_RATE if self.lr == "auto" else plain(self.lr)
+            check_optimizer(self.optimizer, plain(self.weight_decay), lr)
 
     def _hidden_layer_sizes(self):
         from ..nn.networks import DEFAULT_SIZES

@@ -37,7 +37,7 @@ class InChunks(Methods):
         data = replace(data, chunks=rows_before.after(data.rows_held_out(), streams))
         valid = data.chunks.rows(data.device, spec.start, spec.start, spec.family, data.corruption)
         check_callbacks(self.callbacks, valid is not None)
-        options = self._training_options(spec, streams, len(split.train))
+        options = self._training_options(spec, streams, len(split.train), in_chunks=True)
         former = self._former(data, spec)
         keep_latest = self.validation_fraction is None
         split = split._replace(valid=valid)

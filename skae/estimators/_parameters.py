@@ -57,7 +57,7 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         ],
         "init": [StrOptions({"pca", "random"})],
         "likelihood": [StrOptions(NAMES), Likelihood],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), type],
@@ -86,7 +86,7 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     activation: str = "silu"
     init: str = "pca"
     likelihood: str | Likelihood = "gaussian"
-    lr: float = 2e-3
+    lr: float | str = "auto"
     max_epochs: int = 100
     batch_size: int | str = "auto"
     optimizer: str | type = "adamw"

@@ -33,6 +33,8 @@ class AdversarialSpec(Spec):
     prior_moments: tuple = ()  # mean and standard deviation per latent dimension, (k,) each
     error_left: float = 0.0  # mean error of a row under the initial model, in nats
 
+    losses_are_squares = False
+
     def build(self):
         """Build the torch module, with the weights of the initial model."""
         from ..nn.adversarial import AdversarialModule

@@ -30,6 +30,8 @@ _KL_ROWS = 10_000  # the most rows that `kl_per_latent_` is averaged over
 class VAESpec(Spec):
     """Everything the module of a variational autoencoder is built from."""
 
+    losses_are_squares = False
+
     def build(self):
         """Build the torch module, with the weights of the initial model."""
         from ..nn.vae import VAEModule
@@ -291,8 +293,8 @@ class VAETransformer(PcaAttributes):
     def _classical_start(self, data, streams, latent_dim):
         return probabilistic_pca_of(data.table, latent_dim, self._likelihood_of(data.table))
 
-    def _training_options(self, spec, streams, n_train):
-        options = super()._training_options(spec, streams, n_train)
+    def _training_options(self, spec, *args, **kwargs):
+        options = super()._training_options(spec, *args, **kwargs)
         options.update(beta=self.beta, beta_warmup=self.beta_warmup)
         if _is_mixed(spec):
             options.update(start_share=share_of_start(spec.n_samples))

@@ -80,6 +80,11 @@ class Spec(Plain):
         """Return factor and offset from the module's loss to the reported loss."""
         return self.family.error_unit(self.start), 0.0
 
+    @property
+    def losses_are_squares(self):
+        """Whether the module's losses are squared distances."""
+        return self.family.is_normal
+
     def units(self):
         """Return the scales that codes and decoded rows are multiplied by."""
         return np.append(self.start.code_scale, self.family.units(self.start)[1])

@@ -24,6 +24,7 @@ from .schedule import Schedule
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _VALIDATION_BATCH = 1024
+_AVERAGED = 0.05  # fraction of the epochs that weights are averaged over
 _VALIDATION_DRAWS = 512  # least number of rows, with repeats, that average a stochastic loss
 
 
@@ -34,10 +35,11 @@ class _Stop(Exception):
 class EpochNet(NeuralNet):
     """Net that trains a module whose ``forward(batch, generator)`` returns the loss of every row.
 
-    It is fitted on a :class:`~skae.data.batches.Split`. The epoch with the lowest validation loss
-    is kept, if it clearly beats epoch 0, the module as it was built: see
-    :class:`~skae.training.judge.Judge`. However training ends, be it an exception, Ctrl-C or a
-    loss that is no longer finite, the weights of the best epoch are restored.
+    It is fitted on a :class:`~skae.data.batches.Split`. The weights of an epoch are a moving
+    average over those after this and earlier epochs; training goes on from the latest. The epoch
+    with the lowest validation loss is kept, if it clearly beats epoch 0, the module as it was
+    built: see :class:`~skae.training.judge.Judge`. However training ends, be it an exception,
+    Ctrl-C or a loss that is no longer finite, the weights of the best epoch are restored.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ class EpochNet(NeuralNet):
     start_share : float
         Mixture weight of the initial model in the density of validation rows. It applies if
         losses are minus log-densities, at least approximately (as with ``beta != 1``).
+    squared : bool
+        Whether losses are squared distances, for the judge.
     early_stopping : bool
         Whether to stop after `n_iter_no_change` epochs without a lower validation loss.
     n_iter_no_change : int
@@ -83,6 +87,7 @@ class EpochNet(NeuralNet):
         units=(1.0, 0.0),
         resolution=0.0,
         start_share=0.0,
+        squared=False,
         criterion=torch.nn.Identity,
         optimizer=torch.optim.AdamW,
         train_split=None,
@@ -100,6 +105,7 @@ class EpochNet(NeuralNet):
         self.units = units
         self.resolution = resolution
         self.start_share = start_share
+        self.squared = squared
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.beta = beta
@@ -223,7 +229,8 @@ class EpochNet(NeuralNet):
         before = self.aside_before_
         self.module_.keep_aside(functools.partial(self._accepts, held_out, before), before)
         losses = "of_start_", "start_losses_", "latest_losses_", "best_losses_"
-        for name in ("best_", "spare_", "progress_", "graphed_", "shuffle_", "noise_", *losses):
+        others = "progress_", "graphed_", "shuffle_", "noise_"
+        for name in ("best_", "spare_", "average_", "latest_", *others, *losses):
             setattr(self, name, None)
 
     def _accepts(self, held_out, kept_before, **options):
@@ -253,6 +260,8 @@ class EpochNet(NeuralNet):
     def on_epoch_begin(self, net, **kwargs):
         if self.stopping_:
             raise _Stop
+        if self.latest_ is not None:
+            copy_weights(self.latest_, self._weights())
         super().on_epoch_begin(net, **kwargs)
         if self.beta_warmup:
             self.module_.warmup = min(1.0, len(self.history) / self.beta_warmup)
@@ -284,8 +293,9 @@ class EpochNet(NeuralNet):
         self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
         self.captures_ = True  # False after a failed capture
+        self.average_ = self.latest_ = None  # weights: the moving average, and after all steps
         self.loss_curve_, self.validation_curve_ = [], []
-        self.lowest_epoch_ = 0
+        self.lowest_, self.lowest_epoch_ = math.inf, 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
         self.best_losses_ = np.empty(0)
         self.aside_before_ = self.module_.noise_varies
@@ -302,6 +312,7 @@ class EpochNet(NeuralNet):
                     copy_weights(start, self._weights())
                 losses = self.beside_start(losses)
             self.start_losses_ = self.best_losses_ = losses
+            self.lowest_ = self.judge.level(losses)
             self.validation_curve_.append(self._in_units(losses.mean()))
         self.best_epoch_ = 0  # set last: from here on an interrupted fit has a result
 
@@ -321,7 +332,7 @@ class EpochNet(NeuralNet):
     @property
     def judge(self):
         """The judge of validation losses."""
-        return Judge(self.resolution, self.start_share, self.groups_)
+        return Judge(self.resolution, self.start_share, self.squared, self.groups_)
 
     def beside_start(self, losses):
         """Return losses of the mixture with the initial model: see `Judge.beside_start`."""
@@ -353,10 +364,25 @@ class EpochNet(NeuralNet):
         if not self.hooked_:
             self._record_batch("train", mean, n_rows)
         self.loss_curve_.append(self._record("train_loss", mean))
+        if self.schedule_.n_steps is not None:  # chunks go on from the latest weights
+            self._average()
         if not math.isfinite(mean):
             self._diverge()
         elif not self.validation_curve_:
             self._keep_while_finite()
+
+    def _average(self):
+        """Replace the latest weights by the moving average (Polyak & Juditsky 1992)."""
+        weights = self._weights()
+        if self.latest_ is None:
+            self.latest_ = [value.clone() for value in weights]
+            self.average_ = [value.clone() for value in weights]
+            return
+        copy_weights(weights, self.latest_)
+        share = max(1.0 / len(self.history), 1.0 / (1.0 + _AVERAGED * self.max_epochs))
+        for average, value in zip(self.average_, weights, strict=True):
+            average.lerp_(value, share) if value.is_floating_point() else average.copy_(value)
+        copy_weights(self.average_, weights)
 
     def _can_replay(self, rows):
         """Return whether training steps can be replayed as a CUDA graph."""
@@ -453,13 +479,13 @@ class EpochNet(NeuralNet):
         many epochs is compared with one initial model. A handful of rows then cannot replace a
         closed form that is right.
         """
-        epoch = len(self.history)
-        curve = self.validation_curve_
-        if self.judge.beats(losses, self.start_losses_) and curve[-1] < curve[self.best_epoch_]:
+        epoch, level = len(self.history), self.judge.level(losses)
+        is_lowest = level < self.judge.level(self.best_losses_)
+        if is_lowest and self.judge.beats(losses, self.start_losses_):
             self._keep()
             self.best_losses_ = losses
-        if curve[-1] < curve[self.lowest_epoch_]:
-            self.lowest_epoch_ = epoch
+        if level < self.lowest_:
+            self.lowest_, self.lowest_epoch_ = level, epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
             self.stopping_ = True
 

@@ -1,10 +1,12 @@
-"""The learning rate of every step."""
+"""The learning rate of every step, and what is chosen automatically: batch size and rate."""
 
 import math
 from dataclasses import dataclass
 
 _WARMUP = 0.05  # fraction of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # chunks: steps until the rate is highest, and until it decays
+_STEPS = 8  # of an epoch, if batches may be that small, up to which the rate is highest
+LEAST_RATE, _HIGHEST_RATE = 2e-3, 0.015
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,29 @@ class Schedule:
             return self.lr * min(1.0, taken / _RISE, math.sqrt(_PLATEAU / taken))
         share = taken / self.n_steps
         return self.lr * min(1.0, share / _WARMUP) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def automatic_batch_size(n_rows, in_chunks=False):
+    """Return a power of two near n / 8, from 64 to 256; in chunks near n / 32, from 16.
+
+    Examples
+    --------
+    >>> from skae.training.schedule import automatic_batch_size
+    >>> automatic_batch_size(1000), automatic_batch_size(1000, in_chunks=True)
+    (128, 32)
+    """
+    wanted, least = (n_rows / 32, 16) if in_chunks else (n_rows / _STEPS, 64)
+    return min(max(2 ** round(math.log2(max(wanted, 1))), least), 256)
+
+
+def automatic_rate(n_rows, batch_size):
+    """Return a learning rate from 0.002 to 0.015, lower if an epoch has more steps.
+
+    Examples
+    --------
+    >>> from skae.training.schedule import automatic_rate
+    >>> automatic_rate(1000, 128), automatic_rate(100_000, 256)
+    (0.015, 0.002)
+    """
+    n_steps = math.ceil(n_rows / batch_size)
+    return max(LEAST_RATE, _HIGHEST_RATE * min(1.0, _STEPS / n_steps))

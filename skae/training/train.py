@@ -43,6 +43,7 @@ def make_net(spec, device, optimizer="adamw", weight_decay=0.0, lr=0.01, **optio
         spec.build,
         units=spec.loss_units(),
         resolution=resolution,
+        squared=spec.losses_are_squares,
         lr=lr,
         device=device,
         **optimizer_arguments(optimizer, weight_decay, lr, device),
