@@ -12,10 +12,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae.nn.conv import conv_networks
+from skae.likelihoods import as_likelihood
+from skae.nn.conv import LinearImages, Unet, conv_networks
 from skae.nn.mlp import mlp
 from skae.nn.networks import Sizes, largest_product, widest_layer
 from skae.nn.own import own_networks
+from skae.starts.start import Start
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
 SHAPES = [(1, 8, 8), (3, 7, 5), (2, 1, 9), (1, 1, 1)]
@@ -47,58 +49,104 @@ def test_conv_networks_of_any_size(shape, channels):
     assert encoder(x).shape == (5, 4)
     assert decoder(z).shape == (2, 5, n_features)
     torch.testing.assert_close(decoder(z)[0, 0], decoder(z[0, :1])[0])
-    for network in conv_networks(sizes, channels, "silu", generator(), last_zero=True):
-        assert not network(x if network is not None and hasattr(network, "image") else z).any()
+    encoder, decoder = conv_networks(sizes, channels, "silu", generator(), last_zero=True)
+    assert not encoder(x).any()
+    assert not decoder(z).any()
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_conv_networks_against_the_functions_of_torch():
-    """Activations in between, conditions in the last layer, odd edges cut off at the end."""
-    sizes = Sizes((2, 7, 5), n_codes=4, latent_dim=2, n_conditions=3)
-    encoder, decoder = conv_networks(sizes, (4, 6), "tanh", generator(), last_zero=False)
-    x, z = torch.randn(9, 70 + 3, generator=generator()), torch.randn(9, 5, generator=generator())
-    h = x[:, :70].view(9, 2, 7, 5)
-    for layer in encoder.stages[::2]:
-        h = F.conv2d(h, layer.weight, layer.bias, stride=2, padding=1).tanh()
-    expected = encoder.output(torch.cat([h.flatten(1), x[:, 70:]], dim=1))
-    torch.testing.assert_close(encoder(x), expected)
-    h = decoder.first(z).view(9, 6, 2, 2)
-    for layer, (height, width) in zip(decoder.stages, ((4, 3), (7, 5)), strict=True):
-        h = F.conv_transpose2d(h.tanh(), layer.weight, layer.bias, stride=2, padding=1)
-        h = h[..., :height, :width]
-    torch.testing.assert_close(decoder(z), h.flatten(1))
+def linear_model(shape, k, rng, **other):
+    """An initial model of images with an orthonormal decoder, with a mean image."""
+    n_features = int(np.prod(shape))
+    axes = np.linalg.qr(rng.standard_normal((n_features, k)))[0]
+    mean = rng.standard_normal(n_features)
+    numbers = {"noise_variance": 0.25, "log_variance": np.zeros(k), "explained": np.ones(k)}
+    return Start(
+        mean=mean,
+        scale=2.0,
+        input_mean=mean,
+        input_scale=2.0,
+        encoder=axes / 3.0,
+        encoder_bias=np.zeros(k),
+        decoder=3.0 * axes.T,
+        decoder_bias=np.zeros(n_features),
+        code_scale=np.ones(k),
+        **{**numbers, **other},
+    )
 
 
-def test_conv_layers_start_as_those_of_torch():
-    state = torch.get_rng_state()
-    try:
-        torch.manual_seed(3)
-        conv, linear = nn.Conv2d(2, 4, 3), nn.Linear(24, 4)
-        first, transposed = nn.Linear(2, 24), nn.ConvTranspose2d(4, 2, 4)
-    finally:
-        torch.set_rng_state(state)
-    seeded = torch.Generator().manual_seed(3)
-    encoder, decoder = conv_networks(Sizes((2, 6, 4), 4, 2), (4,), "relu", seeded, False)
-    pairs = [(encoder.stages[0], conv), (encoder.output, linear)]
-    pairs += [(decoder.first, first), (decoder.stages[0], transposed)]
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours.weight, theirs.weight, rtol=0, atol=0)
-        torch.testing.assert_close(ours.bias, theirs.bias, rtol=0, atol=0)
+def test_unet_against_the_functions_of_torch():
+    """Stages down, further inputs at the lowest one, then up with what was skipped."""
+    net = Unet((7, 5), 2, 3, (4, 6), 2, "tanh", generator())
+    image, extra = torch.randn(9, 2, 7, 5, generator=generator()), torch.ones(9, 2)
+    first = F.conv2d(image, net.down[0].weight, net.down[0].bias, stride=2, padding=1).tanh()
+    x = F.conv2d(first, net.down[1].weight, net.down[1].bias, stride=2, padding=1).tanh()
+    x = x + net.extra(extra).view(9, 6, 1, 1)
+    for same, up, skipped in zip(net.same, net.up, (first, image), strict=True):
+        x = x + F.conv2d(x, same.weight, same.bias, padding=1).tanh()
+        x = F.conv_transpose2d(x, up.weight, up.bias, stride=2, padding=1)
+        x = x[..., : skipped.shape[2], : skipped.shape[3]]
+        x = (x + skipped).tanh() if skipped is first else x
+    torch.testing.assert_close(net(image, extra), x)
 
 
-def test_neighbouring_pixels_matter_to_the_encoder_alike():
-    """Images go through the network as images: a shifted spot shifts the features."""
-    encoder, _ = conv_networks(Sizes((1, 8, 8), 2, 2), (3,), "identity", generator(), False)
-    image = torch.zeros(2, 1, 8, 8)
-    image[0, 0, 3, 3] = image[1, 0, 3, 5] = 1.0
-    there, shifted = encoder.stages(image)
-    torch.testing.assert_close(there[:, :, :-1], shifted[:, :, 1:])
+@pytest.mark.parametrize("shape", [(3, 7, 5), (1, 8, 8)])
+def test_conv_networks_read_the_linear_reconstruction(shape):
+    """The decoder's image is B z + mean; the encoder's are x + mean and what B A x leaves."""
+    rng, n = np.random.default_rng(0), int(np.prod(shape))
+    start = linear_model(shape, 2, rng)
+    sizes = Sizes(shape, 4, 2, start=start, likelihood=as_likelihood("gaussian"))
+    encoder, decoder = conv_networks(sizes, (4,), "silu", generator(), last_zero=False)
+    encoder, decoder = encoder.double(), decoder.double()
+    x, z = rng.standard_normal((6, n)), rng.standard_normal((3, 6, 2))
+    centred = (start.mean - start.mean.mean()) / start.scale
+
+    def images(*parts):
+        return torch.cat([torch.tensor(part).reshape(-1, *shape) for part in parts], dim=1)
+
+    decoded = decoder.unet(images(z.reshape(18, 2) @ start.decoder + centred), None)
+    torch.testing.assert_close(decoder(torch.tensor(z)), decoded.reshape(3, 6, n))
+    left = (x - x @ start.encoder @ start.decoder) / 0.5
+    out = encoder.unet(images(x + centred, left), None).reshape(6, 2, n)
+    axes = torch.tensor(3.0 * start.encoder)
+    expected = torch.cat([out[:, 0] @ axes, out[:, 1] @ axes / np.sqrt(n)], dim=1)
+    torch.testing.assert_close(encoder(torch.tensor(x)), expected)
+
+
+def test_the_decoder_reads_probabilities_as_an_image():
+    start = linear_model((1, 4, 4), 2, np.random.default_rng(0))
+    images = LinearImages(start, as_likelihood("bernoulli"))
+    z = torch.randn(5, 2, dtype=torch.float64, generator=generator())
+    expected = (torch.sigmoid(z @ torch.tensor(start.decoder)) - start.mean.mean()) / 2.0
+    torch.testing.assert_close(images(z), expected)
+
+
+def test_conv_networks_of_an_initial_model_learn_no_dense_layer():
+    """Weights do not grow with the image, except where there is no linear map to read."""
+    for start, grows in ((True, False), (False, True)):
+        counts = []
+        for shape in ((1, 8, 8), (1, 16, 16)):
+            model = linear_model(shape, 2, np.random.default_rng(0)) if start else None
+            sizes = Sizes(shape, 2, 2, start=model, likelihood=as_likelihood("gaussian"))
+            networks = conv_networks(sizes, (4,), "silu", generator(), False)
+            counts.append(sum(w.numel() for network in networks for w in network.parameters()))
+        assert (counts[0] < counts[1]) == grows
+
+
+def test_codes_learn_from_the_image_of_the_linear_decoder(images):
+    """The gradient reaches the encoder through the decoder's image."""
+    model = AutoencoderTransformer(2, network="conv", max_epochs=30, random_state=0).fit(images)
+    assert model.best_epoch_ > 0
+    module = model.net_.module_
+    z = torch.zeros(4, 2, requires_grad=True)
+    slope = torch.autograd.grad(module.decoder(z).square().sum(), z)[0]
+    assert slope.abs().min() > 0
 
 
 def test_work_and_width():
     encoder, decoder = conv_networks(Sizes((1, 28, 28), 2, 2), (8, 16), "silu", generator(), False)
-    assert largest_product(encoder) == (16 * 8 * 9 + 16) * 49
-    assert largest_product(decoder) == (16 * 8 * 16 + 8) * 49
+    for network in (encoder, decoder):
+        assert largest_product(network) == (8 * 8 * 9 + 8) * 14 * 14
     assert widest_layer("conv", (1, 28, 28), (8, 16)) == 8 * 14 * 14
     assert widest_layer("mlp", (784,), (8, 16)) == 16
 

@@ -50,7 +50,7 @@ class AutoencoderSpec(Spec):
         whole = self.whole or self.start
         k, rank = whole.latent_dim, min(self.n_samples, len(whole.mean))
         if not self.in_groups:
-            encoder, decoder = self.networks(k, latent_dim=2 * k)
+            encoder, decoder = replace(self, start=whole).networks(k, latent_dim=2 * k)
             return OrderedModule(
                 self.start, encoder, decoder, self.family.head(self.start), whole, rank
             )
@@ -59,9 +59,12 @@ class AutoencoderSpec(Spec):
         sizes = self.hidden_layer_sizes
         narrow = replace(self, hidden_layer_sizes=tuple(-(-size // len(parts)) for size in sizes))
         most = -(-max(sizes, default=0) // 2)
-        half = replace(self, hidden_layer_sizes=tuple(min(size, most) for size in sizes))
+        half = replace(self, start=whole, hidden_layer_sizes=tuple(min(size, most) for size in sizes))
         encoder = torch.nn.ModuleList(
-            narrow.networks(end - first, generator=generator)[0] for first, end in parts
+            replace(narrow, start=_codes_of(whole, first, end)).networks(
+                end - first, generator=generator
+            )[0]
+            for first, end in parts
         )
         _, decoder = half.networks(k, latent_dim=2 * k, generator=generator)
         return GroupedModule(
@@ -289,20 +292,20 @@ class AutoencoderTransformer(PcaAttributes):
         start = self._spec.start
         # The networks keep their size, so the spec records what they were built for.
         whole = self._spec.whole or start
-        self._spec = replace(self._spec, start=_first_codes(start, n_codes), whole=whole)
+        self._spec = replace(self._spec, start=_codes_of(start, 0, n_codes), whole=whole)
         self.net_ = make_net(self._spec, self.device_).from_arrays(learned)
         self.latent_dim_ = n_codes
         self.explained_variance_ratio_ = self.explained_variance_ratio_[:n_codes]
 
 
-def _first_codes(start, n_codes):
-    """Return an initial model with the first codes only, and the noise variance of all codes."""
+def _codes_of(start, first, end):
+    """Return an initial model with some of the codes, and the noise variance of all codes."""
     return replace(
         start,
-        encoder=start.encoder[:, :n_codes],
-        encoder_bias=start.encoder_bias[:n_codes],
-        decoder=start.decoder[:n_codes],
-        code_scale=start.code_scale[:n_codes],
-        log_variance=start.log_variance[:n_codes],
-        explained=start.explained[:n_codes],
+        encoder=start.encoder[:, first:end],
+        encoder_bias=start.encoder_bias[first:end],
+        decoder=start.decoder[first:end],
+        code_scale=start.code_scale[first:end],
+        log_variance=start.log_variance[first:end],
+        explained=start.explained[first:end],
     )

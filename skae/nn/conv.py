@@ -1,19 +1,111 @@
-"""Convolutional networks for images."""
+"""Convolutional networks for images.
+
+Both networks map images to images by convolutions. Linear maps lead from images to codes and
+back. They are those of the initial model and stay fixed, unless it is zero. No other layer is
+fully connected, so the number of learned weights does not depend on the size of an image, and
+what is learned at one position holds at all of them.
+"""
 
 import itertools
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
-from .init import Conv2d, ConvTranspose2d, drawn, linear_layer, with_zero_output
+from .autoencoder import LinearPath
+from .init import Conv2d, ConvTranspose2d, Linear, drawn, linear_layer, with_zero_output
 from .mlp import ACTIVATIONS
+
+_LEAST_UNIT = 0.1  # least unit of what the linear model leaves, in standard deviations of x
+
+
+class Unet(nn.Module):
+    """Convolutions with stride 2, and transposed ones back, with skip connections.
+
+    This is a small U-Net (Ronneberger et al. 2015). Every stage halves height and width, rounded
+    up. On the way back, a residual convolution (He et al. 2016) precedes each transposed one.
+    The kernel of a transposed convolution is twice as wide as its stride, so every pixel
+    receives equally many contributions. Images of odd height or width are cropped.
+
+    Shape: (batch, n_in, H, W) and (batch, n_extra) -> (batch, n_out, H, W).
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of an image.
+    n_in, n_out : int
+        Channels of the input and of the output.
+    channels : tuple of int
+        Channels after every stage.
+    n_extra : int
+        Number of further inputs, which are the same for all pixels.
+    activation : str
+    generator : torch.Generator
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.nn.conv import Unet
+    >>> net = Unet((7, 5), 6, 3, (8, 16), 2, "silu", torch.Generator().manual_seed(0))
+    >>> net(torch.ones(4, 6, 7, 5), torch.ones(4, 2)).shape
+    torch.Size([4, 3, 7, 5])
+    """
+
+    def __init__(self, size, n_in, n_out, channels, n_extra, activation, generator):
+        super().__init__()
+        self.images = halvings((n_in, *size), channels)
+        self.activation = ACTIVATIONS[activation]()
+        self.down, self.same, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for (c_in, *_), (c_out, height, width) in itertools.pairwise(self.images):
+            layer = Conv2d(c_in, c_out, 3, stride=2, padding=1)
+            self.down.append(_at(height * width, layer, generator))
+        c_deep, *deepest = self.images[-1]
+        self.extra = linear_layer(n_extra, c_deep, generator) if n_extra else None
+        targets = [(n_out, *size), *self.images[1:]][::-1]
+        for (c_in, height, width), (c_out, *_) in itertools.pairwise(targets):
+            positions = height * width
+            self.same.append(_at(positions, Conv2d(c_in, c_in, 3, padding=1), generator))
+            layer = ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)
+            self.up.append(_at(positions, layer, generator))
+        if not channels:
+            layer = Conv2d(n_in, n_out, 3, padding=1)
+            self.up.append(_at(math.prod(deepest), layer, generator))
+
+    @property
+    def output(self):
+        """The last layer."""
+        return self.up[-1]
+
+    def forward(self, image, extra):
+        """Map images to images."""
+        features = [image]
+        for layer in self.down:
+            features.append(self.activation(layer(features[-1])))
+        x = features.pop()
+        if self.extra is not None:
+            x = x + self.extra(extra)[..., None, None]
+        if not self.down:
+            return self.output(x)
+        for same, up in zip(self.same, self.up, strict=True):
+            x = x + self.activation(same(x))
+            skipped = features.pop()
+            x = up(x)[..., : skipped.shape[-2], : skipped.shape[-1]]
+            x = self.activation(x + skipped) if features else x
+        return x
+
+
+def _at(positions, layer, generator):
+    """Initialise a layer that is applied at so many positions of an image, and return it."""
+    layer.positions = positions
+    return drawn(layer, generator)
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions with stride 2, then a linear layer.
+    """A U-Net on an image and on what the linear model leaves of it.
 
-    Every convolution halves height and width, rounded up.
+    Its output, an image, is projected on the directions that the linear encoder reads. With more
+    outputs than codes, as in a VAE, there is one image for each block of them.
 
     Shape: (batch, C * H * W + q) -> (batch, n_codes).
 
@@ -28,60 +120,145 @@ class ConvEncoder(nn.Module):
     torch.Size([5, 4])
     """
 
+    factor: torch.Tensor
+    shift: torch.Tensor
+    axes: torch.Tensor
+
     def __init__(self, sizes, channels, activation, generator):
         super().__init__()
-        self.image = sizes.row
-        layers, images = [], halvings(sizes.row, channels)
-        for (c_in, *_), (c_out, height, width) in itertools.pairwise(images):
-            layer = Conv2d(c_in, c_out, 3, stride=2, padding=1)
-            layer.positions = height * width
-            layers += [drawn(layer, generator), ACTIVATIONS[activation]()]
-        self.stages = nn.Sequential(*layers)
-        n_in = math.prod(images[-1]) + sizes.n_conditions
-        self.output = linear_layer(n_in, sizes.n_codes, generator)
+        self.image, n_features = sizes.row, math.prod(sizes.row)
+        start = _learned_from(sizes.start)
+        self.learns_axes = start is None
+        n_images = n_inputs = 1
+        if start is None:
+            projection = Linear(n_features, sizes.n_codes, bias=False)
+            self.projection = drawn(projection, generator)
+        else:
+            n_images, n_inputs = sizes.n_codes // start.latent_dim, 2
+            self.linear_encoder = LinearPath(start.encoder, start.encoder_bias)
+            self.linear_images = LinearImages(start, sizes.likelihood)
+            self.unit = self.linear_images.unit
+            axes = start.encoder[:n_features]
+            axes = axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(np.float32).tiny)
+            # In the same units as in the images of the linear model.
+            factor = (start.input_scale * np.ones(len(start.encoder)))[:n_features]
+            shift = start.input_mean[:n_features] - self.linear_images.centre
+            for name, value in (("axes", axes), ("factor", factor), ("shift", shift)):
+                value = value if name == "axes" else value / self.linear_images.scale
+                self.register_buffer(name, torch.tensor(value), persistent=False)
+        c = self.image[0]
+        self.unet = Unet(
+            self.image[1:],
+            n_inputs * c,
+            n_images * c,
+            channels,
+            sizes.n_conditions,
+            activation,
+            generator,
+        )
+
+    @property
+    def output(self):
+        """The last layer of convolutions."""
+        return self.unet.output
 
     def forward(self, x):
         """Encode flat images."""
         n_features = math.prod(self.image)
-        image = x[:, :n_features].unflatten(1, self.image)
-        features = self.stages(image).flatten(1)
-        if x.shape[1] > n_features:
-            features = torch.cat([features, x[:, n_features:]], dim=1)
-        return self.output(features)
+        rows, conditions = x[:, :n_features], x[:, n_features:]
+        if self.learns_axes:
+            image = self.unet(rows.unflatten(1, self.image), conditions)
+            return self.projection(image.flatten(1))
+        rows = torch.addcmul(self.shift, rows, self.factor)
+        codes = torch.cat([self.linear_encoder(x), conditions], dim=1)
+        left = (rows - self.linear_images(codes)) / self.unit
+        both = [part.unflatten(1, self.image) for part in (rows, left)]
+        images = self.unet(torch.cat(both, dim=1), conditions)
+        mean, *more = images.unflatten(1, (-1, self.image[0])).flatten(2).unbind(1)
+        # A mean moves with the sum over pixels, as it does in the linear encoder.
+        more = [rows / math.sqrt(n_features) for rows in more]
+        return torch.cat([rows @ self.axes for rows in (mean, *more)], dim=1)
 
 
 class ConvDecoder(nn.Module):
-    """Linear layer, then transposed convolutions: :class:`ConvEncoder` in reverse.
-
-    The kernel is twice as wide as the stride, so every pixel receives equally many
-    contributions. Images of odd height or width are cropped.
+    """A U-Net on the image that the linear decoder returns.
 
     Shape: (..., k + q) -> (..., C * H * W).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.nn.conv import ConvDecoder
+    >>> from skae.nn.networks import Sizes
+    >>> sizes = Sizes((1, 28, 28), n_codes=4, latent_dim=2)
+    >>> net = ConvDecoder(sizes, (8, 16), "silu", torch.Generator().manual_seed(0))
+    >>> net(torch.ones(5, 2)).shape
+    torch.Size([5, 784])
     """
 
     def __init__(self, sizes, channels, activation, generator):
         super().__init__()
-        self.images = halvings(sizes.row, channels)[::-1]
-        n_in = sizes.latent_dim + sizes.n_conditions
-        self.first = linear_layer(n_in, math.prod(self.images[0]), generator)
-        self.stages = nn.ModuleList()
-        for (c_in, height, width), (c_out, *_) in itertools.pairwise(self.images):
-            layer = ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)
-            layer.positions = height * width
-            self.stages.append(drawn(layer, generator))
-        self.activation = ACTIVATIONS[activation]()
+        self.image = sizes.row
+        n_in, start = sizes.latent_dim + sizes.n_conditions, _learned_from(sizes.start)
+        self.n_linear, self.n_codes = n_in, sizes.latent_dim
+        self.linear_images: nn.Module
+        if start is None:
+            self.linear_images = linear_layer(n_in, math.prod(self.image), generator)
+        else:
+            self.n_linear, self.n_codes = len(start.decoder), start.latent_dim
+            self.linear_images = LinearImages(start, sizes.likelihood)
+        c, *size = self.image
+        n_extra = n_in - self.n_codes
+        self.unet = Unet(size, c, c, channels, n_extra, activation, generator)
 
     @property
     def output(self):
         """The last layer."""
-        return self.stages[-1] if len(self.stages) else self.first
+        return self.unet.output
 
     def forward(self, z):
         """Decode codes to flat images."""
-        image = self.first(z.flatten(0, -2)).unflatten(1, self.images[0])
-        for stage, (_, height, width) in zip(self.stages, self.images[1:], strict=True):
-            image = stage(self.activation(image))[..., :height, :width]
+        codes = z.flatten(0, -2)
+        image = self.linear_images(codes[:, : self.n_linear]).unflatten(1, self.image)
+        image = self.unet(image, codes[:, self.n_codes :])
         return image.flatten(1).unflatten(0, z.shape[:-1])
+
+
+class LinearImages(nn.Module):
+    """The images that the initial model makes of codes.
+
+    They are means of the likelihood, centred and scaled to a variance of about 1. All pixels
+    have the same centre, so the mean image is part of them, unlike in standardised rows.
+
+    Shape: (..., k + q) -> (..., C * H * W).
+
+    Parameters
+    ----------
+    start : skae.starts.start.Start
+    likelihood : skae.likelihoods.Likelihood
+    """
+
+    def __init__(self, start, likelihood):
+        super().__init__()
+        self.path = LinearPath(start.decoder, start.decoder_bias)
+        self.distribution = None if likelihood.is_normal else likelihood.distribution
+        self.scale, self.centre = float(np.mean(start.scale)), float(start.mean.mean())
+        self.unit = 1.0
+        if likelihood.is_normal:
+            self.unit = max(float(np.sqrt(np.mean(start.noise_variance))), _LEAST_UNIT)
+        shift = torch.tensor((start.mean - self.centre) / self.scale)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def forward(self, z):
+        """Return flat images of codes."""
+        if self.distribution is None:
+            return self.path(z) + self.shift
+        return (self.distribution(self.path(z)).mean - self.centre) / self.scale
+
+
+def _learned_from(start):
+    """Return the initial model, or None if it is zero, so that its maps must be learned."""
+    return None if start is None or not start.encoder.any() or not start.decoder.any() else start
 
 
 def conv_networks(sizes, hidden_layer_sizes, activation, generator, last_zero):

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from ..likelihoods import Likelihood
+from ..starts.start import Start
 from .conv import conv_networks, halvings
 from .mlp import mlp_networks
 from .own import own_networks
@@ -29,6 +31,9 @@ class Sizes(NamedTuple):
     latent_dim: int  # inputs of the decoder
     n_conditions: int = 0  # further inputs of both, after a row or a code
     reads_past: bool = False  # whether a decoder of sequences uses teacher forcing
+    # The initial model and its likelihood, for networks that read its reconstructions.
+    start: Start | None = None
+    likelihood: Likelihood | None = None
 
 
 class Nothing(nn.Module):
@@ -56,7 +61,7 @@ NETWORKS: dict[Any, Callable] = {
 }
 DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {
     "mlp": (128, 64),
-    "conv": (32, 64),
+    "conv": (32, 64, 64),
     "recurrent": (64,),
     "hierarchical": (64,),
 }
