@@ -19,8 +19,8 @@ SHARED_PARAMETERS = """\
         features) of a sequence. Rows may be flat or have this shape, and are returned as they
         were given to `fit`. If None, it is inferred from X.
     hidden_layer_sizes : "auto", int or array-like of int, default="auto"
-        Widths of the encoder's hidden layers, or channels of its convolutions. The decoder
-        mirrors them. "auto" is (128, 64) for "mlp", (32, 64) for "conv" and (64,) for
+        Widths of the encoder's hidden layers, which the decoder mirrors, or channels of the
+        convolutions of both. "auto" is (128, 64) for "mlp", (32, 32) for "conv" and (64,) for
         recurrent networks.
     activation : str, default="silu"
         Activation function of the hidden layers: "elu", "gelu", "identity", "leaky_relu",

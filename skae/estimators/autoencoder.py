@@ -49,23 +49,22 @@ class AutoencoderSpec(Spec):
 
         whole = self.whole or self.start
         k, rank = whole.latent_dim, min(self.n_samples, len(whole.mean))
+        of_whole = replace(self, start=whole)
         if not self.in_groups:
-            encoder, decoder = replace(self, start=whole).networks(k, latent_dim=2 * k)
+            encoder, decoder = of_whole.networks(k, latent_dim=2 * k)
             return OrderedModule(
                 self.start, encoder, decoder, self.family.head(self.start), whole, rank
             )
         generator, parts = torch.Generator().manual_seed(self.seed), groups(k)
         # The groups divide the encoder's width among them. The decoder runs their networks too.
         sizes = self.hidden_layer_sizes
-        narrow = replace(self, hidden_layer_sizes=tuple(-(-size // len(parts)) for size in sizes))
+        narrow = tuple(-(-size // len(parts)) for size in sizes)
         most = -(-max(sizes, default=0) // 2)
-        half = replace(self, start=whole, hidden_layer_sizes=tuple(min(size, most) for size in sizes))
-        encoder = torch.nn.ModuleList(
-            replace(narrow, start=_codes_of(whole, first, end)).networks(
-                end - first, generator=generator
-            )[0]
-            for first, end in parts
-        )
+        half = replace(of_whole, hidden_layer_sizes=tuple(min(size, most) for size in sizes))
+        encoder = torch.nn.ModuleList()
+        for first, end in parts:
+            group = replace(self, start=_codes_of(whole, first, end), hidden_layer_sizes=narrow)
+            encoder.append(group.networks(end - first, generator=generator)[0])
         _, decoder = half.networks(k, latent_dim=2 * k, generator=generator)
         return GroupedModule(
             self.start, encoder, decoder, self.family.head(self.start), whole, rank
@@ -260,7 +259,7 @@ class AutoencoderTransformer(PcaAttributes):
             alone = from_pca and not callable(self.network)
             return replace(spec, in_groups=alone and spans_decades(spec.start))
         if before is not None and before.whole is not None:
-            first = _first_codes(spec.start, before.start.latent_dim)
+            first = _codes_of(spec.start, 0, before.start.latent_dim)
             return replace(spec, start=first, whole=spec.start)
         return spec
 

@@ -60,17 +60,16 @@ class Unet(nn.Module):
         for (c_in, *_), (c_out, height, width) in itertools.pairwise(self.images):
             layer = Conv2d(c_in, c_out, 3, stride=2, padding=1)
             self.down.append(_at(height * width, layer, generator))
-        c_deep, *deepest = self.images[-1]
-        self.extra = linear_layer(n_extra, c_deep, generator) if n_extra else None
+        deepest = self.images[-1][0]
+        self.extra = linear_layer(n_extra, deepest, generator) if n_extra else None
         targets = [(n_out, *size), *self.images[1:]][::-1]
         for (c_in, height, width), (c_out, *_) in itertools.pairwise(targets):
             positions = height * width
             self.same.append(_at(positions, Conv2d(c_in, c_in, 3, padding=1), generator))
-            layer = ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)
-            self.up.append(_at(positions, layer, generator))
+            upwards = ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)
+            self.up.append(_at(positions, upwards, generator))
         if not channels:
-            layer = Conv2d(n_in, n_out, 3, padding=1)
-            self.up.append(_at(math.prod(deepest), layer, generator))
+            self.up.append(_at(math.prod(size), Conv2d(n_in, n_out, 3, padding=1), generator))
 
     @property
     def output(self):

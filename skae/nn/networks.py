@@ -61,7 +61,7 @@ NETWORKS: dict[Any, Callable] = {
 }
 DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {
     "mlp": (128, 64),
-    "conv": (32, 64, 64),
+    "conv": (32, 32),
     "recurrent": (64,),
     "hierarchical": (64,),
 }
@@ -81,7 +81,8 @@ def widest_layer(network, row, hidden_layer_sizes):
     if callable(network):
         return 16 * math.prod(row)  # a guess
     if network == "conv":
-        return max(math.prod(image) for image in halvings(row, hidden_layer_sizes))
+        images = halvings((2 * row[0], *row[1:]), hidden_layer_sizes)  # the encoder reads two
+        return max(math.prod(image) for image in images)
     if network in ("recurrent", "hierarchical"):  # three gates, two directions
         return row[0] * max((6 * width for width in hidden_layer_sizes), default=row[1])
     return max(hidden_layer_sizes, default=0)
