@@ -1,6 +1,7 @@
 """Rows in a shape of their own, and the networks that need one."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,12 +114,16 @@ def test_conv_networks_read_the_linear_reconstruction(shape):
     torch.testing.assert_close(encoder(torch.tensor(x)), expected)
 
 
-def test_the_decoder_reads_probabilities_as_an_image():
+def test_images_of_natural_parameters_are_first_order_means():
+    """Near the mean image they are what the likelihood has as the mean."""
     start = linear_model((1, 4, 4), 2, np.random.default_rng(0))
-    images = LinearImages(start, as_likelihood("bernoulli"))
-    z = torch.randn(5, 2, dtype=torch.float64, generator=generator())
-    expected = (torch.sigmoid(z @ torch.tensor(start.decoder)) - start.mean.mean()) / 2.0
-    torch.testing.assert_close(images(z), expected)
+    mean, bernoulli = np.linspace(0.1, 0.9, 16), as_likelihood("bernoulli")
+    start = replace(start, mean=mean, decoder_bias=bernoulli.natural(mean))
+    images = LinearImages(start, bernoulli, n_samples=10**12)
+    z = 1e-4 * torch.randn(5, 2, dtype=torch.float64, generator=generator())
+    natural = torch.tensor(start.decoder_bias) + z @ torch.tensor(start.decoder)
+    expected = (torch.sigmoid(natural) - mean.mean()) / 2.0
+    torch.testing.assert_close(images(z), expected, atol=1e-7, rtol=0)
 
 
 def test_conv_networks_of_an_initial_model_learn_no_dense_layer():

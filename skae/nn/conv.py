@@ -135,7 +135,7 @@ class ConvEncoder(nn.Module):
         else:
             n_images, n_inputs = sizes.n_codes // start.latent_dim, 2
             self.linear_encoder = LinearPath(start.encoder, start.encoder_bias)
-            self.linear_images = LinearImages(start, sizes.likelihood)
+            self.linear_images = LinearImages(start, sizes.likelihood, sizes.n_samples)
             self.unit = self.linear_images.unit
             axes = start.encoder[:n_features]
             axes = axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(np.float32).tiny)
@@ -205,7 +205,7 @@ class ConvDecoder(nn.Module):
             self.linear_images = linear_layer(n_in, math.prod(self.image), generator)
         else:
             self.n_linear, self.n_codes = len(start.decoder), start.latent_dim
-            self.linear_images = LinearImages(start, sizes.likelihood)
+            self.linear_images = LinearImages(start, sizes.likelihood, sizes.n_samples)
         c, *size = self.image
         n_extra = n_in - self.n_codes
         self.unet = Unet(size, c, c, channels, n_extra, activation, generator)
@@ -224,10 +224,12 @@ class ConvDecoder(nn.Module):
 
 
 class LinearImages(nn.Module):
-    """The images that the initial model makes of codes.
+    """The images that the initial model makes of codes, to first order.
 
-    They are means of the likelihood, centred and scaled to a variance of about 1. All pixels
-    have the same centre, so the mean image is part of them, unlike in standardised rows.
+    They are centred and scaled to a variance of about 1. All pixels have the same centre, so the
+    mean image is part of them, unlike in standardised rows. Natural parameters, as of a
+    Bernoulli likelihood, become means by their derivative at the mean image, which is the
+    variance of a pixel. So nothing of the codes is lost where probabilities are near 0 or 1.
 
     Shape: (..., k + q) -> (..., C * H * W).
 
@@ -235,24 +237,26 @@ class LinearImages(nn.Module):
     ----------
     start : skae.starts.start.Start
     likelihood : skae.likelihoods.Likelihood
+    n_samples : int
+        Number of rows that the initial model was computed from.
     """
 
-    def __init__(self, start, likelihood):
+    def __init__(self, start, likelihood, n_samples):
         super().__init__()
-        self.path = LinearPath(start.decoder, start.decoder_bias)
-        self.distribution = None if likelihood.is_normal else likelihood.distribution
         self.scale, self.centre = float(np.mean(start.scale)), float(start.mean.mean())
-        self.unit = 1.0
+        bias, slope, self.unit = start.decoder_bias, 1.0, 1.0
         if likelihood.is_normal:
             self.unit = max(float(np.sqrt(np.mean(start.noise_variance))), _LEAST_UNIT)
-        shift = torch.tensor((start.mean - self.centre) / self.scale)
-        self.register_buffer("shift", shift, persistent=False)
+        else:
+            mean = likelihood.smoothed(start.mean, n_samples)
+            bias = bias - likelihood.natural(mean)
+            slope = np.square(likelihood.spread(mean)) / self.scale
+        shift = (start.mean - self.centre) / self.scale
+        self.path = LinearPath(start.decoder * slope, bias * slope + shift)
 
     def forward(self, z):
         """Return flat images of codes."""
-        if self.distribution is None:
-            return self.path(z) + self.shift
-        return (self.distribution(self.path(z)).mean - self.centre) / self.scale
+        return self.path(z)
 
 
 def _learned_from(start):
