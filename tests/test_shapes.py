@@ -8,6 +8,7 @@ import pytest
 import torch
 from _estimators import ESTIMATORS, LIKELIHOODS
 from _sizes import small_memory
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from torch import nn
 from torch.nn import functional as F
@@ -235,6 +236,19 @@ def own(input_shape, n_codes, latent_dim):
     encoder = Own(nn.Flatten(), nn.Linear(n, 30), nn.Tanh(), nn.Linear(30, n_codes))
     decoder = Own(nn.Linear(latent_dim, 30), nn.Tanh(), nn.Linear(30, n))
     return encoder, Own(*decoder, nn.Unflatten(1, input_shape))
+
+
+def test_many_images_get_a_deeper_network(monkeypatch, images):
+    monkeypatch.setattr("skae.nn.networks.MANY_IMAGES", 200)
+    model = AutoencoderTransformer(2, network="conv", max_epochs=1, validation_fraction=None)
+    few = clone(model).partial_fit(images[:100])
+    assert few.net_.module_.decoder.unet.images[1:] == [(32, 4, 3), (32, 2, 2)]
+    few.partial_fit(images)  # as it began
+    many = model.partial_fit(images)
+    assert [c for c, *_ in many.net_.module_.decoder.unet.images] == [2, 32, 64, 64]
+    many.partial_fit(images[:100])
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        many.set_params(hidden_layer_sizes=(32, 32)).partial_fit(images)
 
 
 @every_estimator

@@ -167,8 +167,9 @@ class BaseAutoencoder(InChunks):
         start = self._start(data, streams, k)
         if before is not None:
             return replace(before, start=start, n_samples=data.table.n_samples)
-        own = {"start": start, "n_samples": len(data.table.X), "seed": streams.integer("init")}
-        return self._spec_type(**self._kind(), **own)
+        n_rows = len(data.table.X)
+        own = {"start": start, "n_samples": n_rows, "seed": streams.integer("init")}
+        return self._spec_type(**self._kind(n_rows), **own)
 
     def _start(self, data, streams, latent_dim):
         """Compute the initial model."""

@@ -20,8 +20,8 @@ SHARED_PARAMETERS = """\
         were given to `fit`. If None, it is inferred from X.
     hidden_layer_sizes : "auto", int or array-like of int, default="auto"
         Widths of the encoder's hidden layers, which the decoder mirrors, or channels of the
-        convolutions of both. "auto" is (128, 64) for "mlp", (32, 32) for "conv" and (64,) for
-        recurrent networks.
+        convolutions of both. "auto" is (128, 64) for "mlp", (64,) for recurrent networks, and
+        (32, 32) for "conv", or (32, 64, 64) with at least 10,000 training images.
     activation : str, default="silu"
         Activation function of the hidden layers: "elu", "gelu", "identity", "leaky_relu",
         "logistic", "relu", "selu", "silu", "softplus" or "tanh". Gated recurrent units keep

@@ -113,12 +113,15 @@ class Door(Hooks):
             table, inputs, paired, held_out, validation, corruption, device, name, running, chunks
         )
 
-    def _kind(self):
-        """Return the parameters that a warm start and `partial_fit` may not change."""
+    def _kind(self, n_rows=0):
+        """Return the parameters that a warm start and `partial_fit` may not change.
+
+        `n_rows` is the number of training rows of the first fit.
+        """
         kind = {
             "network": self.network,
             "input_shape": self._input_shape,
-            "hidden_layer_sizes": self._hidden_layer_sizes(),
+            "hidden_layer_sizes": self._hidden_layer_sizes(n_rows),
             "latent_dim": self._asked_codes,
             "activation": self.activation,
             "likelihood": self.likelihood,
@@ -128,7 +131,10 @@ class Door(Hooks):
         return {name: plain(value) for name, value in kind.items()}
 
     def _check_same_kind(self):
-        for name, value in self._kind().items():
+        from ..nn.networks import MANY_IMAGES
+
+        many = self._spec.hidden_layer_sizes == self._hidden_layer_sizes(MANY_IMAGES)
+        for name, value in self._kind(MANY_IMAGES if many else 0).items():
             check_same(name, getattr(self._spec, name), value)
 
     def _validate_rows(self, X, *, at_least=None, reset=False):
@@ -294,10 +300,14 @@ class Door(Hooks):
             lr = LEAST_RATE if self.lr == "auto" else plain(self.lr)
             check_optimizer(self.optimizer, plain(self.weight_decay), lr)
 
-    def _hidden_layer_sizes(self):
-        from ..nn.networks import DEFAULT_SIZES
+    def _hidden_layer_sizes(self, n_rows=0):
+        """Return the sizes of layers, of which "auto" depends on the number of images."""
+        from ..nn.networks import DEFAULT_SIZES, MANY_IMAGES, SIZES_OF_MANY
 
-        return self._layer_sizes("hidden_layer_sizes", DEFAULT_SIZES.get(self.network, ()))
+        default = DEFAULT_SIZES.get(self.network, ())
+        if self.network == "conv" and n_rows >= MANY_IMAGES:
+            default = SIZES_OF_MANY
+        return self._layer_sizes("hidden_layer_sizes", default)
 
     def _layer_sizes(self, name, default):
         """Return the sizes that a parameter gives, with `default` for "auto"."""

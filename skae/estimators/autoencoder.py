@@ -246,10 +246,10 @@ class AutoencoderTransformer(PcaAttributes):
         left = axes[:, : self.n_features_in_ - self.latent_dim_]
         return covariance + self.noise_variance_ * left @ left.T
 
-    def _hidden_layer_sizes(self):
+    def _hidden_layer_sizes(self, n_rows=0):
         if self.ordered and self.network == "mlp":
             return self._layer_sizes("hidden_layer_sizes", _ORDERED_SIZES)
-        return super()._hidden_layer_sizes()
+        return super()._hidden_layer_sizes(n_rows)
 
     def _describe(self, data, streams, before):
         spec = super()._describe(data, streams, before)

@@ -68,6 +68,9 @@ DEFAULT_SIZES: dict[Any, tuple[int, ...]] = {
     "hierarchical": (64,),
 }
 
+# With fewer images, deep stages with many channels learn the training images by heart.
+MANY_IMAGES, SIZES_OF_MANY = 10_000, (32, 64, 64)
+
 
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
     """Build an encoder and a decoder by name, or from a user's callable."""
