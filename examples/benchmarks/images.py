@@ -72,8 +72,9 @@ def run_cell(train, test, latents, seed, options):
     began = time.perf_counter()
     model.fit(train)
     seconds = time.perf_counter() - began
-    flat = test.reshape(len(test), -1)
-    pca = PCA(latents, svd_solver="covariance_eigh").fit(train.reshape(len(train), -1))
+    # In float64: small components of float32 covariances are off by a thousandth.
+    flat, seen = (X.reshape(len(X), -1).astype(np.float64) for X in (test, train))
+    pca = PCA(latents, svd_solver="covariance_eigh").fit(seen)
     of_pca = error(flat, pca.inverse_transform(pca.transform(flat)))
     row = {"latents": latents, "seed": seed, "n_train": len(train), "n_test": len(test)}
     row.update(pca_error=of_pca, error=error(test, model.reconstruct(test)))
@@ -114,7 +115,7 @@ def main():
             _rows.save(rows, arguments.out / "images.csv")
     worst = max(row["error_over_pca"] for row in rows)
     print(f"\n{len(rows)} cells: largest error {worst:.3f} of PCA's")
-    if worst > 1.0:
+    if worst > 1.0 + 1e-4:  # float32 rounds
         raise SystemExit("a cell is worse than PCA")
 
 
