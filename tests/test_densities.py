@@ -285,7 +285,8 @@ def test_where_a_density_overflows_the_others_have_all_of_it(bent):
 
 @pytest.mark.parametrize("parameters", [{"max_epochs": 0}, {"max_epochs": 3}])
 def test_a_warm_start_keeps_a_share_for_rows_far_out(bent, parameters):
-    vae = VAETransformer(2, max_epochs=10, random_state=0, warm_start=True).fit(bent)
+    options = {"max_epochs": 10, "batch_size": 16, "random_state": 0, "warm_start": True}
+    vae = VAETransformer(2, **options).fit(bent)
     other = bent[:200] + 5.0
     vae.set_params(**parameters).fit(other)
     shares = list(vae.density_shares_.values())

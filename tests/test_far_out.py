@@ -139,7 +139,8 @@ def test_numbers_that_are_not_given_share_256_draws(curve):
     model.score_samples(X)
     hook.remove()
     assert model.best_epoch_ > 0
-    assert sum(decoded) == 256 * 500
+    # Beside them steps to posterior modes, with two derivatives each.
+    assert 256 * 500 <= sum(decoded) < 4 * 256 * 500
 
 
 def test_few_draws_for_each_number_are_enough(curve):

@@ -33,7 +33,7 @@ def fan():
 
 @pytest.fixture(scope="module")
 def vae(fan):
-    return VAETransformer(1, max_epochs=300, random_state=0).fit(fan[0])
+    return VAETransformer(1, random_state=0).fit(fan[0])
 
 
 def alike(model):

@@ -69,7 +69,9 @@ def describe(row):
 
 def regret(rows):
     """The mean over cells, of logarithms, as a ratio."""
-    return float(np.exp(np.mean([np.log(row["error_ratio"] / row["lowest_ratio"]) for row in rows])))
+    return float(
+        np.exp(np.mean([np.log(row["error_ratio"] / row["lowest_ratio"]) for row in rows]))
+    )
 
 
 def spreads(rows):

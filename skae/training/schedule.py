@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 _WARMUP = 0.05  # fraction of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # chunks: steps until the rate is highest, and until it decays
-_STEPS = 8  # of an epoch, if batches may be that small, up to which the rate is highest
+_STEPS = 16  # of an epoch, if batches may be that small
+_STEPS_AT_HIGHEST = 8  # of an epoch, up to which the rate is highest
 LEAST_RATE, _HIGHEST_RATE = 2e-3, 0.015
 
 
@@ -37,15 +38,15 @@ class Schedule:
 
 
 def automatic_batch_size(n_rows, in_chunks=False):
-    """Return a power of two near n / 8, from 64 to 256; in chunks near n / 32, from 16.
+    """Return a power of two near n / 16, from 32 to 256; in chunks near n / 32, from 16.
 
     Examples
     --------
     >>> from skae.training.schedule import automatic_batch_size
     >>> automatic_batch_size(1000), automatic_batch_size(1000, in_chunks=True)
-    (128, 32)
+    (64, 32)
     """
-    wanted, least = (n_rows / 32, 16) if in_chunks else (n_rows / _STEPS, 64)
+    wanted, least = (n_rows / 32, 16) if in_chunks else (n_rows / _STEPS, 32)
     return min(max(2 ** round(math.log2(max(wanted, 1))), least), 256)
 
 
@@ -55,8 +56,8 @@ def automatic_rate(n_rows, batch_size):
     Examples
     --------
     >>> from skae.training.schedule import automatic_rate
-    >>> automatic_rate(1000, 128), automatic_rate(100_000, 256)
-    (0.015, 0.002)
+    >>> automatic_rate(200, 32), automatic_rate(1000, 64), automatic_rate(100_000, 256)
+    (0.015, 0.0075, 0.002)
     """
     n_steps = math.ceil(n_rows / batch_size)
-    return max(LEAST_RATE, _HIGHEST_RATE * min(1.0, _STEPS / n_steps))
+    return max(LEAST_RATE, _HIGHEST_RATE * min(1.0, _STEPS_AT_HIGHEST / n_steps))
