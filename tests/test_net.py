@@ -608,9 +608,8 @@ def test_weights_of_an_epoch_are_a_moving_average():
 
     class Watch(Callback):
         def on_epoch_begin(self, net, **kwargs):
-            assert round(net.module_.steps.item(), 4) == len(
-                seen
-            )  # training goes on from the latest
+            # Training goes on from the latest weights.
+            assert round(net.module_.steps.item(), 4) == len(seen)
 
         def on_epoch_end(self, net, **kwargs):
             seen.append(net.module_.steps.item())
@@ -629,7 +628,8 @@ def test_squared_errors_are_compared_as_distances_too():
     of_start, losses = ROWS.copy(), ROWS * 0.8
     of_start[0], losses[0] = 1e4, 0.99e4
     plain, squared = Judge(1e-5), Judge(1e-5, squared=True)
-    assert squared.beats(losses, of_start) and not plain.beats(losses, of_start)
+    assert squared.beats(losses, of_start)
+    assert not plain.beats(losses, of_start)
     losses[0] = 1.01e4  # closer rows do not make up for a larger squared error
     assert not squared.beats(losses, of_start)
     losses = ROWS * 1.1  # nor does one row for larger distances

@@ -293,7 +293,9 @@ class EpochNet(NeuralNet):
         self.groups_ = split.groups
         self.progress_ = self.graphed_ = None
         self.captures_ = True  # False after a failed capture
-        self.average_ = self.latest_ = None  # weights: the moving average, and after all steps
+        # Weights: the moving average, and those after all steps.
+        self.average_: Any = None
+        self.latest_: Any = None
         self.loss_curve_, self.validation_curve_ = [], []
         self.lowest_, self.lowest_epoch_ = math.inf, 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
