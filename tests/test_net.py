@@ -623,6 +623,24 @@ def test_weights_of_an_epoch_are_a_moving_average():
     assert seen == pytest.approx(average)
 
 
+def test_callbacks_may_change_weights_after_an_epoch(bent):
+    """As in weight clipping: training goes on from the changed weights."""
+    limit, found = 0.02, []
+
+    class Clip(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            for value in net.module_.encoder.parameters():
+                value.data.clamp_(-limit, limit)
+
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) > 1:
+                found.append(max(v.abs().max().item() for v in net.module_.encoder.parameters()))
+
+    AutoencoderTransformer(2, max_epochs=4, random_state=0, callbacks=[Clip()]).fit(bent)
+    assert found
+    assert max(found) <= limit
+
+
 def test_squared_errors_are_compared_as_distances_too():
     """A row far out has most of the squared error, but as many distances as any other."""
     of_start, losses = ROWS.copy(), ROWS * 0.8

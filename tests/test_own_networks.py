@@ -673,3 +673,23 @@ def module_level(input_shape, n_codes, latent_dim):
 
 def test_all_estimators_are_tried():
     assert {cls.__name__ for cls in ESTIMATORS} <= set(skae.__all__)
+
+
+def test_buffers_may_be_infinite(rows):
+    """As masks of attention are."""
+
+    class Masked(torch.nn.Linear):
+        def __init__(self, n_in, n_out):
+            super().__init__(n_in, n_out)
+            mask = torch.triu(torch.full((n_out, n_out), -torch.inf), 1)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            return super().forward(x) @ torch.softmax(self.mask, dim=1)
+
+    def network(input_shape, n_codes, latent_dim):
+        return Masked(*input_shape, n_codes), Masked(latent_dim, *input_shape)
+
+    model = AutoencoderTransformer(2, network=network, max_epochs=5, random_state=0).fit(rows)
+    assert model.n_iter_ == 5
+    assert torch.isinf(model.net_.module_.encoder.module.mask).any()

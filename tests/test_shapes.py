@@ -463,3 +463,30 @@ def test_wrong_shapes_after_fit(images):
         model.transform(images[:, :, :, :4])
     with pytest.raises(ValueError, match=r"X has 69 features, but .* expecting 70"):
         model.transform(images.reshape(300, -1)[:, :69])
+
+
+def blobs(n):
+    rng = np.random.default_rng(0)
+    place = rng.uniform(2, 6, (n, 2, 1))
+    row, column = np.exp(-np.square(np.arange(8) - place) / 3).transpose(1, 0, 2)
+    return row[:, None, :, None] * column[:, None, None, :]
+
+
+def test_convolutions_learn_whatever_the_mean_image_is():
+    """It may vary a hundred times as much as images do, and channels may have other units."""
+    X = blobs(300)
+    pattern = np.random.default_rng(1).standard_normal((1, 8, 8))
+    options = {"network": "conv", "hidden_layer_sizes": (8, 8), "max_epochs": 15, "random_state": 0}
+    for images in (X, X + 30.0 * pattern, np.concatenate([X, X[:, :, ::-1] + 20.0], axis=1)):
+        model = AutoencoderTransformer(2, **options).fit(images)
+        start = AutoencoderTransformer(2, max_epochs=0).fit(images.reshape(300, -1))
+        assert 1 - model.score(images) < 0.5 * (1 - start.score(images.reshape(300, -1)))
+
+
+@pytest.mark.filterwarnings("ignore:.*latents have collapsed")
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
+def test_the_first_chunk_may_be_copies_of_an_image(cls):
+    X = blobs(60)
+    model = cls(2, network="conv", max_epochs=1, random_state=0)
+    model.partial_fit(np.repeat(X[:1], 20, axis=0)).partial_fit(X)
+    assert np.isfinite(model.score(X))

@@ -42,7 +42,9 @@ def patches(photos, n, size, shrink, rng):
     """Patches of random photographs at random places, (n, 3, size, size)."""
     shrunken, X = {}, np.empty((n, 3, size, size), dtype=np.float32)
     for patch in X:
-        chosen = int(rng.integers(len(photos))), int(rng.choice(shrink))
+        photo = int(rng.integers(len(photos)))
+        fits = [factor for factor in shrink if min(photos[photo].shape[:2]) // factor >= size]
+        chosen = photo, int(rng.choice(fits))
         if chosen not in shrunken:
             shrunken[chosen] = shrunk(photos[chosen[0]], chosen[1])
         photo = shrunken[chosen]

@@ -21,7 +21,7 @@ SHARED_PARAMETERS = """\
     hidden_layer_sizes : "auto", int or array-like of int, default="auto"
         Widths of the encoder's hidden layers, which the decoder mirrors, or channels of the
         convolutions of both. "auto" is (128, 64) for "mlp", (64,) for recurrent networks, and
-        (32, 32) for "conv", or (32, 64, 64) with at least 10,000 training images.
+        (32, 32) for "conv", or (32, 64, 64) with at least 10,000 images.
     activation : str, default="silu"
         Activation function of the hidden layers: "elu", "gelu", "identity", "leaky_relu",
         "logistic", "relu", "selu", "silu", "softplus" or "tanh". Gated recurrent units keep
@@ -38,7 +38,7 @@ SHARED_PARAMETERS = """\
         Highest learning rate. It rises over the first steps, then decays to 0 at `max_epochs`
         along a cosine. A skorch `LRScheduler` in `callbacks` replaces this schedule. "auto" is
         0.015 if an epoch has at most 8 steps, and less the more it has, down to 0.002. In
-        `partial_fit`, and with other optimizers than Adam, it is 0.002.
+        `partial_fit`, and with "sgd" or a class as `optimizer`, it is 0.002.
     max_epochs : int, default=100
         Maximum number of epochs. With 0, the estimator is the initial model.
     batch_size : int or "auto", default="auto"

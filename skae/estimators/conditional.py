@@ -262,7 +262,7 @@ class ConditionalVAE(VAETransformer):
         y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
             If None, the marginal likelihood, :math:`\log \sum_y p(y) p(x | y)`, with class
             frequencies :math:`p(y)`. For numerical conditions, the sum is over 32 representative
-            training conditions with 8 draws each, and none are from the prior.
+            training conditions with 8 draws each, all near posterior modes.
 
         Returns
         -------

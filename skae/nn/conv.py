@@ -1,9 +1,9 @@
 """Convolutional networks for images.
 
 Both networks map images to images by convolutions. Linear maps lead from images to codes and
-back. They are those of the initial model and stay fixed, unless it is zero. No other layer is
-fully connected, so the number of learned weights does not depend on the size of an image, and
-what is learned at one position holds at all of them.
+back. They are those of the initial model and stay fixed; with ``init="random"`` they are learned.
+Other layers are convolutions, but for one of conditions. So the number of learned weights does not
+depend on the size of an image, and what is learned at one position holds at all of them.
 """
 
 import itertools
@@ -126,7 +126,7 @@ class ConvEncoder(nn.Module):
     def __init__(self, sizes, channels, activation, generator):
         super().__init__()
         self.image, n_features = sizes.row, math.prod(sizes.row)
-        start = _learned_from(sizes.start)
+        start = sizes.start
         self.learns_axes = start is None
         n_images = n_inputs = 1
         if start is None:
@@ -142,6 +142,7 @@ class ConvEncoder(nn.Module):
             # In the same units as in the images of the linear model.
             factor = (start.input_scale * np.ones(len(start.encoder)))[:n_features]
             shift = start.input_mean[:n_features] - self.linear_images.centre
+            shift = shift / self.linear_images.contrast
             for name, value in (("axes", axes), ("factor", factor), ("shift", shift)):
                 value = value if name == "axes" else value / self.linear_images.scale
                 self.register_buffer(name, torch.tensor(value), persistent=False)
@@ -198,7 +199,7 @@ class ConvDecoder(nn.Module):
     def __init__(self, sizes, channels, activation, generator):
         super().__init__()
         self.image = sizes.row
-        n_in, start = sizes.latent_dim + sizes.n_conditions, _learned_from(sizes.start)
+        n_in, start = sizes.latent_dim + sizes.n_conditions, sizes.start
         self.n_linear, self.n_codes = n_in, sizes.latent_dim
         self.linear_images: nn.Module
         if start is None:
@@ -226,8 +227,9 @@ class ConvDecoder(nn.Module):
 class LinearImages(nn.Module):
     """The images that the initial model makes of codes, to first order.
 
-    They are centred and scaled to a variance of about 1. All pixels have the same centre, so the
-    mean image is part of them, unlike in standardised rows. Natural parameters, as of a
+    They are centred and scaled to a variance of about 1 around their mean. All pixels have the
+    same centre, so the mean image is part of them, unlike in standardised rows. Its standard
+    deviation over pixels is at most 1. Natural parameters, as of a
     Bernoulli likelihood, become means by their derivative at the mean image, which is the
     variance of a pixel. So nothing of the codes is lost where probabilities are near 0 or 1.
 
@@ -252,16 +254,13 @@ class LinearImages(nn.Module):
             bias = bias - likelihood.natural(mean)
             slope = np.square(likelihood.spread(mean)) / self.scale
         shift = (start.mean - self.centre) / self.scale
-        self.path = LinearPath(start.decoder * slope, bias * slope + shift)
+        # A mean image that varies more than rows do would drown them.
+        self.contrast = max(1.0, float(np.std(shift)))
+        self.path = LinearPath(start.decoder * slope, bias * slope + shift / self.contrast)
 
     def forward(self, z):
         """Return flat images of codes."""
         return self.path(z)
-
-
-def _learned_from(start):
-    """Return the initial model, or None if it is zero, so that its maps must be learned."""
-    return None if start is None or not start.encoder.any() or not start.decoder.any() else start
 
 
 def conv_networks(sizes, hidden_layer_sizes, activation, generator, last_zero):

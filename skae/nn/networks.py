@@ -31,8 +31,8 @@ class Sizes(NamedTuple):
     latent_dim: int  # inputs of the decoder
     n_conditions: int = 0  # further inputs of both, after a row or a code
     reads_past: bool = False  # whether a decoder of sequences uses teacher forcing
-    # For networks that read the reconstructions of the initial model: the model, its likelihood,
-    # and the number of rows that it was computed from.
+    # For networks that read the reconstructions of the initial model: the model (None if there is
+    # none), its likelihood, and the number of rows that it was computed from.
     start: Start | None = None
     likelihood: Likelihood | None = None
     n_samples: int = 0

@@ -72,7 +72,7 @@ class Spec(Plain):
         latent_dim = latent_dim or start.latent_dim
         row = self.input_shape or (len(start.mean),)
         n_conditions = n_read - len(start.mean)
-        model = start, self.family, self.n_samples
+        model = None if self.init == "random" else start, self.family, self.n_samples
         sizes = Sizes(row, n_codes, latent_dim, n_conditions, reads_past, *model)
         generator = generator or torch.Generator().manual_seed(self.seed)
         kind = self.network, sizes, self.hidden_layer_sizes, self.activation

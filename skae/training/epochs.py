@@ -37,9 +37,10 @@ class EpochNet(NeuralNet):
 
     It is fitted on a :class:`~skae.data.batches.Split`. The weights of an epoch are a moving
     average over those after this and earlier epochs; training goes on from the latest. The epoch
-    with the lowest validation loss is kept, if it clearly beats epoch 0, the module as it was
-    built: see :class:`~skae.training.judge.Judge`. However training ends, be it an exception,
-    Ctrl-C or a loss that is no longer finite, the weights of the best epoch are restored.
+    with the lowest validation loss (of squared errors: the lowest mean distance) is kept, if it
+    clearly beats epoch 0, the module as it was built: see :class:`~skae.training.judge.Judge`.
+    However training ends, be it an exception, Ctrl-C or a loss that is no longer finite, the
+    weights of the best epoch are restored.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ class EpochNet(NeuralNet):
     squared : bool
         Whether losses are squared distances, for the judge.
     early_stopping : bool
-        Whether to stop after `n_iter_no_change` epochs without a lower validation loss.
+        Whether to stop after `n_iter_no_change` epochs without a lower validation loss or mean
+        distance.
     n_iter_no_change : int
     beta : float
         Weight of the KL term, for modules that have one.
@@ -261,7 +263,7 @@ class EpochNet(NeuralNet):
         if self.stopping_:
             raise _Stop
         if self.latest_ is not None:
-            copy_weights(self.latest_, self._weights())
+            self._go_on_from_latest()
         super().on_epoch_begin(net, **kwargs)
         if self.beta_warmup:
             self.module_.warmup = min(1.0, len(self.history) / self.beta_warmup)
@@ -297,7 +299,8 @@ class EpochNet(NeuralNet):
         self.average_: Any = None
         self.latest_: Any = None
         self.loss_curve_, self.validation_curve_ = [], []
-        self.lowest_, self.lowest_epoch_ = math.inf, 0
+        self.lowest_ = self.lowest_mean_ = math.inf
+        self.lowest_epoch_ = 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
         self.best_losses_ = np.empty(0)
         self.aside_before_ = self.module_.noise_varies
@@ -314,7 +317,7 @@ class EpochNet(NeuralNet):
                     copy_weights(start, self._weights())
                 losses = self.beside_start(losses)
             self.start_losses_ = self.best_losses_ = losses
-            self.lowest_ = self.judge.level(losses)
+            self.lowest_, self.lowest_mean_ = self.judge.level(losses), losses.mean()
             self.validation_curve_.append(self._in_units(losses.mean()))
         self.best_epoch_ = 0  # set last: from here on an interrupted fit has a result
 
@@ -383,8 +386,19 @@ class EpochNet(NeuralNet):
         copy_weights(weights, self.latest_)
         share = max(1.0 / len(self.history), 1.0 / (1.0 + _AVERAGED * self.max_epochs))
         for average, value in zip(self.average_, weights, strict=True):
-            average.lerp_(value, share) if value.is_floating_point() else average.copy_(value)
+            if value.is_floating_point():  # what stays the same may be infinite, as in a mask
+                value = torch.where(average == value, value, torch.lerp(average, value, share))
+            average.copy_(value)
         copy_weights(self.average_, weights)
+
+    def _go_on_from_latest(self):
+        """Replace averages by the latest weights, but for what callbacks have changed since."""
+        weights = zip(self._weights(), self.average_, self.latest_, strict=True)
+        for value, average, latest in weights:
+            if torch.equal(value, average):
+                value.copy_(latest)
+            else:
+                average.copy_(value)
 
     def _can_replay(self, rows):
         """Return whether training steps can be replayed as a CUDA graph."""
@@ -475,19 +489,19 @@ class EpochNet(NeuralNet):
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
 
     def _judge(self, losses):
-        """Keep this epoch if it has the lowest validation loss and clearly beats epoch 0.
+        """Keep this epoch if it is the best so far and clearly beats epoch 0: see `Judge`.
 
-        The mean improvement per row over epoch 0 must exceed two standard errors, as the best of
-        many epochs is compared with one initial model. A handful of rows then cannot replace a
-        closed form that is right.
+        Training stops early if neither the mean loss nor the judge's level falls any more.
         """
         epoch, level = len(self.history), self.judge.level(losses)
         is_lowest = level < self.judge.level(self.best_losses_)
         if is_lowest and self.judge.beats(losses, self.start_losses_):
             self._keep()
             self.best_losses_ = losses
-        if level < self.lowest_:
-            self.lowest_, self.lowest_epoch_ = level, epoch
+        mean = losses.mean()
+        if level < self.lowest_ or mean < self.lowest_mean_:
+            self.lowest_, self.lowest_mean_ = min(level, self.lowest_), min(mean, self.lowest_mean_)
+            self.lowest_epoch_ = epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
             self.stopping_ = True
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _STANDARD_ERRORS = 2.0  # by which an epoch must beat the initial model
-_OF_SQUARES = 1.0  # the same for squared errors, if it is met by distances
+_OF_SQUARES = 1.0  # by which squared errors must be lower, where distances are by the above
 _TOLERANCE = 0.01  # relative increase allowed for each of several losses
 _MOVED = 0.005  # least gain, in nats per feature, of a changed initial model ...
 _FEW_HELD_OUT = 10  # ... and least number of validation rows to detect it

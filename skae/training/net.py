@@ -83,7 +83,8 @@ class AutoencoderNet(EpochNet):
             return working
         copy_weights(working, self._weights())
         of_working = self.beside_start(self._held_out_losses(self.get_iterator(held_out)))
-        means = of_working.mean(), self.start_losses_.mean(), self.of_start_.mean()
+        all_losses = of_working, self.start_losses_, self.of_start_
+        means = [self.judge.level(losses) for losses in all_losses]
         best = int(np.argmin(np.nan_to_num(means, nan=math.inf)))
         if best > 0:
             self.optimizer_.state.clear()
