@@ -49,8 +49,8 @@ SHARED_PARAMETERS = """\
     weight_decay : float, default=0.01
         Passed to optimizers that support it.
     early_stopping : bool, default=True
-        Whether to stop when the validation loss has not improved for `n_iter_no_change`
-        epochs. The best epoch is kept in either case.
+        Whether to stop when the validation loss (of squared errors: the mean distance) has not
+        fallen for `n_iter_no_change` epochs. The best epoch is kept in either case.
     validation_fraction : float in (0, 1), splitter or None, default=0.1
         Fraction of rows held out as validation set, which chooses the epoch to keep: at least
         60 rows, or a quarter of a table of fewer than 240. A scikit-learn splitter holds out

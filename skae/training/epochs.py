@@ -58,8 +58,8 @@ class EpochNet(NeuralNet):
     squared : bool
         Whether losses are squared distances, for the judge.
     early_stopping : bool
-        Whether to stop after `n_iter_no_change` epochs without a lower validation loss or mean
-        distance.
+        Whether to stop after `n_iter_no_change` epochs without a lower validation loss (of
+        squared errors: a lower mean distance).
     n_iter_no_change : int
     beta : float
         Weight of the KL term, for modules that have one.
@@ -299,8 +299,7 @@ class EpochNet(NeuralNet):
         self.average_: Any = None
         self.latest_: Any = None
         self.loss_curve_, self.validation_curve_ = [], []
-        self.lowest_ = self.lowest_mean_ = math.inf
-        self.lowest_epoch_ = 0
+        self.lowest_, self.lowest_epoch_ = math.inf, 0
         self.start_losses_ = self.of_start_ = self.latest_losses_ = np.empty(0)
         self.best_losses_ = np.empty(0)
         self.aside_before_ = self.module_.noise_varies
@@ -317,7 +316,7 @@ class EpochNet(NeuralNet):
                     copy_weights(start, self._weights())
                 losses = self.beside_start(losses)
             self.start_losses_ = self.best_losses_ = losses
-            self.lowest_, self.lowest_mean_ = self.judge.level(losses), losses.mean()
+            self.lowest_ = self.judge.level(losses)
             self.validation_curve_.append(self._in_units(losses.mean()))
         self.best_epoch_ = 0  # set last: from here on an interrupted fit has a result
 
@@ -489,19 +488,14 @@ class EpochNet(NeuralNet):
         return losses.reshape(-1, len(iterator.rows), *losses.shape[1:]).mean(axis=0)
 
     def _judge(self, losses):
-        """Keep this epoch if it is the best so far and clearly beats epoch 0: see `Judge`.
-
-        Training stops early if neither the mean loss nor the judge's level falls any more.
-        """
+        """Keep this epoch if it is the best so far and clearly beats epoch 0: see `Judge`."""
         epoch, level = len(self.history), self.judge.level(losses)
         is_lowest = level < self.judge.level(self.best_losses_)
         if is_lowest and self.judge.beats(losses, self.start_losses_):
             self._keep()
             self.best_losses_ = losses
-        mean = losses.mean()
-        if level < self.lowest_ or mean < self.lowest_mean_:
-            self.lowest_, self.lowest_mean_ = min(level, self.lowest_), min(mean, self.lowest_mean_)
-            self.lowest_epoch_ = epoch
+        if level < self.lowest_:
+            self.lowest_, self.lowest_epoch_ = level, epoch
         elif self.early_stopping and epoch - self.lowest_epoch_ >= self.n_iter_no_change:
             self.stopping_ = True
 
