@@ -52,6 +52,13 @@ class FitData:
     running: Running | None = None
     chunks: Any = None
 
+    @property
+    def has_gaps(self):
+        """Whether entries are missing."""
+        return self.table.has_gaps or (
+            self.validation is not None and bool(np.isnan(self.validation[0]).any())
+        )
+
     def check(self, spec):
         """Raise an error if standardised rows are too large for training."""
         table, inputs, start = self.table, self.inputs, spec.start
@@ -61,8 +68,9 @@ class FitData:
         if self.validation is not None:
             seen, rows = self.validation
             spec.family.check(rows, "X_val")
-            check_near(rows.min(axis=0), rows.max(axis=0), start.mean, start.scale, "X_val")
-            low, high = seen.min(axis=0), seen.max(axis=0)
+            low, high = np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)
+            check_near(low, high, start.mean, start.scale, "X_val")
+            low, high = np.fmin.reduce(seen, axis=0), np.fmax.reduce(seen, axis=0)
             check_near(low, high, start.input_mean, start.input_scale, "X_val")
 
     def split(self, spec):

@@ -34,7 +34,7 @@ def check_units(units, dtype, name):
 def check_near(low, high, mean, scale, name):
     """Raise an error if values are too far from the mean to train on; `low`, `high` are (d,)."""
     with np.errstate(over="ignore"):
-        far = np.maximum(np.abs(low - mean), np.abs(high - mean)) / scale
+        far = np.nan_to_num(np.maximum(np.abs(low - mean), np.abs(high - mean)) / scale)
     column = far.argmax()
     if far[column] > _FARTHEST:
         value = max(low[column], high[column], key=abs)

@@ -172,6 +172,7 @@ class Moments(Plain):
             high=self.high,
             products=products,
             sample=chunk.sample,
+            has_gaps=chunk.has_gaps,
             n_seen=self.n_samples,
             chunk=chunk,
             factor=factor,
@@ -290,7 +291,7 @@ def _products(table):
 def _scatter(table, n_axes):
     """Return a matrix R of few rows, with ``R.T @ R`` the scatter of a chunk around its mean."""
     d = len(table.mean)
-    if min(len(table.X), d) > EXACT_WIDTH:
+    if min(len(table.X), d) > EXACT_WIDTH or table.has_gaps:
         values, axes = table.principal_axes(n_axes)
         lengths = np.sqrt(values[: axes.shape[1]] * (len(table.X) - 1)) * table.scale
         return (axes * lengths).T

@@ -30,9 +30,12 @@ class Stream:
     X : memory map, array with ``shape``, ``dtype`` and row slicing, or data frame
     name : str
         Name of the table in messages.
+    gaps : bool
+        Whether entries may be missing, as NaN.
     """
 
-    def __init__(self, X, name="X"):
+    def __init__(self, X, name="X", gaps=False):
+        self.gaps = gaps
         self.X = X.X if isinstance(X, Stacked) else X  # read and checked in its original shape
         self.name = name
         self.shape = tuple(X.shape)
@@ -71,12 +74,12 @@ class Stream:
             )
         block = self._as_floats(values)
         self._forget()
-        check_all_finite(block, self.name, _get_feature_names(self.X), low)
+        check_all_finite(block, self.name, _get_feature_names(self.X), low, self.gaps)
         return block
 
     def _read(self, low, high):
         if hasattr(self.X, "iloc"):
-            return self.X.iloc[low:high].to_numpy(dtype=self.dtype)
+            return self.X.iloc[low:high].to_numpy(dtype=self.dtype, na_value=np.nan)
         if hasattr(self.X, "dtype"):
             return self.X[low:high]
         return np.asarray(self.X.slice(low, high - low), dtype=self.dtype)

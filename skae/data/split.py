@@ -130,7 +130,8 @@ def at_random(X, n_held_out, rng, look_for_copies=True):
     value and not a repeated draw, so its copies are split like other rows.
     """
     weights = np.random.default_rng(0).standard_normal(X.shape[1])
-    keys = [(rows * weights).sum(axis=1) for _, rows in blocks(X)]
+    # Gaps count as zeros.
+    keys = [np.nan_to_num(rows * weights).sum(axis=1) for _, rows in blocks(X)]
     distinct, group = np.unique(np.concatenate(keys), return_inverse=True)
     if len(distinct) < len(X) / 10:  # with few distinct values, rows are equal by chance
         return _first(rng.permutation(len(X)), n_held_out)

@@ -1,7 +1,7 @@
 """Moments, ranges and principal axes of a table, from one pass over it (numpy, float64)."""
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Table:
     high: np.ndarray  # (d,), and the largest
     products: Any  # (d, d), unbiased covariance in units of X squared, or None; see `of`
     sample: np.ndarray  # rows of X: all of them, or a sample of a large table
+    has_gaps: bool = field(default=False, kw_only=True)  # whether entries are missing
 
     @classmethod
     def of(cls, X, kept=None, gram=None):
@@ -46,6 +47,9 @@ class Table:
         Moments of blocks are computed around their own means and merged (Chan, Golub & LeVeque
         1983), so a large mean costs no precision. The covariance is computed if d is at most n
         and 2,048. Otherwise `principal_axes` reads the rows again.
+
+        With gaps, which are NaN, moments are those of the entries of each column, and there is
+        no covariance. :func:`skae.starts.missing.modelled` then makes a table with one.
         """
         n_samples, n_features = X.shape
         mean, squares = np.zeros(n_features), np.zeros(n_features)
@@ -57,6 +61,8 @@ class Table:
             for first, block in blocks(X):
                 low = np.minimum(low, block.min(axis=0))
                 high = np.maximum(high, block.max(axis=0))
+                if np.isnan(low).any():
+                    return cls._with_gaps(X, kept)
                 if kept is not None:
                     here = slice(*np.searchsorted(kept, [first, first + len(block)]))
                     sample[here] = block[kept[here] - first]
@@ -84,16 +90,44 @@ class Table:
             variance = np.maximum(squares, 0.0)
             scale = np.sqrt(variance.mean())
             total = n_samples * variance.sum()
-        if not np.isfinite(total):
-            raise ValueError(
-                "The variance of X must be finite in float64, and so must its sum over all values; "
-                f"got {total}. Divide X by its largest absolute value first: StandardScaler "
-                "overflows there, too."
-            )
+        _check_total(total)
         if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
             variance, scale = np.zeros(n_features), 1.0  # rounding errors only
             products = None if products is None else np.zeros_like(products)
         return cls(X, mean, variance, float(scale), low, high, products, sample)
+
+    @classmethod
+    def _with_gaps(cls, X, kept):
+        """Do the same as `of` for a table with gaps."""
+        d = X.shape[1]
+        count, mean, squares = np.zeros(d), np.zeros(d), np.zeros(d)
+        low, high = np.full(d, np.inf), np.full(d, -np.inf)
+        sample = X if kept is None else X[kept]
+        for _, block in blocks(X):
+            seen = ~np.isnan(block)
+            n = seen.sum(axis=0)
+            low = np.minimum(low, np.where(seen, block, np.inf).min(axis=0))
+            high = np.maximum(high, np.where(seen, block, -np.inf).max(axis=0))
+            with np.errstate(over="ignore", invalid="ignore"):
+                centre = np.where(seen, block, 0.0).sum(axis=0, dtype=np.float64)
+                centre /= np.maximum(n, 1)
+                total = np.maximum(count + n, 1)
+                shift = centre - mean
+                squares += np.square(np.where(seen, block - centre, 0.0)).sum(axis=0)
+                squares += shift**2 * (count * n / total)
+                mean = mean + shift * (n / total)
+            count = count + n
+        if not count.all():
+            raise EmptyColumns(np.flatnonzero(count == 0))
+        same = low == high
+        mean[same], squares[same] = low[same], 0.0
+        variance = squares / np.maximum(count - 1, 1)
+        with np.errstate(over="ignore"):
+            _check_total(len(X) * variance.sum())
+        scale = np.sqrt(variance.mean())
+        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
+            variance, scale = np.zeros(d), 1.0  # rounding errors only
+        return cls(X, mean, variance, float(scale), low, high, None, sample, has_gaps=True)
 
     @property
     def n_samples(self):
@@ -207,6 +241,23 @@ class Table:
             )
         left = max(total - values.sum(), 0.0) / max(rank - width, 1)
         return np.append(values, np.full(rank - width, min(left, values[-1]))), axes
+
+
+class EmptyColumns(Exception):
+    """A table has columns, `numbers`, without any value."""
+
+    def __init__(self, numbers):
+        super().__init__(numbers)
+        self.numbers = numbers.tolist()
+
+
+def _check_total(total):
+    if not np.isfinite(total):
+        raise ValueError(
+            "The variance of X must be finite in float64, and so must its sum over all values; "
+            f"got {total}. Divide X by its largest absolute value first: StandardScaler "
+            "overflows there, too."
+        )
 
 
 def left_by(rows, table, effects, centre):

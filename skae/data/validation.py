@@ -12,6 +12,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
+from .dtypes import float_dtype
+
 _NAMED = 5  # the most columns that a message names
 _FEW_CHANNELS = 4  # the most channels of a photograph: grey or RGB, with or without alpha
 _TYPES = {
@@ -46,13 +48,18 @@ def is_plain(X):
     return type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32)
 
 
-def as_table(X, name="X"):
-    """Return X itself if it has a shape, or lists of rows as an array; refuse anything else."""
+def as_table(X, name="X", gaps=False):
+    """Return X itself if it has a shape, or lists of rows as an array; refuse anything else.
+
+    If `gaps`, masked entries become NaN, and so do pandas' missing values.
+    """
     X = _plain_tensor(X, name)
     is_table = hasattr(X, "dtype") or hasattr(X, "columns") or hasattr(X, "iloc")
     if not is_table and len(getattr(X, "shape", ())) < 2:
         X = _from_rows(X, name)
     if isinstance(X, np.ma.MaskedArray):
+        if np.ma.is_masked(X) and gaps:
+            return X.astype(float_dtype(X)).filled(np.nan)
         if np.ma.is_masked(X):
             raise ValueError(
                 f"{name} must be complete; got a masked array with {np.ma.count_masked(X)} masked "
@@ -73,6 +80,8 @@ def as_table(X, name="X"):
             f"{name} must have columns of different names; got {label!r} more than once. Rename "
             f"them, for example {name}.columns = [...]."
         )
+    if gaps and hasattr(X, "iloc") and len(X.shape) == 2:
+        X = _with_nan(X)
     if len(X.shape) == 1 and _kind(X) == "O":
         rows = list(np.asarray(X))
         if rows and _type_of(rows[0]) == "sequences":
@@ -81,6 +90,23 @@ def as_table(X, name="X"):
                 f"{name} must be one array of numbers; got {len(rows)} arrays of shape "
                 f"{_shape(rows[0])} in an array of objects. Use np.stack({name})."
             )
+    return X
+
+
+def _with_nan(X):
+    """Return a data frame with NaN for missing values in columns of objects or nullable types."""
+    odd = [dtype for dtype in X.dtypes if getattr(dtype, "kind", "O") not in "biuf"]
+    odd += [dtype for dtype in X.dtypes if not isinstance(dtype, np.dtype)]
+    if not odd:
+        return X
+    X = X.copy(deep=False)
+    for label in X.columns:
+        values = X[label]
+        nullable = not isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf"
+        if nullable and values.hasnans:
+            X[label] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif values.dtype == object and values.hasnans:
+            X[label] = values.where(values.notna(), np.nan)
     return X
 
 
@@ -257,24 +283,25 @@ def is_missing(label):
     return label is None or type(label).__name__ == "NAType" or bool(label != label)
 
 
-def check_all_finite(X, name="X", names=None, first_row=0):
+def check_all_finite(X, name="X", names=None, first_row=0, gaps=False):
     """Raise an error for NaN and infinity, with their columns.
 
     `names` are the column names, if there are any. `first_row` is the index of the first of these
-    rows in their table.
+    rows in their table. If `gaps`, NaN is accepted, as a missing entry.
     """
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums X to find NaN
-            assert_all_finite(X)
+            assert_all_finite(X, allow_nan=gaps)
     except ValueError:
-        bad, what = np.isnan(X), "NaN"
+        bad, what = np.isnan(X) & (not gaps), "NaN"
         advice = (
             "Fill in missing values, for example with SimpleImputer in front of the estimator in a "
             "Pipeline; the documentation of DenoisingAutoencoder shows how it fills them in."
         )
         if not bad.any():
             bad, what = np.isinf(X), f"infinity or a value too large for {X.dtype!r}"
-            advice = "Replace such values, for example by NaN and then with SimpleImputer."
+            then = "" if gaps else " and then with SimpleImputer"
+            advice = f"Replace such values, for example by NaN{then}."
         bad = bad.reshape(len(X), -1)
         numbers = np.flatnonzero(bad.any(axis=0)).tolist()
         where = f", first in row {first_row + bad.any(axis=1).argmax()}"
@@ -283,6 +310,16 @@ def check_all_finite(X, name="X", names=None, first_row=0):
         raise ValueError(
             f"Input {name} contains {what}{_in_columns(labels)}{where}. {advice}"
         ) from None
+
+
+def check_columns_have_values(empty, names=None):
+    """Raise an error that names the columns, by their numbers, that have no value at all."""
+    labels = [number if names is None else names[number] for number in empty]
+    if labels:
+        raise ValueError(
+            f"Every column of X must have a value; got none{_in_columns(labels)}. Leave such "
+            "columns out."
+        )
 
 
 def native(X):

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..data.table import eigh
 from ..starts.factor_analysis import factor_noise, with_noise
+from ..starts.normal import log_density_of_seen
 from ..starts.start import ERROR_FLOOR, noise_left
 
 
@@ -11,15 +12,31 @@ def log_evidence(start, x):
     """Return the log-density of standardised rows under a linear Gaussian model, in nats, (n,).
 
     The posterior is known exactly, so the density is ``p(x | z) p(z) / p(z | x)`` at any z, here
-    the posterior mean. Rows (n, d) may be followed by conditions, if `start` includes them.
+    the posterior mean. Rows (n, d) may be followed by conditions, if `start` includes them. The
+    density of a row with gaps, which are NaN, is that of the other entries.
     """
     d = len(start.mean)
+    gaps = np.isnan(x[:, :d]).any(axis=1)
+    if gaps.any():
+        out = np.empty(len(x))
+        out[gaps] = _of_seen(start, x[gaps])
+        out[~gaps] = log_evidence(start, x[~gaps])
+        return out
     noise = np.broadcast_to(start.noise_variance, d)
     z = x @ start.encoder + start.encoder_bias
     left = x[:, :d] - np.hstack([z, x[:, d:]]) @ start.decoder - start.decoder_bias
     with np.errstate(over="ignore"):  # the density of extreme rows underflows to 0
         squares = np.square(left) @ (1.0 / noise) + np.square(z).sum(axis=1)
     return -0.5 * (squares + np.log(2.0 * np.pi * noise).sum() - start.log_variance.sum())
+
+
+def _of_seen(start, x):
+    d, k = len(start.mean), start.encoder.shape[1]
+    mean = start.decoder_bias + x[:, d:] @ start.decoder[k:]
+    seen = ~np.isnan(x[:, :d])
+    deviations = np.where(seen, x[:, :d] - mean, 0.0)
+    noise = np.broadcast_to(start.noise_variance, d)
+    return log_density_of_seen(start.decoder[:k], noise, deviations, seen.astype(np.float64))
 
 
 def without(table, start, rows, x):

@@ -63,10 +63,12 @@ class Proposal(NamedTuple):
     def encoded(cls, module, x):
         """Return the encoder's posterior of each row."""
         posterior = module.encode(x)
+        if module.gaps is not None:
+            return cls(*posterior.proposal())
         return cls(posterior.mean, posterior.std)
 
     @classmethod
-    def around_modes(cls, module, x, target, others=None):
+    def around_modes(cls, module, x, target, seen=(), others=None):
         """Return distributions around the posterior mode of each row.
 
         Steps begin at the encoder's mean, or at `others`, (n, k), where the joint density is
@@ -74,9 +76,9 @@ class Proposal(NamedTuple):
         the result is not finite.
         """
         mean, std, _ = cls.encoded(module, x)
-        state = _State.of(module, mean, x, target)
+        state = _State.of(module, mean, x, target, seen)
         if others is not None:
-            found = _State.of(module, others, x, target)
+            found = _State.of(module, others, x, target, seen)
             better = found.joint > state.joint.clamp(min=_FARTHEST)
             mean, state = torch.where(better[:, None], others, mean), found.where(better, state)
         mean = mean.clone()
@@ -101,7 +103,7 @@ class Proposal(NamedTuple):
             length = (decrement[goes_on] / mean.shape[1]).sqrt()
             share = (longest[rows] / length).clamp(max=1.0)
             moved = mean[rows] + std[rows] * move * share[:, None]
-            found = _State.of(module, moved, x[rows], target[rows])
+            found = _State.of(module, moved, x[rows], target[rows], [of[rows] for of in seen])
             better = found.joint > state.joint
             mean[rows] = torch.where(better[:, None], moved, mean[rows])
             longest[rows] = torch.where(better, longest[rows], _SHORTER * share * length)
@@ -140,10 +142,10 @@ class _State(NamedTuple):
     information: torch.Tensor
 
     @classmethod
-    def of(cls, module, codes, x, target):
+    def of(cls, module, codes, x, target, seen):
         decoded = module.decode(module.given(codes, x))
-        joint = decoded.log_prob(target) + log_standard_normal(codes)
-        score, information = decoded.derivatives(target)
+        joint = decoded.log_prob(target, *seen) + log_standard_normal(codes)
+        score, information = decoded.derivatives(target, *seen)
         return cls(joint, decoded.location, score[:, None, :], information[:, None, :])
 
     def of_rows(self, chosen):
@@ -169,7 +171,7 @@ def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes
     ----------
     module : VAEModule
     x, target : Tensors
-        As in a Batch of n rows.
+        As in a Batch of n rows. NaN in `target` is a missing entry, if the module has `gaps`.
     points : Tensor of shape (n_points, k)
         Standard normal points.
     prior : PriorDraws or None
@@ -181,17 +183,64 @@ def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes
         Whether codes are drawn around posterior modes. If False, they are drawn from the encoder's
         posterior. If that is exact, the bound is log p(x), with the prior as the density of codes.
     """
-    decoded_prior = likeliest = None
-    if prior is not None:
-        decoded_prior = prior.decoded.cross_log_prob(target)
-        likeliest = prior.codes[(decoded_prior + log_standard_normal(prior.codes)).argmax(1)]
+    target, seen = _seen_of(module, target)
+    found = _bounds(module, x, target, seen, points, prior, code_densities, seek_modes)
+    failed = ~found.isfinite().all(-1)
+    if seek_modes and failed.any():
+        rows = x[failed], target[failed], [of[failed] for of in seen]
+        found[failed] = _bounds(module, *rows, points, prior, code_densities, False)
+    return found
+
+
+def weighted_codes(module, x, target, points, code_density, seek_modes):
+    """Draw codes from the posteriors of rows, by importance sampling.
+
+    Parameters are those of :func:`evidence_bounds`, with one density of codes.
+
+    Returns
+    -------
+    codes : Tensor of shape (n_points, n, k)
+    log_weight : Tensor of shape (n_points, n)
+        Their mean weight is an estimate of p(x).
+    """
+    target, seen = _seen_of(module, target)
     if seek_modes:
-        proposal = Proposal.around_modes(module, x, target, likeliest)
+        proposal = Proposal.around_modes(module, x, target, seen)
     else:
         proposal = Proposal.encoded(module, x)
     points = points.to(x)
     codes = proposal.draw(points)
-    decoded = module.decode(module.given(codes, x)).log_prob(target)
+    log_code = log_standard_normal if code_density is None else code_density.log_prob
+    log_joint = module.decode(module.given(codes, x)).log_prob(target, *seen) + log_code(codes)
+    log_weight = log_joint - log_standard_normal(points)[:, None] + proposal.log_volume()
+    failed = ~log_weight.isfinite().all(0)
+    if seek_modes and failed.any():
+        where = failed.nonzero()[:, 0]
+        again = weighted_codes(module, x[where], target[where], points, code_density, False)
+        codes[:, where], log_weight[:, where] = again
+    return codes, log_weight
+
+
+def _seen_of(module, target):
+    """Return rows with 0 for missing entries, and which are there, as further arguments."""
+    if module.gaps is None:
+        return target, ()
+    there = ~target.isnan()
+    return torch.where(there, target, 0.0), (there,)
+
+
+def _bounds(module, x, target, seen, points, prior, code_densities, seek_modes):
+    decoded_prior = likeliest = None
+    if prior is not None:
+        decoded_prior = prior.decoded.cross_log_prob(target, *seen)
+        likeliest = prior.codes[(decoded_prior + log_standard_normal(prior.codes)).argmax(1)]
+    if seek_modes:
+        proposal = Proposal.around_modes(module, x, target, seen, likeliest)
+    else:
+        proposal = Proposal.encoded(module, x)
+    points = points.to(x)
+    codes = proposal.draw(points)
+    decoded = module.decode(module.given(codes, x)).log_prob(target, *seen)
     log_proposal = log_standard_normal(points)[:, None] - proposal.log_volume()
     if prior is None:
         total = len(points)
@@ -210,12 +259,7 @@ def evidence_bounds(module, x, target, points, prior, code_densities, seek_modes
             log_prior = log_standard_normal(prior.codes) + of_prior
             sums = _with_prior(sums, log_joint, log_prior, proposal, of_proposal, prior.codes)
         bounds.append(sums - math.log(total))
-    found = torch.stack(bounds, -1)
-    failed = ~found.isfinite().all(-1)
-    if seek_modes and failed.any():
-        rest = points, prior, code_densities, False
-        found[failed] = evidence_bounds(module, x[failed], target[failed], *rest)
-    return found
+    return torch.stack(bounds, -1)
 
 
 def _with_prior(sums, log_joint, log_prior, proposal, of_proposal, codes):

@@ -23,6 +23,14 @@ def likeliest_shares(log_densities):
     return np.exp(log_shares)
 
 
+def log_posterior(log_densities, shares):
+    """Return the log-probabilities that rows are from each component, (m, n)."""
+    log_densities = np.where(np.isnan(log_densities), -np.inf, log_densities)
+    joint = log_densities + np.log(shares)[:, None]
+    joint[0, np.isneginf(joint).all(axis=0)] = 0.0
+    return joint - logsumexp(joint, axis=0)
+
+
 def mixed(log_densities, shares):
     """Return the log-density of rows under a mixture, (n,), from (m, n) and weights (m,).
 

@@ -65,7 +65,7 @@ class RowDensity(Plain):
         of_block = functools.partial(of_block, fitted, draws=draws)
         log_prob = fitted.by_blocks(of_block, X, copies=copies_of(fitted, [self.codes]))
         log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
-        return log_prob - fitted.spec.family.log_volume(fitted.spec.start)
+        return log_prob - fitted.log_volumes(X)
 
     def of_block(self, fitted, rows, *, of_prior=True, draws=None):
         """Return the log-density of a block of rows, (n,), in units of `spec.start.scale`."""
@@ -79,7 +79,8 @@ class RowDensity(Plain):
         log_densities = [bound]
         for start in classical:  # models of earlier chunks have their own standardisation
             x = (rows - start.input_mean) / start.input_scale
-            volume = d * math.log(spec.start.scale / start.scale)
+            n_seen = d - np.isnan(rows[:, :d]).sum(axis=1)
+            volume = n_seen * math.log(spec.start.scale / start.scale)
             log_densities.append(log_evidence(start, x) + volume)
         return mixed(log_densities, list(self.shares.values()))
 
@@ -129,7 +130,7 @@ def decoder_bounds(fitted, rows, code_densities, *, of_prior, draws=None):
     from .evidence import PriorDraws, evidence_bounds
 
     module, k = fitted.module, fitted.spec.start.latent_dim
-    seek_modes = _seeks_modes(fitted)
+    seek_modes = seeks_modes(fitted)
     n_draws = n_draws_of(fitted, code_densities)
     points = normal_points(n_draws, k) if draws is None else draws
     of_prior = of_prior and not (module.posterior_is_exact or module.reads_past)
@@ -157,7 +158,7 @@ def n_draws_of(fitted, code_densities):
         return _N_EXACT_DRAWS
     if module.reads_past:
         return _N_STEPWISE_DRAWS
-    if not _seeks_modes(fitted):
+    if not seeks_modes(fitted):
         return _N_ENCODER_DRAWS
     return _N_DRAWS if fitted.spec.family.is_normal else _N_OTHER_DRAWS
 
@@ -168,10 +169,11 @@ def copies_of(fitted, code_densities):
     Four times as many keep blocks in the cache of a processor.
     """
     n_draws, k = n_draws_of(fitted, code_densities), fitted.spec.start.latent_dim
-    return 4 * max(n_draws, k + 1 if _seeks_modes(fitted) else 1)
+    return 4 * max(n_draws, k + 1 if seeks_modes(fitted) else 1)
 
 
-def _seeks_modes(fitted):
+def seeks_modes(fitted):
+    """Return whether posterior modes of codes are sought."""
     module, k = fitted.module, fitted.spec.start.latent_dim
     known = fitted.spec.family.has_derivatives and not module.reads_past
     return known and 0 < k <= _MOST_CODES and not module.posterior_is_exact

@@ -138,6 +138,7 @@ class BaseAutoencoder(InChunks):
         streams = Streams(self.random_state)
         data = self._read(X, extra, previous, streams, wishes)
         spec = self._describe(data, streams, None) if previous is None else self._spec
+        spec = replace(spec, has_gaps=spec.has_gaps or data.has_gaps)
         data.check(spec)
         split = data.split(spec)
         check_callbacks(self.callbacks, split.valid is not None)
@@ -213,12 +214,15 @@ class BaseAutoencoder(InChunks):
         self.mean_ = table.mean
         self._dtype = data.inputs.X.dtype.name
         self._total_variance = _total_variance(table)
+        self._variances = table.variance
         self._density_of_codes = None
         self.n_samples_ = self.n_samples_seen_ = progress.n_samples
         self.n_iter_, self.best_epoch_ = progress.n_iter, progress.best_epoch
         self.loss_curve_, self.validation_curve_ = progress.loss_curve, progress.validation_curve
         with trained.net.threads():
             late = self._refine(trained, data)
+            if spec.has_gaps:
+                rows = *map(self._without_gaps, rows[:2]), rows[2]
             self._after_training(*rows)
         return late
 

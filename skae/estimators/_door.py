@@ -15,11 +15,12 @@ from ..data.fit_data import FitData
 from ..data.limits import check_spread
 from ..data.sources import Stream, flattened, is_small, is_stream
 from ..data.split import choose, to_keep
-from ..data.table import Table
+from ..data.table import EmptyColumns, Table
 from ..data.validation import (
     as_table,
     check_all_finite,
     check_channels_first,
+    check_columns_have_values,
     check_numbers,
     how_to_turn,
     is_plain,
@@ -27,6 +28,7 @@ from ..data.validation import (
 )
 from ..devices import find_device
 from ..likelihoods import as_likelihood
+from ..starts.missing import modelled
 from ..starts.pca import minka_dimension
 from ..training.schedule import LEAST_RATE
 from ._hooks import Hooks
@@ -62,7 +64,7 @@ class Door(Hooks):
         from ..data.batches import gram_on
 
         device = find_device(self.device)
-        X = as_table(X)
+        X = as_table(X, gaps=self._reads_gaps)
         self._row_shape = tuple(X.shape)[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
@@ -90,7 +92,7 @@ class Door(Hooks):
         if not is_small(rows):  # large tables are read in order
             held_out = held_out.in_order()
             kept = to_keep(rows, held_out, streams.numpy("split"))
-        table = Table.of(rows, kept, gram_on(device))
+        table = self._table(rows, kept, gram_on(device), previous)
         self._likelihood_of(table).check(rows, ends=(table.low.min(), table.high.max()))
         running = None
         if previous is not None and chunks is None:  # a warm start keeps the standardisation
@@ -112,6 +114,18 @@ class Door(Hooks):
         return FitData(
             table, inputs, paired, held_out, validation, corruption, device, name, running, chunks
         )
+
+    def _table(self, rows, kept, gram, previous):
+        """Return the moments of rows; with gaps, those of probabilistic PCA."""
+        try:
+            table = Table.of(rows, kept, gram)
+        except EmptyColumns as error:
+            if previous is None:
+                check_columns_have_values(error.numbers, vars(self).get("feature_names_in_"))
+            raise
+        if not table.has_gaps:
+            return table
+        return modelled(table, self._asked_codes if previous is None else self.latent_dim_)
 
     def _kind(self, n_rows=0):
         """Return the parameters that a warm start and `partial_fit` may not change.
@@ -143,14 +157,16 @@ class Door(Hooks):
         `at_least` is the number of rows that training needs. If it is None, X is not searched for
         NaN and infinity: `Fitted.apply` does so when it finds them in the output.
         """
+        gaps = self._reads_gaps
         if not is_plain(X):
-            X = as_table(X)
+            X = as_table(X, gaps=gaps)
             if not reset and hasattr(X, "columns"):  # unexpected columns are reported first
                 _check_feature_names(self, X, reset=False)
             check_numbers(X, "X")
         X = self._flat(X, reset)
         if is_stream(X):
-            return Stream(validate_data(self, X, reset=reset, skip_check_array=True))
+            X = validate_data(self, X, reset=reset, skip_check_array=True)
+            return Stream(X, gaps=gaps)
         X = validate_data(
             self,
             X,
@@ -160,7 +176,7 @@ class Door(Hooks):
             ensure_all_finite=False,
         )
         if at_least is not None:
-            check_all_finite(X, "X", vars(self).get("feature_names_in_"))
+            check_all_finite(X, "X", vars(self).get("feature_names_in_"), gaps=gaps)
         return native(X)
 
     def _find_input_shape(self):

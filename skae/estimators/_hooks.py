@@ -15,6 +15,7 @@ class Hooks(State):
     """
 
     _spec_type: ClassVar[type[Spec]] = Spec
+    _takes_gaps = False  # whether entries of X may be missing, if the likelihood takes gaps
     _name_of_rows = "X"  # name in messages of rows to return that are given beside X
 
     def _classical_start(self, data, streams, latent_dim):
@@ -38,6 +39,11 @@ class Hooks(State):
         """Return the likelihood of the rows of a table."""
         row = self._input_shape or (len(table.mean),)
         return as_likelihood(self.likelihood).of_rows(row)
+
+    @property
+    def _reads_gaps(self):
+        """Whether entries of X may be missing, as NaN."""
+        return self._takes_gaps and as_likelihood(self.likelihood).takes_gaps
 
     def _corruption_of(self, table, streams):
         """Return the corruption of the encoder's input in training, or None."""

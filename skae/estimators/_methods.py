@@ -166,10 +166,10 @@ class Methods(InOrdinaryModes, Door):
             self._density_of_codes = density
         return density.draw(n_samples, rng).astype(self._dtype)
 
-    def _sampling(self, n_samples, random_state):
+    def _sampling(self, n_samples, random_state, name="n_samples"):
         """Return the number of rows to draw as an int, and the streams to draw them from."""
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive int; got n_samples={n_samples!r}.")
+            raise ValueError(f"{name} must be a positive int; got {name}={n_samples!r}.")
         random_state = self.random_state if random_state is None else random_state
         return int(n_samples), Streams(random_state)
 
@@ -236,15 +236,59 @@ class Methods(InOrdinaryModes, Door):
 
         def errors(inputs, rows):
             with np.errstate(over="ignore"):
-                return np.square(rows - self._reconstruct(inputs), dtype=np.float64).sum(axis=1)
+                left = rows - self._reconstruct(inputs)
+                if self._reads_gaps:
+                    return self._of_seen(np.square(left, dtype=np.float64))
+                return np.square(left, dtype=np.float64).sum(axis=1)
 
         return self._model.by_blocks(errors, inputs, beside=(rows,))
+
+    def _check_imputes(self):
+        if not self._reads_gaps:
+            raise ValueError(
+                "impute needs likelihood='gaussian' and ordered=False; got "
+                f"{type(self).__name__} with likelihood={self.likelihood!r}."
+            )
+
+    def _like(self, X, filled):
+        """Return rows in the shape of X, or as a data frame if X is one."""
+        if hasattr(X, "iloc") and hasattr(X, "columns"):
+            return type(X)(filled, columns=X.columns, index=X.index)
+        return self._shaped(filled)
+
+    def _without_gaps(self, X):
+        """Replace missing entries of rows by their conditional means under the initial model."""
+        if not np.isnan(X).any():
+            return X
+        start = self._spec.start
+
+        def filled(rows):
+            there = self._model.of_inputs("filled", rows)
+            there = (there * start.input_scale + start.input_mean).astype(rows.dtype)
+            return np.where(np.isnan(rows), there, rows)
+
+        return self._by_blocks(filled, X)
+
+    def _of_seen(self, squares):
+        """Sum squared errors, (n, d), over the entries that are there.
+
+        Sums of rows with gaps are divided by the fraction of the variance that the other columns
+        have, so that the mean of a column has the same error on average. Without any entry it is
+        the total variance.
+        """
+        gaps = np.isnan(squares)
+        if not gaps.any():
+            return squares.sum(axis=1)
+        variance = self._variances / self._variances.sum()
+        there = 1.0 - gaps @ variance
+        sums = np.where(gaps, 0.0, squares).sum(axis=1) / np.where(there > 0, there, 1.0)
+        return np.where(gaps.all(axis=1), self._total_variance, sums)
 
     @property
     def _model(self):
         """The fitted net, with arrays as input and output."""
         names = vars(self).get("feature_names_in_")
-        return Fitted(self.net_, self._spec, self.n_features_in_, names)
+        return Fitted(self.net_, self._spec, self.n_features_in_, names, self._reads_gaps)
 
     def _by_blocks(self, function, rows, copies=1):
         """Apply a function of rows to blocks of an array or a Stream; return one array."""

@@ -48,6 +48,7 @@ class State(Parameters):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._reads_gaps
         return tags
 
     def __getstate__(self):

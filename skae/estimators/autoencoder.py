@@ -160,9 +160,14 @@ class AutoencoderTransformer(PcaAttributes):
     }
 
     _spec_type: ClassVar[type[Spec]] = AutoencoderSpec
+    _takes_gaps = True
 
     whiten: bool = False
     ordered: bool = False
+
+    @property
+    def _reads_gaps(self):
+        return super()._reads_gaps and not self.ordered
 
     def truncate(self, n_codes):
         """Return the fitted model that uses the first codes only.
@@ -215,6 +220,34 @@ class AutoencoderTransformer(PcaAttributes):
             left = self._total_variance * unbiased * share
             truncated.noise_variance_ = float(left / remaining) if remaining else 0.0
         return truncated
+
+    def impute(self, X):
+        """Fill in missing entries, given the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows with NaN for missing entries.
+
+        Returns
+        -------
+        X_imputed : array-like of shape (n_samples, n_features)
+            Rows whose other entries are unchanged; a data frame if X is one. A missing entry is
+            its conditional mean under probabilistic PCA, plus what the networks add to the linear
+            reconstruction.
+        """
+        check_is_fitted(self, "net_")
+        self._check_imputes()
+        start = self._spec.start
+
+        def filled(rows):
+            if not np.isnan(rows).any():
+                return rows
+            there = self._model.of_inputs("impute", rows)
+            there = self._spec.family.in_units(there, start)
+            return np.where(np.isnan(rows), there, rows)
+
+        return self._like(X, self._by_blocks(filled, self._validate_rows(X)[:]))
 
     def _classical_start(self, data, streams, latent_dim):
         return pca_of(data.table, latent_dim, self._likelihood_of(data.table))

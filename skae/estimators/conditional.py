@@ -116,6 +116,7 @@ class ConditionalVAE(VAETransformer):
     }
 
     _spec_type: ClassVar[type[Spec]] = ConditionalSpec
+    _takes_gaps = False
     _parts: ClassVar[dict] = {**VAETransformer._parts, "_conditions": Conditions}
 
     condition: str = "auto"

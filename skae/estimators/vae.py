@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.table import some_rows
+from ..density.imputation import conditional_draws, conditional_means
 from ..density.learn import beside_start, learned, share_of_start, still_fits
 from ..density.row import FACTORS, RowDensity
 from ..nn.spec import Spec
@@ -23,6 +24,7 @@ from ._base import BaseAutoencoder
 _NO_NOISE = 1e-13  # variance of a standardised feature: float32 cannot resolve less
 _LEAST_NOISE = 1e-6  # variance of a feature, relative to that of the initial model
 _ACTIVE = 0.01  # nats of KL above which a latent dimension counts as active
+_N_IMPUTED = 128  # draws of codes per row in `impute`
 _KL_ROWS = 10_000  # the most rows that `kl_per_latent_` is averaged over
 
 
@@ -163,6 +165,7 @@ class VAETransformer(PcaAttributes):
     }
 
     _spec_type: ClassVar[type[Spec]] = VAESpec
+    _takes_gaps = True
     _parts: ClassVar[dict] = {**PcaAttributes._parts, "_density": RowDensity}
 
     beta: float = 1.0
@@ -233,6 +236,50 @@ class VAETransformer(PcaAttributes):
         self._spec.family.check(X)
         with np.errstate(over="ignore"):
             return self._log_likelihood(X).astype(X.dtype, copy=False)
+
+    def impute(self, X, n_draws=None, *, random_state=None):
+        """Fill in missing entries, given the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows with NaN for missing entries.
+        n_draws : int or None, default=None
+            Number of draws from p(missing | observed), for multiple imputation. None for the
+            conditional mean.
+        random_state : int, RandomState, Generator or None, default=None
+            For the draws: as in `sample`.
+
+        Returns
+        -------
+        X_imputed : array-like of shape (n_samples, n_features), or ndarray of shape \
+                (n_draws, n_samples, n_features)
+            Rows whose other entries are unchanged. For a data frame a data frame is returned,
+            unless there are several draws.
+
+        Notes
+        -----
+        Codes are drawn around the posterior mode of each row given what is there, with importance
+        weights (Mattei & Frellsen 2019). With ``max_epochs=0``, the conditional mean is that of
+        the normal distribution of probabilistic PCA.
+        """
+        check_is_fitted(self, "net_")
+        self._check_imputes()
+        rows = self._validate_rows(X)[:]
+        copies = 4 * _N_IMPUTED
+        if n_draws is None:
+            means = functools.partial(conditional_means, self._density, self._model)
+            filled = self._by_blocks(lambda rows: means(rows).astype(rows.dtype), rows, copies)
+            return self._like(X, filled)
+        n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
+        rng = streams.numpy("imputation")
+
+        def drawn(rows):
+            draws = conditional_draws(self._density, self._model, rows, n_draws, rng)
+            return draws.transpose(1, 0, 2).astype(rows.dtype)
+
+        draws = self._by_blocks(drawn, rows, max(copies, 4 * n_draws)).transpose(1, 0, 2)
+        return draws.reshape(n_draws, len(rows), *self._row_shape)
 
     def _log_likelihood(self, X, draws=None):
         """Return the log-likelihood of validated rows, in nats in the units of X, in float64.

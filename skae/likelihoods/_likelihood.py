@@ -14,13 +14,17 @@ class Distribution(Protocol):
     def mean(self) -> Any:
         """Means, (..., d)."""
 
-    def error(self, x) -> Any:
+    def error(self, x, *seen) -> Any:
         """Return minus `log_prob`, without terms that do not depend on the distribution, (...,)."""
 
-    def log_prob(self, x) -> Any:
-        """Return the log-probability or log-density of rows, (..., d) -> (...)."""
+    def log_prob(self, x, *seen) -> Any:
+        """Return the log-probability or log-density of rows, (..., d) -> (...).
 
-    def cross_log_prob(self, x) -> Any:
+        Where a likelihood `takes_gaps`, `seen` may be a tensor of bools, (..., d): the features to
+        sum over. The same holds for the other methods.
+        """
+
+    def cross_log_prob(self, x, *seen) -> Any:
         """Return that of every row under every distribution, (n, d) -> (n, m)."""
 
     def sample(self, generator) -> Any:
@@ -34,7 +38,7 @@ class Located(Distribution, Protocol):
     def location(self) -> Any:
         """Parameters that the decoder returns: means, logits, logarithms of rates, (..., d)."""
 
-    def derivatives(self, x) -> Any:
+    def derivatives(self, x, *seen) -> Any:
         """Return the derivative of `log_prob` by `location`, and its Fisher information.
 
         Both have shape (..., d). They need to hold only for changes of `location` that a decoder
@@ -65,6 +69,8 @@ class Likelihood:
     # Whether distributions have a `location` and its `derivatives`. `score_samples` then needs
     # fewer draws, as it draws codes around the posterior mode of a row.
     has_derivatives = False
+    # Whether entries of rows may be missing. Distributions then take `seen`.
+    takes_gaps = False
 
     def __eq__(self, other):
         """Whether two likelihoods are the same, also where a subclass is no dataclass."""

@@ -24,6 +24,7 @@ class GaussianLikelihood(Likelihood):
 
     is_normal = True
     has_derivatives = True
+    takes_gaps = True
 
     def head(self, start, floor=None):
         """Return the head of Gaussian distributions."""
@@ -69,25 +70,31 @@ class Gaussian:
         """Means."""
         return self.mean
 
-    def derivatives(self, x):
+    def derivatives(self, x, seen=None):
         """Return the score of the means and their Fisher information, (..., d)."""
         precision = torch.exp(-2.0 * self.log_std).expand_as(self.mean)
+        if seen is not None:
+            precision = precision * seen
         return (x - self.mean) * precision, precision
 
-    def error(self, x):
+    def error(self, x, seen=None):
         """Return half the squared error in units of the noise, summed over features."""
-        return self._error(self.squares(x))
+        squares = self.squares(x)
+        return self._error(squares if seen is None else squares * seen)
 
-    def log_prob(self, x):
+    def log_prob(self, x, seen=None):
         """Return the log-density, summed over features, in nats."""
-        return self.log_prob_of_squares(self.squares(x))
+        return self.log_prob_of_squares(self.squares(x), seen)
 
     def squares(self, x):
         """Return squared distances from the mean, (..., d)."""
         return F.mse_loss(self.mean, x.expand_as(self.mean), reduction="none")
 
-    def log_prob_of_squares(self, squares):
+    def log_prob_of_squares(self, squares, seen=None):
         """Return `log_prob` of values whose `squares` are known."""
+        if seen is not None:
+            constants = (self.log_std + _HALF_LOG_2PI).expand_as(squares)
+            return -self._error(squares * seen) - (constants * seen).sum(-1)
         constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
         return -self._error(squares) - constant
 
@@ -97,9 +104,13 @@ class Gaussian:
             return squares @ precision
         return (squares * precision).sum(-1)
 
-    def cross_log_prob(self, x):
+    def cross_log_prob(self, x, seen=None):
         """Return the log-density of every row under every distribution, (n, d) -> (n, m)."""
         halves, weighted, constant = self._expanded
+        if seen is not None:
+            constants = halves * self.mean.square() + self.log_std + _HALF_LOG_2PI
+            x, seen = x * seen, seen.to(x.dtype)
+            return x @ weighted.T - x.square() @ halves.T - seen @ constants.T
         return torch.addmm(constant, x, weighted.T).addmm_(x.square(), halves.T, alpha=-1.0)
 
     @functools.cached_property
@@ -109,6 +120,10 @@ class Gaussian:
         weighted = self.mean * precision
         constant = self.log_std.expand_as(self.mean) + _HALF_LOG_2PI
         return 0.5 * precision, weighted, -(0.5 * weighted * self.mean + constant).sum(-1)
+
+    def moved(self, shift):
+        """Return the same distributions with other means."""
+        return Gaussian(self.mean + shift, self.log_std)
 
     def shifted(self, draw):
         """Map standard normal numbers `draw` to values of the distribution."""

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..threads import half_precision
+from .gaps import Gaps, hide
 from .init import is_zero
 
 
@@ -77,6 +78,7 @@ class AutoencoderModule(nn.Module):
         self.decoder = decoder
         self.head = head
         self.corruption = None
+        self.gaps: Gaps | None = None  # how missing entries are filled in, if there may be any
         self.autocast = False  # whether the networks are trained in bfloat16
 
     def _through(self, network, x, *rest):
@@ -88,6 +90,8 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x):
         """Return codes, (batch, k)."""
+        if self.gaps is not None:
+            x = self.gaps.fill(x)[0]
         return self._shifted(x, self._through(self.encoder, x))
 
     def _shifted(self, x, residual):
@@ -100,6 +104,8 @@ class AutoencoderModule(nn.Module):
         None is returned if the first layer of the encoder is not linear, or if the result
         would lose precision, for example because a mean is large.
         """
+        if self.gaps is not None:
+            return None
         network = self.encoder
         first = network[0] if isinstance(network, nn.Sequential) else None
         if not isinstance(first, nn.Linear) or (np.abs(mean) > 4.0 * scale).any():
@@ -184,11 +190,40 @@ class AutoencoderModule(nn.Module):
     @property
     def stochastic(self):
         """Whether ``forward`` draws random numbers."""
-        return self.corruption is not None
+        return self.corruption is not None or self.gaps is not None
 
     def forward(self, batch, generator):
-        """Return the reconstruction error of every row, (batch,)."""
+        """Return the reconstruction error of every row, (batch,).
+
+        With gaps it is the error of the entries that are there, of which some are hidden.
+        """
         x, target = batch
         if self.corruption is not None:
             x = self.corruption(x, generator)
-        return self.decode(self.given(self.encode(x), x)).error(target)
+        if self.gaps is None:
+            return self.decode(self.given(self.encode(x), x)).error(target)
+        seen = ~target.isnan()
+        imputed = self.imputed(hide(x, seen, generator))
+        return imputed.error(torch.where(seen, target, 0.0), seen)
+
+    def filled(self, x):
+        """Fill in missing entries by their conditional means under the initial model."""
+        return self.gaps.fill(x)[0]
+
+    def impute(self, x):
+        """Return rows with the means of `imputed` for all entries."""
+        return self.imputed(x).mean
+
+    def imputed(self, x):
+        """Return the distribution of rows of which some entries are missing.
+
+        For missing entries, what the networks add to the linear reconstruction is added to the
+        conditional mean.
+        """
+        filled, *_ = self.gaps.fill(x)
+        z = self._shifted(filled, self._through(self.encoder, filled))
+        decoded = self.decode(self.given(z, x))
+        rows = x[:, : decoded.mean.shape[-1]]
+        linear = self.linear_decoder(self.given(self.linear_encoder(filled), x))
+        shift = filled[:, : rows.shape[1]] - linear
+        return decoded.moved(torch.where(rows.isnan(), shift, 0.0))

@@ -1,5 +1,7 @@
 """Inference with a trained net, on arrays and block by block."""
 
+import copy
+
 import numpy as np
 
 from ..data.validation import check_all_finite
@@ -19,13 +21,16 @@ class Fitted:
         Number of features of the user's rows.
     names : ndarray of str or None
         Names of these features, for error messages.
+    takes_gaps : bool
+        Whether rows may have missing entries, as NaN.
     """
 
-    def __init__(self, net, spec, n_features, names=None):
+    def __init__(self, net, spec, n_features, names=None, takes_gaps=False):
         self.net = net
         self.spec = spec
         self.n_features = n_features
         self.names = names
+        self.takes_gaps = takes_gaps
 
     @property
     def module(self):
@@ -54,17 +59,48 @@ class Fitted:
 
     def encode(self, method, rows):
         """Apply an encoding method of the module to rows; return an array of their dtype."""
+        if self.spec.has_gaps:
+            return self.of_inputs(method, rows)
         start = self.spec.start
         module, device, to_standardise = encoding_module(
             self.net, rows.dtype, start.input_mean, start.input_scale
         )
         x = self.standardise(rows) if to_standardise else rows
-        return self.apply(getattr(module, method), x, device, rows)
+        out = self.apply(getattr(module, method), x, device, rows)
+        if self.takes_gaps and not np.isfinite(out).all():
+            return self.of_inputs(method, rows)
+        return out
 
     def of_inputs(self, method, rows):
         """Apply a method of the module to standardised rows; return an array of their dtype."""
-        module, device = inference_module(self.net, rows.dtype)
+        module, device = self._module_for(rows)
         return self.apply(getattr(module, method), self.standardise(rows), device, rows)
+
+    def _module_for(self, rows, dtype=None):
+        """Return the module, and its device, for rows that may have gaps."""
+        module, device = inference_module(self.net, dtype or rows.dtype)
+        if module.gaps is not None or not (self.takes_gaps and np.isnan(rows).any()):
+            return module, device
+
+        def with_gaps():
+            from .gaps import Gaps
+
+            other = copy.copy(module)
+            other.gaps = Gaps(self.spec.start)
+            return other
+
+        return self.latest(f"gaps {module.start_std.dtype}", None, with_gaps), device
+
+    def log_volumes(self, X):
+        """Return the log-Jacobian of the standardisation of each row, (n,), or of all."""
+        volume = self.spec.family.log_volume(self.spec.start)
+        if not self.takes_gaps:
+            return volume
+
+        def seen(rows):
+            return 1.0 - np.isnan(rows[:, : self.n_features]).mean(axis=1)
+
+        return volume * self.by_blocks(seen, X)
 
     def decode(self, method, codes):
         """Apply a decoding method of the module to codes; return an array of their dtype."""
@@ -78,7 +114,7 @@ class Fitted:
         """
         from ..data.batches import as_tensor, standardised
 
-        module, device = inference_module(self.net, np.float64)
+        module, device = self._module_for(rows, np.float64)
         given, rows = rows, rows.astype(np.float64)
         mean, scale = self.spec.family.units(self.spec.start)
         with np.errstate(over="ignore"):  # `apply` checks the rows
@@ -140,7 +176,7 @@ class Fitted:
     def check_finite(self, rows):
         """Raise an error if rows, which may end in conditions, are not finite."""
         are_rows = rows.shape[1] >= self.n_features  # False for low-resolution images
-        check_all_finite(rows, "X", self.names if are_rows else None)
+        check_all_finite(rows, "X", self.names if are_rows else None, gaps=self.takes_gaps)
 
 
 def inference_module(net, dtype):

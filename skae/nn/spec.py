@@ -32,6 +32,7 @@ class Spec(Plain):
     start: Start
     n_samples: int  # number of rows that the initial model was computed from
     seed: int  # for the initial weights of the networks
+    has_gaps: bool = False  # whether entries of the training rows were missing
 
     parts = {"start": Start}
 
@@ -56,6 +57,15 @@ class Spec(Plain):
 
         encoder, decoder = self.networks(self.n_codes)
         return AutoencoderModule(self.start, encoder, decoder, self.family.head(self.start))
+
+    def make(self):
+        """Build the torch module, which also reads rows with gaps if training rows had some."""
+        module = self.build()
+        if self.has_gaps:
+            from .gaps import Gaps
+
+            module.gaps = Gaps(self.start)
+        return module
 
     def networks(self, n_codes, reads_past=False, latent_dim=None, generator=None):
         """Build an encoder with `n_codes` outputs, and its decoder.

@@ -5,6 +5,7 @@ from torch import nn
 
 from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
+from .gaps import GapPosterior, across, hide
 from .init import is_zero, with_zero_output
 from .mlp import Mlp, mlp
 
@@ -40,31 +41,49 @@ class VAEModule(AutoencoderModule):
 
     def encode(self, x):
         """Return the posterior of the code."""
+        if self.gaps is not None:
+            return self._encode_gaps(x)
         mean, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         log_std = self.start_log_std + log_std
         if not self.training:  # outside the bounds, clamp has no gradient
             log_std = log_std.clamp(*_LOG_STD)
         return Gaussian(self._shifted(x, mean), log_std)
 
+    def _encode_gaps(self, x):
+        x, factor, unit = self.gaps.fill(x)
+        shift, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
+        if not self.training:
+            log_std = log_std.clamp(*_LOG_STD)
+        mean = self.linear_encoder(x) + unit * across(factor, shift)
+        return GapPosterior(mean, log_std, factor, unit)
+
     def forward(self, batch, generator, varying=False):
         """Return minus the ELBO of every row, with the KL term weighted by beta, (batch,).
 
-        The noise is homoscedastic. If `varying`, it is heteroscedastic in evaluation mode.
+        The noise is homoscedastic. If `varying`, it is heteroscedastic in evaluation mode. With
+        gaps it is the ELBO of the entries that are there, in training without some of them.
         """
         x, target = batch
+        seen = ()
+        if self.gaps is not None:
+            there = ~target.isnan()
+            if self.training:
+                x = hide(x, there, generator)
+                there = there & ~x[:, : there.shape[1]].isnan()
+            target, seen = torch.where(there, target, 0.0), (there,)
         posterior = self.encode(x)
         z = self.given(posterior.sample(generator), x)
         decoded, hidden = self._decode(z, generator)
         if self.training and hidden is not None:
             squares = decoded.squares(target)
-            loss = -decoded.log_prob_of_squares(squares)
+            loss = -decoded.log_prob_of_squares(squares, *seen)
             alike = Gaussian(decoded.mean.detach(), decoded.log_std.detach())
             of_rows = self._with_noise_of_rows(alike, hidden.detach())
-            aside = of_rows.log_prob_of_squares(squares.detach())
+            aside = of_rows.log_prob_of_squares(squares.detach(), *seen)
             loss = loss + (aside.detach() - aside)  # a gradient, but no value
         else:
             decoded = self._with_noise_of_rows(decoded, hidden) if varying else decoded
-            loss = -decoded.log_prob(target)
+            loss = -decoded.log_prob(target, *seen)
         kl = posterior.kl_from_standard_normal().sum(-1)
         beta = self.beta * self.warmup if self.training else self.beta
         return loss + beta * kl
@@ -129,7 +148,10 @@ class VAEModule(AutoencoderModule):
 
     def kl(self, x):
         """Return KL(posterior || prior) of every latent dimension, in nats, (batch, k)."""
-        return self.encode(x).kl_from_standard_normal()
+        posterior = self.encode(x)
+        if self.gaps is not None:
+            return posterior.kl_of_codes()
+        return posterior.kl_from_standard_normal()
 
     @property
     def posterior_is_exact(self):

@@ -39,6 +39,24 @@ class Start(Plain):
     def latent_dim(self):
         return self.encoder.shape[1]
 
+    def normal(self):
+        """Return the normal distribution of standardised rows that goes with PCA.
+
+        It is that of probabilistic PCA, given conditions if there are any.
+
+        Returns
+        -------
+        weights : ndarray of shape (k, d)
+            Principal axes, each as long as the standard deviation of its codes beyond the noise.
+        noise : ndarray of shape (d,)
+            Variances of the noise, at least 1e-9.
+        """
+        noise = np.maximum(np.broadcast_to(self.noise_variance, len(self.mean)), ERROR_FLOOR)
+        axes = self.decoder[: self.latent_dim]
+        length = np.linalg.norm(axes, axis=1)
+        excess = np.sqrt(np.maximum(self.explained - noise.mean(), 0.0))
+        return axes * (excess / np.where(length > 0, length, 1.0))[:, None], noise
+
 
 def choose_latent_dim(latent_dim, eigenvalues):
     """Return the number of codes: an int unchanged, or for a fraction of variance to retain."""

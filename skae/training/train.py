@@ -40,7 +40,7 @@ def make_net(spec, device, optimizer="adamw", weight_decay=0.0, lr=0.01, **optio
     # Per feature. The relative rounding error of standardised float32 values is about 3e-7.
     resolution = len(spec.start.mean) * (1e-5 + 1e-13 / spec.start.noise_variance)
     return AutoencoderNet(
-        spec.build,
+        spec.make,
         units=spec.loss_units(),
         resolution=resolution,
         squared=spec.losses_are_squares,

@@ -1,0 +1,133 @@
+"""Missing entries given the others, under the density of a row.
+
+The code of a row is drawn around its posterior mode, and draws have importance weights, as in
+`score_samples`. Given a code, entries are independent, so the conditional mean of a missing entry
+is the weighted mean of the decoder's means.
+"""
+
+import math
+
+import numpy as np
+
+from ..starts.normal import given_seen, units
+from .classical import log_evidence
+from .mixture import log_posterior
+from .points import normal_points
+
+_N_DRAWS = 128  # draws of codes per row, of which some are drawn again
+
+
+def conditional_means(density, fitted, rows):
+    """Return rows of a block in float64, with conditional means in place of gaps, (n, d).
+
+    Parameters
+    ----------
+    density : RowDensity
+    fitted : Fitted
+    rows : ndarray of shape (n, d + q)
+        Rows with NaN for missing entries, followed by conditions if there are any.
+    """
+    start = fitted.spec.start
+
+    def of_decoder(module, x, target):
+        import torch
+
+        from .evidence import weighted_codes
+
+        codes, log_weight = weighted_codes(module, x, target, *_draws(density, fitted))
+        mean = module.decode(module.given(codes, x)).mean
+        mean = (torch.softmax(log_weight, 0)[..., None] * mean).sum(0)
+        log_density = torch.logsumexp(log_weight, 0) - math.log(len(codes))
+        return torch.cat([mean, log_density[:, None]], -1)
+
+    found = fitted.in_float64(of_decoder, rows)
+    means = [found[:, :-1] * start.scale + start.mean]
+    log_densities = [found[:, -1]]
+    for other, log_density in _classical(density, fitted, rows):
+        mean, _ = _given(other, rows)
+        means.append(_decoded(other, mean, rows))
+        log_densities.append(log_density)
+    shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
+    mean = sum(share[:, None] * mean for share, mean in zip(shares, means, strict=True))
+    rows = rows[:, : fitted.n_features]
+    return np.where(np.isnan(rows), mean, rows)
+
+
+def conditional_draws(density, fitted, rows, n_draws, rng):
+    """Draw missing entries given the others; return (n_draws, n, d), in float64."""
+    n, d, start = len(rows), fitted.n_features, fitted.spec.start
+    choices = rng.random((n_draws, n))
+    noise = rng.standard_normal((n_draws, n, d))
+
+    def of_decoder(module, x, target):
+        import torch
+
+        from .evidence import weighted_codes
+
+        codes, log_weight = weighted_codes(module, x, target, *_draws(density, fitted))
+        share = torch.softmax(log_weight, 0).cumsum(0).T.contiguous()
+        chosen = torch.searchsorted(share, torch.tensor(choices.T.copy()).to(share))
+        chosen = chosen.clamp(max=len(codes) - 1).T
+        z = codes[chosen, torch.arange(n, device=codes.device)]
+        decoded = module.decode(module.given(z, x))
+        drawn = decoded.shifted(torch.tensor(noise).to(z)).permute(1, 0, 2).reshape(n, -1)
+        log_density = torch.logsumexp(log_weight, 0) - math.log(len(codes))
+        return torch.cat([drawn, log_density[:, None]], -1)
+
+    found = fitted.in_float64(of_decoder, rows)
+    draws = found[:, :-1].reshape(n, n_draws, d).transpose(1, 0, 2) * start.scale + start.mean
+    others = list(_classical(density, fitted, rows))
+    if others:
+        log_densities = [found[:, -1], *(log_density for _, log_density in others)]
+        shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
+        which = (rng.random((n_draws, n, 1)) > shares.cumsum(axis=0).T).sum(axis=-1)
+        for number, (other, _) in enumerate(others, 1):
+            draw, row = np.nonzero(which == number)
+            if len(row):
+                mean, root = _given(other, rows[row])
+                z = mean + np.einsum("nij,nj->ni", root, rng.standard_normal(mean.shape))
+                x = _decoded(other, z, rows[row])
+                std = np.sqrt(other.noise_variance) * other.scale
+                draws[draw, row] = x + std * noise[draw, row]
+    rows = rows[:, :d].astype(np.float64)
+    return np.where(np.isnan(rows), draws, rows)
+
+
+def _draws(density, fitted):
+    from .row import seeks_modes
+
+    points = normal_points(_N_DRAWS, fitted.spec.start.latent_dim)
+    return points, density.codes, seeks_modes(fitted)
+
+
+def _classical(density, fitted, rows):
+    """Yield classical models, and log-densities of the entries that are there, (n,)."""
+    scale = fitted.spec.start.scale
+    n_seen = fitted.n_features - np.isnan(rows[:, : fitted.n_features]).sum(axis=1)
+    for start in density.classical(fitted.spec):
+        volume = n_seen * math.log(scale / start.scale)
+        yield start, log_evidence(start, _standard(start, rows)) + volume
+
+
+def _standard(start, rows):
+    return (rows - start.input_mean) / start.input_scale
+
+
+def _given(start, rows):
+    """Return the posterior means of codes under a classical model, and roots of covariances."""
+    d, k = len(start.mean), start.encoder.shape[1]
+    x = _standard(start, rows)
+    weights = start.decoder[:k]
+    noise = np.broadcast_to(start.noise_variance, d)
+    mean = start.decoder_bias + x[:, d:] @ start.decoder[k:]
+    seen = ~np.isnan(x[:, :d])
+    deviations = np.where(seen, x[:, :d] - mean, 0.0)
+    unit = units(weights, noise)
+    codes, factor = given_seen(weights, noise, unit, deviations, seen.astype(np.float64))
+    return codes, unit[:, None] * np.linalg.inv(factor).transpose(0, 2, 1)
+
+
+def _decoded(start, codes, rows):
+    conditions = _standard(start, rows)[:, len(start.mean) :]
+    x = np.hstack([codes, conditions]) @ start.decoder + start.decoder_bias
+    return x * start.scale + start.mean

@@ -1,0 +1,150 @@
+"""Probabilistic PCA and factor analysis of rows with gaps, by expectation maximisation."""
+
+import numbers
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from ..data.table import Table, fix_signs, some_rows
+from .normal import expected
+
+_ITERATIONS = 500  # the most
+_GAIN = 1e-7  # least gain per entry, in nats, to go on
+_FIRST_ROWS = 5000  # rows of the first iterations
+_LATER = 30  # the most iterations on all rows, if there are more
+_LEAST_NOISE = 1e-9  # noise variance of a standardised feature
+_LEAST_FIRST = 1e-3  # the same at first
+_MOST_RANK = 128  # if the number of codes is not given
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A normal distribution of rank k in d dimensions, plus independent noise."""
+
+    mean: np.ndarray  # (d,)
+    weights: np.ndarray  # (k, d)
+    noise: np.ndarray  # (d,), variances
+
+
+def fit_normal(x, rank, per_feature=False, begin=None):
+    """Fit probabilistic PCA or factor analysis to the entries that are there.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d)
+        Standardised rows, with NaN for missing entries.
+    rank : int
+        Number of codes.
+    per_feature : bool
+        Whether every feature has a noise variance of its own, as in factor analysis.
+    begin : Normal or None
+        Where to begin. None for PCA of the rows with means for gaps.
+
+    Notes
+    -----
+    EM for missing entries (Ilin & Raiko 2010), in which codes are whitened after each iteration
+    (parameter expansion, Liu, Rubin & Wu 1998): tens of iterations suffice instead of hundreds.
+    With more than 5,000 rows, the first iterations see 5,000 of them.
+    """
+    normal = _begin(x, rank) if begin is None else begin
+    if len(x) > _FIRST_ROWS:
+        normal = _iterate(normal, some_rows(x, _FIRST_ROWS), per_feature, _ITERATIONS)
+        return _iterate(normal, x, per_feature, _LATER)
+    return _iterate(normal, x, per_feature, _ITERATIONS)
+
+
+def _begin(x, rank):
+    seen = ~np.isnan(x)
+    n_seen = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, x, 0.0).sum(axis=0) / n_seen
+    filled = Table.of(np.where(seen, x, mean))
+    values, axes = filled.principal_axes(rank)
+    values = values * filled.scale**2
+    noise = max(values[rank:].mean() if rank < len(values) else 0.0, _LEAST_FIRST * values.mean())
+    excess = np.maximum(values[:rank] - noise, _LEAST_FIRST * noise)
+    noise = max(noise, _LEAST_NOISE)
+    return Normal(mean, (axes[:, :rank] * np.sqrt(excess)).T, np.full(x.shape[1], noise))
+
+
+def _iterate(normal, x, per_feature, n_iterations):
+    seen = ~np.isnan(x)
+    n_entries = seen.sum()
+    x, seen = np.where(seen, x, 0.0), seen.astype(np.float64)
+    before = -np.inf
+    for _ in range(n_iterations):
+        normal, log_density = _step(normal, x, seen, per_feature)
+        if not log_density > before + _GAIN * n_entries:
+            break
+        before = log_density
+    return normal
+
+
+def _step(normal, x, seen, per_feature):
+    """Return the result of one EM iteration, and the log-density before it."""
+    k = len(normal.weights)
+    deviations = (x - normal.mean) * seen
+    products, cross, codes, log_density = expected(
+        normal.weights, normal.noise, deviations, seen
+    )
+    n_seen = products[:, k, k]
+    known = n_seen > 0
+    # A ridge of rounding size, for features with fewer entries than codes.
+    ridge = 1e-10 * (products.trace(axis1=1, axis2=2) + ~known)[:, None, None] * np.eye(k + 1)
+    found = np.linalg.solve(products + ridge, cross[:, :, None])[:, :, 0]
+    squares = (np.square(deviations) * seen).sum(axis=0) - 2.0 * (found * cross).sum(axis=1)
+    squares += np.einsum("di,dij,dj->d", found, products, found)
+    if per_feature:
+        noise = np.where(known, squares / np.maximum(n_seen, 1.0), normal.noise)
+    else:
+        noise = np.full(len(known), squares.sum() / n_seen.sum())
+    # Whiten the codes: their mean becomes 0, and their covariance the identity.
+    n = codes[k, k]
+    shift = codes[k, :k] / n
+    covariance = codes[:k, :k] / n - np.outer(shift, shift)
+    weights, mean = found[:, :k].T, normal.mean + found[:, k] + shift @ found[:, :k].T
+    weights = np.linalg.cholesky(covariance).T @ weights
+    return Normal(mean, weights, np.maximum(noise, _LEAST_NOISE)), log_density
+
+
+@dataclass(frozen=True)
+class ModelledTable(Table):
+    """A table with gaps, whose moments are those of a normal distribution of low rank."""
+
+    normal: Normal = field(kw_only=True)  # of standardised rows
+
+    def covariance(self):
+        """Return the covariance of standardised rows under the normal distribution, (d, d)."""
+        weights, noise = self.normal.weights, self.normal.noise
+        return weights.T @ weights + np.diag(noise)
+
+    def principal_axes(self, latent_dim):
+        """Return eigenvalues of the covariance, decreasing, and eigenvectors as columns.
+
+        There are min(n, d) eigenvalues. Those beyond the rank of the distribution are its noise.
+        """
+        _, lengths, axes = np.linalg.svd(self.normal.weights, full_matrices=False)
+        noise = self.normal.noise.mean()
+        values = np.full(min(self.X.shape), noise)
+        values[: len(lengths)] += np.square(lengths)
+        return values, fix_signs(axes.T)
+
+
+def modelled(table, latent_dim):
+    """Return a table with gaps with the moments of probabilistic PCA.
+
+    `latent_dim` is the number of its codes. If it is no int, the rank is the highest possible,
+    at most 128.
+    """
+    n_short = min(table.X.shape)
+    most = max(n_short - 1, 0)
+    whole = isinstance(latent_dim, numbers.Integral)
+    rank = min(int(latent_dim), most) if whole else min(most, _MOST_RANK)
+    normal = fit_normal(table.standard(table.sample), rank)
+    # Unbiased, as PCA's.
+    unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
+    normal = Normal(normal.mean, normal.weights * unbiased**0.5, normal.noise * unbiased)
+    variance = (np.square(normal.weights).sum(axis=0) + normal.noise) * table.scale**2
+    variance[table.low == table.high] = 0.0
+    moments = {part.name: getattr(table, part.name) for part in fields(Table)}
+    moments.update(mean=table.mean + normal.mean * table.scale, variance=variance)
+    return ModelledTable(**moments, normal=normal)
