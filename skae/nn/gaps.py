@@ -1,11 +1,14 @@
 """Rows with gaps, as torch modules read them: filled in, with the posterior of each pattern."""
 
+import math
+
 import torch
 
 from ..devices import has_float64
 from ..starts.normal import given_seen, units
 
 _SHARE = 0.5  # fraction of the rows in training of which further entries are hidden
+_LOG_2PI = math.log(2.0 * math.pi)
 _MOST_HIDDEN = 0.7  # the most that are hidden, as a fraction
 
 
@@ -84,17 +87,20 @@ class GapPosterior:
 
     def scaled(self, values):
         """Map vectors in units of the posterior, (n, k), to codes."""
-        return self.unit * across(self.factor, values)
+        return self.unit * _across(self.factor, values)
 
-    def sample(self, generator):
-        """Draw one code for every row, differentiably."""
-        draw = torch.randn(
-            self.mean.shape,
-            generator=generator,
-            dtype=self.mean.dtype,
-            device=self.mean.device,
-        )
-        return self.mean + self.scaled(self.log_std.exp() * draw)
+    def sample(self, generator, n_draws=None):
+        """Draw one code for every row, or several as the first axis, differentiably."""
+        mean = self.mean
+        shape = mean.shape if n_draws is None else (n_draws, *mean.shape)
+        draw = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return mean + (self.root @ draw[..., None])[..., 0]
+
+    def log_prob(self, z):
+        """Return the log-density of codes, (..., n, k) -> (..., n)."""
+        away = (self.factor.mT @ ((z - self.mean) / self.unit)[..., None])[..., 0]
+        squares = (away * torch.exp(-self.log_std)).square().sum(-1)
+        return -0.5 * (squares + z.shape[-1] * _LOG_2PI) - self._log_volume
 
     @property
     def root(self):
@@ -103,19 +109,17 @@ class GapPosterior:
         return self.unit[:, None] * inverse * self.log_std.exp()[:, None, :]
 
     @property
+    def _log_volume(self):
+        diagonal = self.factor.diagonal(dim1=-2, dim2=-1)
+        return (self.log_std + self.unit.log() - diagonal.log()).sum(-1)
+
+    @property
     def std(self):
         """Standard deviation of every code, (n, k)."""
         return self.root.square().sum(-1).sqrt()
 
     def kl_from_standard_normal(self):
-        """Return KL(self || N(0, I)) of every row as one column, in nats, (n, 1)."""
-        volume = self.log_std.sum(-1) + self.unit.log().sum()
-        volume = volume - self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        squares = self.mean.square().sum(-1) + self.root.square().sum((-2, -1))
-        return (0.5 * (squares - self.mean.shape[1]) - volume)[:, None]
-
-    def kl_of_codes(self):
-        """Return the KL divergence of every code by itself, in nats, (n, k)."""
+        """Return the KL divergence of every code by itself from N(0, 1), in nats, (n, k)."""
         variance = self.std.square()
         return 0.5 * (self.mean.square() + variance - 1.0 - variance.log())
 
@@ -125,6 +129,6 @@ class GapPosterior:
         return self.mean, self.unit.expand_as(self.mean), factor
 
 
-def across(factor, values):
+def _across(factor, values):
     """Solve ``factor.T @ out = values`` for every row, (n, k)."""
     return torch.linalg.solve_triangular(factor.mT, values[..., None], upper=True)[..., 0]

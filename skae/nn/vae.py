@@ -1,17 +1,21 @@
 """The torch module of the variational autoencoder."""
 
+import math
+
 import torch
 from torch import nn
 
 from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
-from .gaps import GapPosterior, across, hide
+from .gaps import GapPosterior, hide
 from .init import is_zero, with_zero_output
 from .mlp import Mlp, mlp
 
 # Bounds of a posterior's log standard deviation. They are far beyond learned values, and keep
 # a network's extrapolations finite.
 _LOG_STD = (-40.0, 15.0)
+_N_WEIGHTED = 8  # draws of codes per row in the bound for rows with gaps
+_LOG_2PI = math.log(2.0 * math.pi)
 _SPAN = 3.0  # largest deviation of a row's log noise from the homoscedastic one
 
 
@@ -54,39 +58,64 @@ class VAEModule(AutoencoderModule):
         shift, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         if not self.training:
             log_std = log_std.clamp(*_LOG_STD)
-        mean = self.linear_encoder(x) + unit * across(factor, shift)
-        return GapPosterior(mean, log_std, factor, unit)
+        posterior = GapPosterior(self.linear_encoder(x), log_std, factor, unit)
+        posterior.mean = posterior.mean + posterior.scaled(shift)
+        return posterior
 
     def forward(self, batch, generator, varying=False):
         """Return minus the ELBO of every row, with the KL term weighted by beta, (batch,).
 
-        The noise is homoscedastic. If `varying`, it is heteroscedastic in evaluation mode. With
-        gaps it is the ELBO of the entries that are there, in training without some of them.
+        The noise is homoscedastic. If `varying`, it is heteroscedastic in evaluation mode.
         """
-        x, target = batch
-        seen = ()
         if self.gaps is not None:
-            there = ~target.isnan()
-            if self.training:
-                x = hide(x, there, generator)
-                there = there & ~x[:, : there.shape[1]].isnan()
-            target, seen = torch.where(there, target, 0.0), (there,)
+            return self._loss_with_gaps(batch, generator, varying)
+        x, target = batch
         posterior = self.encode(x)
         z = self.given(posterior.sample(generator), x)
         decoded, hidden = self._decode(z, generator)
         if self.training and hidden is not None:
             squares = decoded.squares(target)
-            loss = -decoded.log_prob_of_squares(squares, *seen)
+            loss = -decoded.log_prob_of_squares(squares)
             alike = Gaussian(decoded.mean.detach(), decoded.log_std.detach())
             of_rows = self._with_noise_of_rows(alike, hidden.detach())
-            aside = of_rows.log_prob_of_squares(squares.detach(), *seen)
+            aside = of_rows.log_prob_of_squares(squares.detach())
             loss = loss + (aside.detach() - aside)  # a gradient, but no value
         else:
             decoded = self._with_noise_of_rows(decoded, hidden) if varying else decoded
-            loss = -decoded.log_prob(target, *seen)
+            loss = -decoded.log_prob(target)
         kl = posterior.kl_from_standard_normal().sum(-1)
         beta = self.beta * self.warmup if self.training else self.beta
         return loss + beta * kl
+
+    def _loss_with_gaps(self, batch, generator, varying):
+        """Return minus a bound on the log-density of the entries that are there, (batch,).
+
+        It is the importance-weighted bound of MIWAE (Mattei & Frellsen 2019). In training further
+        entries are hidden, so that every subset of the features is learned.
+        """
+        x, target = batch
+        there = ~target.isnan()
+        if self.training:
+            x = hide(x, there, generator)
+            there = there & ~x[:, : there.shape[1]].isnan()
+        target = torch.where(there, target, 0.0)
+        posterior = self.encode(x)
+        z = posterior.sample(generator, _N_WEIGHTED)
+        beta = self.beta * self.warmup if self.training else self.beta
+        log_prior = -0.5 * (z.square() + _LOG_2PI).sum(-1)
+        log_ratio = beta * (log_prior - posterior.log_prob(z)) - math.log(_N_WEIGHTED)
+        decoded, hidden = self._decode(self.given(z, x), generator)
+        if hidden is not None and varying:
+            decoded = self._with_noise_of_rows(decoded, hidden)
+        squares = decoded.squares(target)
+        bound = torch.logsumexp(decoded.log_prob_of_squares(squares, there) + log_ratio, 0)
+        if self.training and hidden is not None:
+            alike = Gaussian(decoded.mean.detach(), decoded.log_std.detach())
+            of_rows = self._with_noise_of_rows(alike, hidden.detach())
+            aside = of_rows.log_prob_of_squares(squares.detach(), there)
+            aside = torch.logsumexp(aside + log_ratio.detach(), 0)
+            bound = bound + (aside - aside.detach())  # a gradient, but no value
+        return -bound
 
     def decode(self, z, generator=None):
         decoded, hidden = self._decode(z, generator)
@@ -148,10 +177,7 @@ class VAEModule(AutoencoderModule):
 
     def kl(self, x):
         """Return KL(posterior || prior) of every latent dimension, in nats, (batch, k)."""
-        posterior = self.encode(x)
-        if self.gaps is not None:
-            return posterior.kl_of_codes()
-        return posterior.kl_from_standard_normal()
+        return self.encode(x).kl_from_standard_normal()
 
     @property
     def posterior_is_exact(self):

@@ -83,9 +83,7 @@ def _step(normal, x, seen, per_feature):
     """Return the result of one EM iteration, and the log-density before it."""
     k = len(normal.weights)
     deviations = (x - normal.mean) * seen
-    products, cross, codes, log_density = expected(
-        normal.weights, normal.noise, deviations, seen
-    )
+    products, cross, codes, log_density = expected(normal.weights, normal.noise, deviations, seen)
     n_seen = products[:, k, k]
     known = n_seen > 0
     # A ridge of rounding size, for features with fewer entries than codes.
