@@ -152,7 +152,8 @@ def test_a_single_row_is_a_chunk_but_not_the_first(bent):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.full((5, 6), np.nan), "contains NaN"),
+        (np.full((5, 6), np.inf), "contains infinity"),
+        (np.full((5, 6), np.nan), "must have a value; got none in columns 0"),
         (np.ones((5, 4)), "4 features"),
         (np.ones(6), "Expected 2D"),
     ],

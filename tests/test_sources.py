@@ -12,6 +12,7 @@ from _sizes import ample_device, small_memory
 from skorch.callbacks import Callback
 
 from skae import (
+    AdversarialAutoencoder,
     AutoencoderTransformer,
     DenoisingAutoencoder,
     SuperResolutionAutoencoder,
@@ -208,13 +209,16 @@ def test_names_of_features(bent, tmp_path):
 
 def test_bad_values_are_found_wherever_they_are(bent):
     X = bent.copy()
-    X[333, 4] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    X[333, 4] = np.inf
+    with pytest.raises(ValueError, match="Input X contains infinity"):
         AutoencoderTransformer(2).fit(Slices(X))
     model = AutoencoderTransformer(2, max_epochs=0).fit(bent)
     for method in (model.transform, model.score_samples, model.reconstruct):
-        with pytest.raises(ValueError, match="Input X contains NaN"):
+        with pytest.raises(ValueError, match="Input X contains infinity"):
             method(Slices(X))
+    X[333, 4] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        AdversarialAutoencoder(2).fit(Slices(X))
     with pytest.raises(ValueError, match="6 features"):
         model.transform(Slices(bent[:, :5]))
     with pytest.raises(ValueError, match=r"bernoulli' needs values in \[0, 1\]"):
@@ -463,7 +467,7 @@ def test_what_a_source_hides(bent):
     row, column = np.argwhere(np.where(np.arange(400)[:, None] >= 200, bent, 0.0) < -1.9)[0]
     message = rf"Input X contains NaN in columns? .*{column}.*, first in row {row}\."
     with pytest.raises(ValueError, match=message):
-        AutoencoderTransformer(2).fit(masked)
+        AdversarialAutoencoder(2).fit(masked)
     large = Liar(bent.astype(np.float32), lambda block: 1e300 * block.astype(float))
     with pytest.raises(
         ValueError, match=r"contains infinity.* in columns 0, .*, first in row 200\."

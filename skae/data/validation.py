@@ -312,14 +312,13 @@ def check_all_finite(X, name="X", names=None, first_row=0, gaps=False):
         ) from None
 
 
-def check_columns_have_values(empty, names=None):
-    """Raise an error that names the columns, by their numbers, that have no value at all."""
+def refuse_empty(empty, names=None):
+    """Raise an error that names columns without any value, given their numbers."""
     labels = [number if names is None else names[number] for number in empty]
-    if labels:
-        raise ValueError(
-            f"Every column of X must have a value; got none{_in_columns(labels)}. Leave such "
-            "columns out."
-        )
+    raise ValueError(
+        f"Every column of X must have a value; got none{_in_columns(labels)}. Leave such columns "
+        "out."
+    )
 
 
 def native(X):

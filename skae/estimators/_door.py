@@ -20,11 +20,11 @@ from ..data.validation import (
     as_table,
     check_all_finite,
     check_channels_first,
-    check_columns_have_values,
     check_numbers,
     how_to_turn,
     is_plain,
     native,
+    refuse_empty,
 )
 from ..devices import find_device
 from ..likelihoods import as_likelihood
@@ -120,9 +120,7 @@ class Door(Hooks):
         try:
             table = Table.of(rows, kept, gram)
         except EmptyColumns as error:
-            if previous is None:
-                check_columns_have_values(error.numbers, vars(self).get("feature_names_in_"))
-            raise
+            refuse_empty(error.numbers, vars(self).get("feature_names_in_"))
         if not table.has_gaps:
             return table
         return modelled(table, self._asked_codes if previous is None else self.latent_dim_)

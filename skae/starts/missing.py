@@ -2,6 +2,7 @@
 
 import numbers
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,13 +27,13 @@ class Normal:
     noise: np.ndarray  # (d,), variances
 
 
-def fit_normal(x, rank, per_feature=False, begin=None):
+def fit_normal(table, rank, per_feature=False, begin=None):
     """Fit probabilistic PCA or factor analysis to the entries that are there.
 
     Parameters
     ----------
-    x : ndarray of shape (n, d)
-        Standardised rows, with NaN for missing entries.
+    table : Table
+        Rows with NaN for missing entries. The result is of its standardised rows.
     rank : int
         Number of codes.
     per_feature : bool
@@ -44,13 +45,16 @@ def fit_normal(x, rank, per_feature=False, begin=None):
     -----
     EM for missing entries (Ilin & Raiko 2010), in which codes are whitened after each iteration
     (parameter expansion, Liu, Rubin & Wu 1998): tens of iterations suffice instead of hundreds.
-    With more than 5,000 rows, the first iterations see 5,000 of them.
+    With more than 5,000 rows, the first iterations see 5,000 of them. Every further one is a pass
+    over the table.
     """
-    normal = _begin(x, rank) if begin is None else begin
-    if len(x) > _FIRST_ROWS:
-        normal = _iterate(normal, some_rows(x, _FIRST_ROWS), per_feature, _ITERATIONS)
-        return _iterate(normal, x, per_feature, _LATER)
-    return _iterate(normal, x, per_feature, _ITERATIONS)
+    n = len(table.X)
+    some = table.standard(some_rows(table.X, _FIRST_ROWS)) if n > _FIRST_ROWS else None
+    if begin is None:
+        begin = _begin(np.concatenate(list(table.standardised())) if some is None else some, rank)
+    if some is not None:
+        begin = _iterate(begin, lambda: [some], per_feature, _ITERATIONS)
+    return _iterate(begin, table.standardised, per_feature, _ITERATIONS if some is None else _LATER)
 
 
 def _begin(x, rank):
@@ -66,42 +70,63 @@ def _begin(x, rank):
     return Normal(mean, (axes[:, :rank] * np.sqrt(excess)).T, np.full(x.shape[1], noise))
 
 
-def _iterate(normal, x, per_feature, n_iterations):
-    seen = ~np.isnan(x)
-    n_entries = seen.sum()
-    x, seen = np.where(seen, x, 0.0), seen.astype(np.float64)
+def _iterate(normal, read, per_feature, n_iterations):
+    """Run EM on the blocks of rows that `read` returns, until it converges."""
     before = -np.inf
     for _ in range(n_iterations):
-        normal, log_density = _step(normal, x, seen, per_feature)
-        if not log_density > before + _GAIN * n_entries:
+        sums = _sums(normal, read())
+        if not sums.log_density > before + _GAIN * sums.n_entries:
             break
-        before = log_density
+        before = sums.log_density
+        normal = _maximised(normal, sums, per_feature)
     return normal
 
 
-def _step(normal, x, seen, per_feature):
-    """Return the result of one EM iteration, and the log-density before it."""
+class _Sums(NamedTuple):
+    """Sums over rows of what :func:`skae.starts.normal.expected` returns, and of squares."""
+
+    products: np.ndarray  # (d, k + 1, k + 1)
+    cross: np.ndarray  # (d, k + 1)
+    codes: np.ndarray  # (k + 1, k + 1)
+    log_density: float
+    squares: np.ndarray  # (d,), of deviations from the mean
+    n_entries: int
+
+
+def _sums(normal, blocks):
+    total = None
+    for x in blocks:
+        there = ~np.isnan(x)
+        seen = there.astype(np.float64)
+        deviations = np.where(there, x - normal.mean, 0.0)
+        parts = expected(normal.weights, normal.noise, deviations, seen)
+        parts = (*parts, np.square(deviations).sum(axis=0), int(there.sum()))
+        total = parts if total is None else [a + b for a, b in zip(total, parts, strict=True)]
+    return _Sums(*total)
+
+
+def _maximised(normal, sums, per_feature):
+    """Return the normal distribution that the M-step of EM finds."""
     k = len(normal.weights)
-    deviations = (x - normal.mean) * seen
-    products, cross, codes, log_density = expected(normal.weights, normal.noise, deviations, seen)
-    n_seen = products[:, k, k]
+    n_seen = sums.products[:, k, k]
     known = n_seen > 0
     # A ridge of rounding size, for features with fewer entries than codes.
-    ridge = 1e-10 * (products.trace(axis1=1, axis2=2) + ~known)[:, None, None] * np.eye(k + 1)
-    found = np.linalg.solve(products + ridge, cross[:, :, None])[:, :, 0]
-    squares = (np.square(deviations) * seen).sum(axis=0) - 2.0 * (found * cross).sum(axis=1)
-    squares += np.einsum("di,dij,dj->d", found, products, found)
+    ridge = 1e-10 * (sums.products.trace(axis1=1, axis2=2) + ~known)
+    ridge = ridge[:, None, None] * np.eye(k + 1)
+    found = np.linalg.solve(sums.products + ridge, sums.cross[:, :, None])[:, :, 0]
+    squares = sums.squares - 2.0 * (found * sums.cross).sum(axis=1)
+    squares += np.einsum("di,dij,dj->d", found, sums.products, found)
     if per_feature:
         noise = np.where(known, squares / np.maximum(n_seen, 1.0), normal.noise)
     else:
         noise = np.full(len(known), squares.sum() / n_seen.sum())
     # Whiten the codes: their mean becomes 0, and their covariance the identity.
-    n = codes[k, k]
-    shift = codes[k, :k] / n
-    covariance = codes[:k, :k] / n - np.outer(shift, shift)
+    n = sums.codes[k, k]
+    shift = sums.codes[k, :k] / n
+    covariance = sums.codes[:k, :k] / n - np.outer(shift, shift)
     weights, mean = found[:, :k].T, normal.mean + found[:, k] + shift @ found[:, :k].T
     weights = np.linalg.cholesky(covariance).T @ weights
-    return Normal(mean, weights, np.maximum(noise, _LEAST_NOISE)), log_density
+    return Normal(mean, weights, np.maximum(noise, _LEAST_NOISE))
 
 
 @dataclass(frozen=True)
@@ -137,7 +162,7 @@ def modelled(table, latent_dim):
     most = max(n_short - 1, 0)
     whole = isinstance(latent_dim, numbers.Integral)
     rank = min(int(latent_dim), most) if whole else min(most, _MOST_RANK)
-    normal = fit_normal(table.standard(table.sample), rank)
+    normal = fit_normal(table, rank)
     # Unbiased, as PCA's.
     unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
     normal = Normal(normal.mean, normal.weights * unbiased**0.5, normal.noise * unbiased)
