@@ -13,7 +13,7 @@ import numpy as np
 
 from ..codec import Plain
 from .sources import blocks
-from .table import EXACT_WIDTH, Table, fix_signs
+from .table import EXACT_WIDTH, Table, eigh, fix_signs
 
 _BEYOND = 64  # axes kept in addition to one per code, if the covariance is too large to keep
 
@@ -291,6 +291,9 @@ def _products(table):
 def _scatter(table, n_axes):
     """Return a matrix R of few rows, with ``R.T @ R`` the scatter of a chunk around its mean."""
     d = len(table.mean)
+    if table.has_gaps and d <= EXACT_WIDTH:
+        values, axes = eigh(_products(table) * (len(table.X) - 1))
+        return (axes * np.sqrt(np.maximum(values, 0.0))).T
     if min(len(table.X), d) > EXACT_WIDTH or table.has_gaps:
         values, axes = table.principal_axes(n_axes)
         lengths = np.sqrt(values[: axes.shape[1]] * (len(table.X) - 1)) * table.scale

@@ -59,7 +59,7 @@ def as_table(X, name="X", gaps=False):
         X = _from_rows(X, name)
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X) and gaps:
-            return X.astype(float_dtype(X)).filled(np.nan)
+            return np.ma.filled(X.astype(float_dtype(X)), np.nan)
         if np.ma.is_masked(X):
             raise ValueError(
                 f"{name} must be complete; got a masked array with {np.ma.count_masked(X)} masked "

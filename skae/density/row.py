@@ -65,7 +65,7 @@ class RowDensity(Plain):
         of_block = functools.partial(of_block, fitted, draws=draws)
         log_prob = fitted.by_blocks(of_block, X, copies=copies_of(fitted, [self.codes]))
         log_prob[np.isnan(log_prob)] = -np.inf  # extreme rows, where every density overflows
-        return log_prob - fitted.log_volumes(X)
+        return fitted.in_units_of_rows(log_prob, X)
 
     def of_block(self, fitted, rows, *, of_prior=True, draws=None):
         """Return the log-density of a block of rows, (n,), in units of `spec.start.scale`."""

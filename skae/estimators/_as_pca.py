@@ -119,7 +119,10 @@ def _of_start(model):
     start = model._spec.start
     total, noise = start.explained.sum(), start.noise_variance
     if noise > ERROR_FLOOR:
-        total += noise * (min(model.n_samples_, model.n_features_in_) - start.latent_dim)
+        # With gaps, the noise is that of all dimensions.
+        rank = model.n_features_in_
+        rank = rank if model._spec.has_gaps else min(model.n_samples_, rank)
+        total += noise * (rank - start.latent_dim)
     return _unit_rows(start.decoder), start.explained / (total if total > 0 else 1.0)
 
 

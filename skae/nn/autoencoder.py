@@ -8,6 +8,7 @@ well and badly. ``forward`` returns the loss of every row.
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..threads import half_precision
-from .gaps import Gaps, hide
+from .gaps import hide
 from .init import is_zero
 
 
@@ -78,7 +79,7 @@ class AutoencoderModule(nn.Module):
         self.decoder = decoder
         self.head = head
         self.corruption = None
-        self.gaps: Gaps | None = None  # how missing entries are filled in, if there may be any
+        self.gaps: Any = None  # a Gaps: how missing entries are filled in, if there may be any
         self.autocast = False  # whether the networks are trained in bfloat16
 
     def _through(self, network, x, *rest):

@@ -73,14 +73,24 @@ class Fitted:
 
     def of_inputs(self, method, rows):
         """Apply a method of the module to standardised rows; return an array of their dtype."""
-        module, device = self._module_for(rows)
-        return self.apply(getattr(module, method), self.standardise(rows), device, rows)
 
-    def _module_for(self, rows, dtype=None):
-        """Return the module, and its device, for rows that may have gaps."""
-        module, device = inference_module(self.net, dtype or rows.dtype)
-        if module.gaps is not None or not (self.takes_gaps and np.isnan(rows).any()):
-            return module, device
+        def applied(module, device, rows):
+            return self.apply(getattr(module, method), self.standardise(rows), device, rows)
+
+        return self._by_gaps(applied, rows, rows.dtype)
+
+    def _by_gaps(self, function, rows, dtype):
+        """Apply a function of a module, its device and rows, which may have gaps.
+
+        A module that was trained on complete rows gets the rows with gaps by themselves. So what
+        is computed of a row does not depend on the others.
+        """
+        module, device = inference_module(self.net, dtype)
+        if module.gaps is not None or not self.takes_gaps:
+            return function(module, device, rows)
+        gaps = np.isnan(rows[:, : self.n_features]).any(axis=1)
+        if not gaps.any():
+            return function(module, device, rows)
 
         def with_gaps():
             from .gaps import Gaps
@@ -89,18 +99,28 @@ class Fitted:
             other.gaps = Gaps(self.spec.start)
             return other
 
-        return self.latest(f"gaps {module.start_std.dtype}", None, with_gaps), device
+        other = self.latest(f"gaps {np.dtype(dtype)}", None, with_gaps)
+        of_gaps = function(other, device, rows[gaps])
+        out = np.empty((len(rows), *of_gaps.shape[1:]), dtype=of_gaps.dtype)
+        out[gaps] = of_gaps
+        if not gaps.all():
+            out[~gaps] = function(module, device, rows[~gaps])
+        return out
 
-    def log_volumes(self, X):
-        """Return the log-Jacobian of the standardisation of each row, (n,), or of all."""
+    def in_units_of_rows(self, log_density, X):
+        """Convert log-densities of standardised rows, (n,), to those of rows X.
+
+        The log-density of a row without any entry is 0.
+        """
         volume = self.spec.family.log_volume(self.spec.start)
         if not self.takes_gaps:
-            return volume
+            return log_density - volume
 
-        def seen(rows):
+        def fraction(rows):
             return 1.0 - np.isnan(rows[:, : self.n_features]).mean(axis=1)
 
-        return volume * self.by_blocks(seen, X)
+        seen = self.by_blocks(fraction, X)
+        return np.where(seen > 0, log_density - volume * seen, 0.0)
 
     def decode(self, method, codes):
         """Apply a decoding method of the module to codes; return an array of their dtype."""
@@ -114,13 +134,15 @@ class Fitted:
         """
         from ..data.batches import as_tensor, standardised
 
-        module, device = self._module_for(rows, np.float64)
-        given, rows = rows, rows.astype(np.float64)
-        mean, scale = self.spec.family.units(self.spec.start)
-        with np.errstate(over="ignore"):  # `apply` checks the rows
-            target = standardised(rows[:, : self.n_features], mean, scale, np.float64)
-        target, x = as_tensor(target, device), self.standardise(rows)
-        return self.apply(lambda x: function(module, x, target), x, device, given)
+        def applied(module, device, given):
+            rows = given.astype(np.float64)
+            mean, scale = self.spec.family.units(self.spec.start)
+            with np.errstate(over="ignore"):  # `apply` checks the rows
+                target = standardised(rows[:, : self.n_features], mean, scale, np.float64)
+            target, x = as_tensor(target, device), self.standardise(rows)
+            return self.apply(lambda x: function(module, x, target), x, device, given)
+
+        return self._by_gaps(applied, rows, np.float64)
 
     def latest(self, name, key, make):
         """Return what `make` returned for this key, if it was the latest under this name."""

@@ -7,7 +7,7 @@ import torch
 from ..devices import has_float64
 from ..starts.normal import given_seen, units
 
-_SHARE = 0.5  # fraction of the rows in training of which further entries are hidden
+_SHARE = 0.25  # fraction of the rows in training of which further entries are hidden
 _LOG_2PI = math.log(2.0 * math.pi)
 _MOST_HIDDEN = 0.7  # the most that are hidden, as a fraction
 
@@ -57,7 +57,7 @@ class Gaps:
 
 
 def hide(x, seen, generator):
-    """Hide further entries of half of the rows: up to 70 % of those that are seen."""
+    """Hide further entries of a quarter of the rows: up to 70 % of those that are seen."""
     draw = torch.rand((len(x), 2), generator=generator, device=x.device)
     rate = _MOST_HIDDEN * draw[:, :1] * (draw[:, 1:] < _SHARE)
     hidden = torch.rand(seen.shape, generator=generator, device=x.device) < rate

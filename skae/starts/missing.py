@@ -2,7 +2,7 @@
 
 import numbers
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(normal, blocks):
-    total = None
+    total: Any = None
     for x in blocks:
         there = ~np.isnan(x)
         seen = there.astype(np.float64)
@@ -167,7 +167,6 @@ def modelled(table, latent_dim):
     unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
     normal = Normal(normal.mean, normal.weights * unbiased**0.5, normal.noise * unbiased)
     variance = (np.square(normal.weights).sum(axis=0) + normal.noise) * table.scale**2
-    variance[table.low == table.high] = 0.0
     moments = {part.name: getattr(table, part.name) for part in fields(Table)}
     moments.update(mean=table.mean + normal.mean * table.scale, variance=variance)
     return ModelledTable(**moments, normal=normal)
