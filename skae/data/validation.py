@@ -296,7 +296,7 @@ def check_all_finite(X, name="X", names=None, first_row=0, gaps=False):
         bad, what = np.isnan(X) & (not gaps), "NaN"
         advice = (
             "Fill in missing values, for example with SimpleImputer in front of the estimator in a "
-            "Pipeline; the documentation of DenoisingAutoencoder shows how it fills them in."
+            "Pipeline, or use VAETransformer, which takes them with likelihood='gaussian'."
         )
         if not bad.any():
             bad, what = np.isinf(X), f"infinity or a value too large for {X.dtype!r}"

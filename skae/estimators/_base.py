@@ -33,7 +33,8 @@ class BaseAutoencoder(InChunks):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Finite numbers, in at least 2 rows. Large memory maps, zarr, h5py and dask arrays,
+            Numbers, in at least 2 rows. `AutoencoderTransformer` and `VAETransformer` take NaN as a
+            missing entry: see :doc:`/guide/missing`. Large memory maps, zarr, h5py and dask arrays,
             Arrow tables and data frames of several dtypes are read block by block. For such a
             table with more than 2,048 columns, the initial model is approximate. See
             :doc:`/guide/streams`.

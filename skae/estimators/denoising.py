@@ -81,17 +81,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> bool(np.mean((denoised - X) ** 2) < 0.5 * np.mean((noisy - X) ** 2))
     True
 
-    NaN is not accepted. To impute missing entries, fit complete rows with "masking", replace
-    missing entries by the feature's mean, and read the imputed values from `denoise`:
-
-    >>> from sklearn.impute import SimpleImputer
-    >>> model = DenoisingAutoencoder(16, corruption="masking", max_epochs=20, random_state=0)
-    >>> missing = np.random.default_rng(0).random(X.shape) < 0.3
-    >>> by_mean = SimpleImputer().fit(X).transform(np.where(missing, np.nan, X))
-    >>> filled = np.where(missing, model.fit(X).denoise(by_mean), X)
-    >>> error, error_of_mean = (np.mean((Y - X)[missing] ** 2) for Y in (filled, by_mean))
-    >>> bool(error < 0.5 * error_of_mean)
-    True
+    NaN is not accepted here. `VAETransformer` and `AutoencoderTransformer` take rows with missing
+    entries, and fill them in with `impute`.
     """
 
     _parameter_constraints: ClassVar[dict] = {

@@ -149,6 +149,10 @@ class ModelledTable(Table):
         noise = self.normal.noise.mean()
         values = np.full(min(self.X.shape), noise)
         values[: len(lengths)] += np.square(lengths)
+        if len(axes) == len(values) - 1:  # one axis is left
+            least = np.square(axes).sum(axis=0).argmin()
+            left = np.eye(axes.shape[1])[least] - axes[:, least] @ axes
+            axes = np.vstack([axes, left / np.linalg.norm(left)])
         return values, fix_signs(axes.T)
 
 

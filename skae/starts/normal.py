@@ -38,7 +38,7 @@ def given_seen(weights, noise, unit, deviations, seen, xp=np):
     k, d = weights.shape
     scaled = weights * unit[:, None] / noise**0.5
     products = (scaled[:, None, :] * scaled).reshape(k * k, d)
-    precision = (seen @ products.T).reshape(-1, k, k) + xp.diag(unit**2)
+    precision = (seen @ products.T).reshape(len(seen), k, k) + xp.diag(unit**2)
     pull = (deviations * seen / noise**0.5) @ scaled.T
     mean = unit * xp.linalg.solve(precision, pull[:, :, None])[:, :, 0]
     return mean, xp.linalg.cholesky(precision)
