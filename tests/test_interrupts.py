@@ -60,6 +60,7 @@ def test_a_fit_is_as_before_or_that_of_its_best_epoch(cls, most, bent):
             pass
         finally:
             sys.settrace(None)
+        assert torch.is_grad_enabled()
         if model.n_samples_ == len(old):
             np.testing.assert_array_equal(model.transform(X), before)
             n_kept += 1

@@ -20,10 +20,17 @@ def ordinary_modes():
     dtype belongs to the whole process: we name dtypes instead.)
     """
     import_torch()
-    with contextlib.ExitStack() as stack:
-        for mode in _away_from_others():
-            stack.enter_context(mode)
-        yield
+    import torch
+
+    gradients = torch.is_grad_enabled()
+    try:
+        with contextlib.ExitStack() as stack:
+            for mode in _away_from_others():
+                stack.enter_context(mode)
+            yield
+    finally:
+        # An interrupt may have hit between the last line of a `no_grad` block and its exit.
+        torch.set_grad_enabled(gradients)
 
 
 def _away_from_others():
