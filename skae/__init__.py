@@ -4,6 +4,7 @@ from .estimators.adversarial import AdversarialAutoencoder
 from .estimators.autoencoder import AutoencoderTransformer
 from .estimators.conditional import ConditionalVAE
 from .estimators.denoising import DenoisingAutoencoder
+from .estimators.imputer import VAEImputer
 from .estimators.super_resolution import SuperResolutionAutoencoder
 from .estimators.vae import VAETransformer
 from .state import __version__
@@ -14,6 +15,7 @@ __all__ = [
     "ConditionalVAE",
     "DenoisingAutoencoder",
     "SuperResolutionAutoencoder",
+    "VAEImputer",
     "VAETransformer",
     "__version__",
 ]

@@ -8,6 +8,7 @@ is the weighted mean of the decoder's means.
 import math
 
 import numpy as np
+from scipy.special import ndtri
 
 from ..starts.normal import given_seen, units
 from .classical import log_evidence
@@ -44,7 +45,7 @@ def conditional_means(density, fitted, rows):
     means = [found[:, :-1] * start.scale + start.mean]
     log_densities = [found[:, -1]]
     for other, log_density in _classical(density, fitted, rows):
-        mean, _ = _given(other, rows)
+        mean, _ = given_start(other, rows)
         means.append(_decoded(other, mean, rows))
         log_densities.append(log_density)
     shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
@@ -53,11 +54,24 @@ def conditional_means(density, fitted, rows):
     return np.where(np.isnan(rows), mean, rows)
 
 
-def conditional_draws(density, fitted, rows, n_draws, rng):
-    """Draw missing entries given the others; return (n_draws, n, d), in float64."""
-    n, d, start = len(rows), fitted.n_features, fitted.spec.start
-    choices = rng.random((n_draws, n))
-    noise = rng.standard_normal((n_draws, n, d))
+def conditional_draws(density, fitted, rows, uniforms):
+    """Map uniform numbers to draws of missing entries given the others.
+
+    Parameters
+    ----------
+    density : RowDensity
+    fitted : Fitted
+    rows : ndarray of shape (n, d + q)
+    uniforms : ndarray of shape (n_draws, n, 2 + k + d), or (n_draws, 1, 2 + k + d)
+        Numbers in (0, 1), for draws of a part of the density, of a code, and of noise.
+
+    Returns
+    -------
+    draws : ndarray of shape (n_draws, n, d), in float64
+    """
+    n, d, k = len(rows), fitted.n_features, fitted.spec.start.latent_dim
+    start, n_draws = fitted.spec.start, len(uniforms)
+    noise = ndtri(uniforms[..., 2 + k :])
 
     def of_decoder(module, x, target):
         import torch
@@ -66,13 +80,14 @@ def conditional_draws(density, fitted, rows, n_draws, rng):
 
         codes, log_weight = weighted_codes(module, x, target, *_draws(density, fitted))
         share = torch.softmax(log_weight, 0).cumsum(0).T.contiguous()
-        chosen = torch.searchsorted(share, torch.tensor(choices.T.copy()).to(share))
+        choices = torch.tensor(uniforms[..., 1].T.copy()).to(share)
+        chosen = torch.searchsorted(share, choices.expand(len(share), -1).contiguous())
         chosen = chosen.clamp(max=len(codes) - 1).T
-        z = codes[chosen, torch.arange(n, device=codes.device)]
+        z = codes[chosen, torch.arange(len(share), device=codes.device)]
         decoded = module.decode(module.given(z, x))
-        drawn = decoded.shifted(torch.tensor(noise).to(z)).permute(1, 0, 2).reshape(n, -1)
+        drawn = decoded.shifted(torch.tensor(noise).to(z)).permute(1, 0, 2)
         log_density = torch.logsumexp(log_weight, 0) - math.log(len(codes))
-        return torch.cat([drawn, log_density[:, None]], -1)
+        return torch.cat([drawn.reshape(len(share), -1), log_density[:, None]], -1)
 
     found = fitted.in_float64(of_decoder, rows)
     draws = found[:, :-1].reshape(n, n_draws, d).transpose(1, 0, 2) * start.scale + start.mean
@@ -80,17 +95,35 @@ def conditional_draws(density, fitted, rows, n_draws, rng):
     if others:
         log_densities = [found[:, -1], *(log_density for _, log_density in others)]
         shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
-        which = (rng.random((n_draws, n, 1)) > shares.cumsum(axis=0).T).sum(axis=-1)
+        which = (uniforms[..., :1] > shares.cumsum(axis=0).T).sum(axis=-1)
+        normals = np.broadcast_to(ndtri(uniforms[..., 2 : 2 + k]), (n_draws, n, k))
+        noise = np.broadcast_to(noise, draws.shape)
         for number, (other, _) in enumerate(others, 1):
             draw, row = np.nonzero(which == number)
             if len(row):
-                mean, root = _given(other, rows[row])
-                z = mean + np.einsum("nij,nj->ni", root, rng.standard_normal(mean.shape))
-                x = _decoded(other, z, rows[row])
-                std = np.sqrt(other.noise_variance) * other.scale
-                draws[draw, row] = x + std * noise[draw, row]
+                draws[draw, row] = _drawn(other, rows[row], normals[draw, row], noise[draw, row])
     rows = rows[:, :d].astype(np.float64)
     return np.where(np.isnan(rows), draws, rows)
+
+
+def draws_of_start(start, rows, n_draws, uniform):
+    """Draw missing entries under an initial model, (n_draws, n, d), in float64.
+
+    `uniform` returns uniform numbers, given lower and upper bound and a shape.
+    """
+    (n, d), k = rows.shape, start.latent_dim
+    normals = ndtri(uniform(1e-12, 1.0 - 1e-12, (n, n_draws, k + d))).reshape(n * n_draws, -1)
+    drawn = _drawn(start, np.repeat(rows, n_draws, axis=0), normals[:, :k], normals[:, k:])
+    drawn = drawn.reshape(n, n_draws, d).transpose(1, 0, 2)
+    return np.where(np.isnan(rows), drawn, rows)
+
+
+def means_of_start(start, rows):
+    """Return rows in float64, with conditional means under an initial model in place of gaps."""
+    d = len(start.mean)
+    seen = rows[:, :d].astype(np.float64)
+    means = _decoded(start, given_start(start, rows)[0], rows)
+    return np.where(np.isnan(seen), means, seen)
 
 
 def _draws(density, fitted):
@@ -113,8 +146,8 @@ def _standard(start, rows):
     return (rows - start.input_mean) / start.input_scale
 
 
-def _given(start, rows):
-    """Return the posterior means of codes under a classical model, and roots of covariances."""
+def given_start(start, rows):
+    """Return the posterior means of codes, (n, k), and roots of the covariances, (n, k, k)."""
     d, k = len(start.mean), start.encoder.shape[1]
     x = _standard(start, rows)
     weights = start.decoder[:k]
@@ -125,6 +158,13 @@ def _given(start, rows):
     unit = units(weights, noise)
     codes, factor = given_seen(weights, noise, unit, deviations, seen.astype(np.float64))
     return codes, unit[:, None] * np.linalg.inv(factor).transpose(0, 2, 1)
+
+
+def _drawn(start, rows, normals, noise):
+    """Map standard normal numbers, (n, k) and (n, d), to rows given what is there."""
+    mean, root = given_start(start, rows)
+    z = mean + np.einsum("nij,nj->ni", root, normals)
+    return _decoded(start, z, rows) + np.sqrt(start.noise_variance) * start.scale * noise
 
 
 def _decoded(start, codes, rows):

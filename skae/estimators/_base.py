@@ -139,7 +139,8 @@ class BaseAutoencoder(InChunks):
         streams = Streams(self.random_state)
         data = self._read(X, extra, previous, streams, wishes)
         spec = self._describe(data, streams, None) if previous is None else self._spec
-        spec = replace(spec, has_gaps=spec.has_gaps or data.has_gaps)
+        has_gaps = spec.has_gaps or data.has_gaps or self._imputes
+        spec = replace(spec, has_gaps=has_gaps)
         data.check(spec)
         split = data.split(spec)
         check_callbacks(self.callbacks, split.valid is not None)

@@ -28,7 +28,7 @@ from ..data.validation import (
 )
 from ..devices import find_device
 from ..likelihoods import as_likelihood
-from ..starts.missing import modelled
+from ..starts.missing import LEAST_NOISE, NOISE_TO_IMPUTE, modelled
 from ..starts.pca import minka_dimension
 from ..training.schedule import LEAST_RATE
 from ._hooks import Hooks
@@ -121,9 +121,10 @@ class Door(Hooks):
             table = Table.of(rows, kept, gram)
         except EmptyColumns as error:
             refuse_empty(error.numbers, vars(self).get("feature_names_in_"))
-        if not table.has_gaps:
+        if not (table.has_gaps or self._imputes):
             return table
-        return modelled(table, self._asked_codes if previous is None else self.latent_dim_)
+        asked = self._asked_codes if previous is None else self.latent_dim_
+        return modelled(table, asked, NOISE_TO_IMPUTE if self._imputes else LEAST_NOISE)
 
     def _kind(self, n_rows=0):
         """Return the parameters that a warm start and `partial_fit` may not change.

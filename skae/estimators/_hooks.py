@@ -16,6 +16,7 @@ class Hooks(State):
 
     _spec_type: ClassVar[type[Spec]] = Spec
     _takes_gaps = False  # whether entries of X may be missing, if the likelihood takes gaps
+    _imputes = False  # whether to train for gaps in any case, from a start with more noise
     _name_of_rows = "X"  # name in messages of rows to return that are given beside X
 
     def _classical_start(self, data, streams, latent_dim):

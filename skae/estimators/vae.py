@@ -266,20 +266,32 @@ class VAETransformer(PcaAttributes):
         check_is_fitted(self, "net_")
         self._check_imputes()
         rows = self._validate_rows(X)[:]
-        copies = 4 * _N_IMPUTED
         if n_draws is None:
             means = functools.partial(conditional_means, self._density, self._model)
+            copies = 4 * _N_IMPUTED
             filled = self._by_blocks(lambda rows: means(rows).astype(rows.dtype), rows, copies)
             return self._like(X, filled)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
         rng = streams.numpy("imputation")
+        draws = self._imputations(rows, n_draws, rng.uniform)
+        return draws.reshape(n_draws, len(rows), *self._row_shape)
+
+    def _imputations(self, rows, n_draws, uniform):
+        """Draw missing entries of validated rows, (n_draws, n, d).
+
+        `uniform` returns uniform numbers, given lower and upper bound and a shape. Its first axis
+        is that of rows; a length of 1 stands for all of them.
+        """
+        n_numbers = 2 + self.latent_dim_ + rows.shape[1]
 
         def drawn(rows):
-            draws = conditional_draws(self._density, self._model, rows, n_draws, rng)
+            uniforms = uniform(1e-12, 1.0 - 1e-12, (len(rows), n_draws, n_numbers))
+            uniforms = uniforms.transpose(1, 0, 2)
+            draws = conditional_draws(self._density, self._model, rows, uniforms)
             return draws.transpose(1, 0, 2).astype(rows.dtype)
 
-        draws = self._by_blocks(drawn, rows, max(copies, 4 * n_draws)).transpose(1, 0, 2)
-        return draws.reshape(n_draws, len(rows), *self._row_shape)
+        draws = self._by_blocks(drawn, rows, 4 * max(_N_IMPUTED, n_draws))
+        return draws.transpose(1, 0, 2)
 
     def _log_likelihood(self, X, draws=None):
         """Return the log-likelihood of validated rows, in nats in the units of X, in float64.

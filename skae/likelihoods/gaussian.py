@@ -93,8 +93,10 @@ class Gaussian:
     def log_prob_of_squares(self, squares, seen=None):
         """Return `log_prob` of values whose `squares` are known."""
         if seen is not None:
-            constants = (self.log_std + _HALF_LOG_2PI).expand_as(squares)
-            return -self._error(squares * seen) - (constants * seen).sum(-1)
+            seen = seen.to(squares.dtype)
+            constants = self.log_std + _HALF_LOG_2PI
+            constant = seen @ constants if constants.dim() == 1 else (constants * seen).sum(-1)
+            return -self._error(squares * seen) - constant
         constant = (self.log_std + _HALF_LOG_2PI).sum(-1)
         return -self._error(squares) - constant
 

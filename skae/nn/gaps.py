@@ -87,20 +87,24 @@ class GapPosterior:
 
     def scaled(self, values):
         """Map vectors in units of the posterior, (n, k), to codes."""
-        return self.unit * _across(self.factor, values)
+        return self.unit * _across(self.factor, values[..., None])[..., 0]
 
-    def sample(self, generator, n_draws=None):
-        """Draw one code for every row, or several as the first axis, differentiably."""
-        mean = self.mean
-        shape = mean.shape if n_draws is None else (n_draws, *mean.shape)
-        draw = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + (self.root @ draw[..., None])[..., 0]
+    def sample(self, generator, n_draws):
+        """Draw codes, differentiably.
 
-    def log_prob(self, z):
-        """Return the log-density of codes, (..., n, k) -> (..., n)."""
-        away = (self.factor.mT @ ((z - self.mean) / self.unit)[..., None])[..., 0]
-        squares = (away * torch.exp(-self.log_std)).square().sum(-1)
-        return -0.5 * (squares + z.shape[-1] * _LOG_2PI) - self._log_volume
+        Returns
+        -------
+        codes : Tensor of shape (n_draws, n, k)
+        log_density : Tensor of shape (n_draws, n)
+            Of these codes under the posterior.
+        """
+        n, k = self.mean.shape
+        like = {"dtype": self.mean.dtype, "device": self.mean.device}
+        draw = torch.randn((n, k, n_draws), generator=generator, **like)
+        away = _across(self.factor, self.log_std.exp()[..., None] * draw)
+        log_density = -0.5 * (draw.square() + _LOG_2PI).sum(1) - self._log_volume[:, None]
+        codes = self.mean + self.unit * away.permute(2, 0, 1)
+        return codes, log_density.T
 
     @property
     def root(self):
@@ -130,5 +134,5 @@ class GapPosterior:
 
 
 def _across(factor, values):
-    """Solve ``factor.T @ out = values`` for every row, (n, k)."""
-    return torch.linalg.solve_triangular(factor.mT, values[..., None], upper=True)[..., 0]
+    """Solve ``factor.T @ out = values`` for every row, (n, k, m)."""
+    return torch.linalg.solve_triangular(factor.mT, values, upper=True)

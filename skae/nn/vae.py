@@ -100,10 +100,10 @@ class VAEModule(AutoencoderModule):
             there = there & ~x[:, : there.shape[1]].isnan()
         target = torch.where(there, target, 0.0)
         posterior = self.encode(x)
-        z = posterior.sample(generator, _N_WEIGHTED)
+        z, log_posterior = posterior.sample(generator, _N_WEIGHTED)
         beta = self.beta * self.warmup if self.training else self.beta
         log_prior = -0.5 * (z.square() + _LOG_2PI).sum(-1)
-        log_ratio = beta * (log_prior - posterior.log_prob(z)) - math.log(_N_WEIGHTED)
+        log_ratio = beta * (log_prior - log_posterior) - math.log(_N_WEIGHTED)
         decoded, hidden = self._decode(self.given(z, x), generator)
         if hidden is not None and varying:
             decoded = self._with_noise_of_rows(decoded, hidden)

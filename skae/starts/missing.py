@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.table import Table, fix_signs, some_rows
-from .normal import expected
+from .normal import expected, given_seen, units
 
 _ITERATIONS = 500  # the most
 _GAIN = 1e-7  # least gain per entry, in nats, to go on
 _FIRST_ROWS = 5000  # rows of the first iterations
 _LATER = 30  # the most iterations on all rows, if there are more
-_LEAST_NOISE = 1e-9  # noise variance of a standardised feature
+LEAST_NOISE = 1e-9  # noise variance of a standardised feature
+# The least at which training to impute begins. With less, features that are nearly exact would hide
+# the others from the loss.
+NOISE_TO_IMPUTE = 0.02
 _LEAST_FIRST = 1e-3  # the same at first
 _MOST_RANK = 128  # if the number of codes is not given
 
@@ -27,7 +30,7 @@ class Normal:
     noise: np.ndarray  # (d,), variances
 
 
-def fit_normal(table, rank, per_feature=False, begin=None):
+def fit_normal(table, rank, per_feature=False, begin=None, least_noise=LEAST_NOISE):
     """Fit probabilistic PCA or factor analysis to the entries that are there.
 
     Parameters
@@ -40,6 +43,8 @@ def fit_normal(table, rank, per_feature=False, begin=None):
         Whether every feature has a noise variance of its own, as in factor analysis.
     begin : Normal or None
         Where to begin. None for PCA of the rows with means for gaps.
+    least_noise : float
+        Lower bound of the noise variances of standardised features.
 
     Notes
     -----
@@ -53,8 +58,20 @@ def fit_normal(table, rank, per_feature=False, begin=None):
     if begin is None:
         begin = _begin(np.concatenate(list(table.standardised())) if some is None else some, rank)
     if some is not None:
-        begin = _iterate(begin, lambda: [some], per_feature, _ITERATIONS)
-    return _iterate(begin, table.standardised, per_feature, _ITERATIONS if some is None else _LATER)
+        begin = _iterate(begin, lambda: [some], per_feature, least_noise, _ITERATIONS)
+    most = _ITERATIONS if some is None else _LATER
+    return _iterate(begin, table.standardised, per_feature, least_noise, most)
+
+
+def means_of_normal(normal, table):
+    """Return the rows of a table, with conditional means in place of gaps, (n, d)."""
+    x = np.concatenate(list(table.standardised()))
+    seen = ~np.isnan(x)
+    unit = units(normal.weights, normal.noise)
+    deviations = np.where(seen, x - normal.mean, 0.0)
+    given = normal.weights, normal.noise, unit, deviations, seen.astype(np.float64)
+    filled = normal.mean + given_seen(*given)[0] @ normal.weights
+    return np.where(seen, x, filled) * table.scale + table.mean
 
 
 def _begin(x, rank):
@@ -66,11 +83,11 @@ def _begin(x, rank):
     values = values * filled.scale**2
     noise = max(values[rank:].mean() if rank < len(values) else 0.0, _LEAST_FIRST * values.mean())
     excess = np.maximum(values[:rank] - noise, _LEAST_FIRST * noise)
-    noise = max(noise, _LEAST_NOISE)
+    noise = max(noise, LEAST_NOISE)
     return Normal(mean, (axes[:, :rank] * np.sqrt(excess)).T, np.full(x.shape[1], noise))
 
 
-def _iterate(normal, read, per_feature, n_iterations):
+def _iterate(normal, read, per_feature, least_noise, n_iterations):
     """Run EM on the blocks of rows that `read` returns, until it converges."""
     before = -np.inf
     for _ in range(n_iterations):
@@ -78,7 +95,7 @@ def _iterate(normal, read, per_feature, n_iterations):
         if not sums.log_density > before + _GAIN * sums.n_entries:
             break
         before = sums.log_density
-        normal = _maximised(normal, sums, per_feature)
+        normal = _maximised(normal, sums, per_feature, least_noise)
     return normal
 
 
@@ -105,7 +122,7 @@ def _sums(normal, blocks):
     return _Sums(*total)
 
 
-def _maximised(normal, sums, per_feature):
+def _maximised(normal, sums, per_feature, least_noise):
     """Return the normal distribution that the M-step of EM finds."""
     k = len(normal.weights)
     n_seen = sums.products[:, k, k]
@@ -126,7 +143,7 @@ def _maximised(normal, sums, per_feature):
     covariance = sums.codes[:k, :k] / n - np.outer(shift, shift)
     weights, mean = found[:, :k].T, normal.mean + found[:, k] + shift @ found[:, :k].T
     weights = np.linalg.cholesky(covariance).T @ weights
-    return Normal(mean, weights, np.maximum(noise, _LEAST_NOISE))
+    return Normal(mean, weights, np.maximum(noise, least_noise))
 
 
 @dataclass(frozen=True)
@@ -156,17 +173,17 @@ class ModelledTable(Table):
         return values, fix_signs(axes.T)
 
 
-def modelled(table, latent_dim):
+def modelled(table, latent_dim, least_noise=LEAST_NOISE):
     """Return a table with gaps with the moments of probabilistic PCA.
 
     `latent_dim` is the number of its codes. If it is no int, the rank is the highest possible,
-    at most 128.
+    at most 128. `least_noise` is that of :func:`fit_normal`.
     """
     n_short = min(table.X.shape)
     most = max(n_short - 1, 0)
     whole = isinstance(latent_dim, numbers.Integral)
     rank = min(int(latent_dim), most) if whole else min(most, _MOST_RANK)
-    normal = fit_normal(table, rank)
+    normal = fit_normal(table, rank, least_noise=least_noise)
     # Unbiased, as PCA's.
     unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
     normal = Normal(normal.mean, normal.weights * unbiased**0.5, normal.noise * unbiased)
