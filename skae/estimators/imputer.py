@@ -155,7 +155,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         "latent_dim": [StrOptions({"auto"}), Interval(numbers.Integral, 0, None, closed="left")],
         "scale": [StrOptions({"auto", *KINDS})],
         "strategy": [StrOptions({"median", "mean"})],
-        "missing_values": [MissingValues(numeric_only=True)],
+        "missing_values": [MissingValues(numeric_only=True), None],
         "sample_posterior": ["boolean"],
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
@@ -226,13 +226,13 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         X = self._validated(X, reset=True)
         gaps = np.isnan(X)
         self._is_kept = ~gaps.all(axis=0)
+        if not self._is_kept.any():
+            raise ValueError("X must have a column with a value; got none.")
         self._warn_of_empty()
         self.indicator_ = None
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
         X = X[:, self._is_kept].astype(np.float64)
-        if not X.shape[1]:
-            raise ValueError("X must have a column with a value; got none.")
         streams = Streams(self.random_state)
         k = min(self._n_codes(X), min(X.shape) - 1)
         rng = streams.numpy("hidden entries")
@@ -342,7 +342,6 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "models_")
         X = self._validated(X)
-        self._warn_of_empty()
         if self.sample_posterior:
             filled = self._drawn(X, 1, Streams(self.random_state))[0]
         else:
@@ -483,7 +482,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         """Fill in rows with the trained models, from points of both conditional distributions."""
         draws = [self._draws_of(kind, X, _N_POINTS, _even) for kind in self.models_]
         points = np.concatenate(draws)
-        return np.median(points, axis=0) if self.strategy == "median" else points.mean(axis=0)
+        if self.strategy == "mean":
+            return points.mean(axis=0)
+        return np.quantile(points, 0.5, axis=0, method="inverted_cdf")  # one of the points
 
     def _draws_of(self, kind, X, n_draws, uniform):
         """Draw missing values with the model of one scale, (n_draws, n, d)."""
