@@ -151,6 +151,10 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     True
     """
 
+    _doc_link_module: ClassVar[str] = Parameters._doc_link_module
+    _doc_link_template: ClassVar[str] = Parameters._doc_link_template
+    _doc_link_url_param_generator = Parameters._doc_link_url_param_generator
+
     _parameter_constraints: ClassVar[dict] = {
         "latent_dim": [StrOptions({"auto"}), Interval(numbers.Integral, 0, None, closed="left")],
         "scale": [StrOptions({"auto", *KINDS})],
