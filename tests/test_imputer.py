@@ -96,7 +96,7 @@ def test_normal_scores_do_not_depend_on_monotone_transformations(gappy):
 def test_skewed_columns_are_met_as_normal_scores():
     rng = np.random.default_rng(3)
     cov = 0.3 * np.eye(4) + 0.7
-    X = np.exp(2 * rng.multivariate_normal(np.zeros(4), cov, 600))
+    X = np.exp(rng.multivariate_normal(np.zeros(4), cov, 600))
     hidden = rng.random(X.shape) < 0.2
     seen = np.where(hidden, np.nan, X)
     imputer = VAEImputer(max_epochs=0, random_state=0).fit(seen)
@@ -318,5 +318,90 @@ def test_a_failed_fit_changes_nothing(gappy, fitted):
 
 
 def test_too_many_codes_are_refused(gappy):
-    with pytest.raises(ValueError, match=r"got latent_dim=6 and 6 columns.*latent_dim='auto'"):
+    with pytest.raises(ValueError, match=r"got latent_dim=6, 6 columns and 500 rows.*'auto'"):
         VAEImputer(6).fit(gappy)
+
+
+# What a review found
+
+
+def test_rows_do_not_depend_on_others_where_codes_are_equally_likely(gappy):
+    """As at the start of training, where all draws of codes have nearly the same weight."""
+    imputer = VAEImputer(max_epochs=1, lr=1e-5, random_state=0).fit(gappy)
+    imputer.uses_training_ = True
+    filled = imputer.transform(gappy[:60])
+    one_by_one = np.vstack([imputer.transform(row[None]) for row in gappy[:60]])
+    np.testing.assert_allclose(one_by_one, filled, rtol=1e-9)
+
+
+def test_a_rare_column_of_a_large_table():
+    X = np.random.default_rng(8).standard_normal((5000, 4))
+    X[:, 0] = np.nan
+    X[7, 0] = 1.0
+    filled = VAEImputer(max_epochs=0, random_state=0).fit_transform(X)
+    assert (filled[:, 0] == 1).all()
+
+
+def test_means_and_medians_of_skewed_columns():
+    """Of a log-normal column that depends on nothing."""
+    rng = np.random.default_rng(9)
+    X = np.exp(rng.standard_normal((4000, 2)))
+    X[:1000, 0] = np.nan
+    options = {"scale": "normal_scores", "max_epochs": 0, "random_state": 0}
+    mean, median = (
+        VAEImputer(strategy=strategy, **options).fit_transform(X)[:1000, 0]
+        for strategy in ("mean", "median")
+    )
+    np.testing.assert_allclose(median, 1.0, atol=0.2)
+    np.testing.assert_allclose(mean, np.exp(0.5), atol=0.3)
+
+
+def test_a_column_far_from_0_leaves_the_others_as_they_are(gappy):
+    options = {"scale": "values", "max_epochs": 0, "random_state": 0}
+    far = gappy + np.array([1e9, 0, 0, 0, 0, 0])
+    filled, of_far = (VAEImputer(**options).fit_transform(X) for X in (gappy, far))
+    np.testing.assert_allclose(of_far[:, 1:], filled[:, 1:], atol=1e-5)
+
+
+def test_huge_values_are_refused(gappy):
+    with pytest.raises(ValueError, match=r"variance of every column of X must be finite"):
+        VAEImputer(max_epochs=0).fit(gappy * 1e200)
+
+
+def test_an_extreme_that_occurs_twice_is_no_limit():
+    x = np.random.default_rng(10).standard_normal(500)
+    x = np.append(x, x.max())
+    imputer = VAEImputer(max_epochs=0, scale="values").fit(np.column_stack([x, x]))
+    assert imputer.transform([[np.nan, 6.0]])[0, 0] > 5
+
+
+def test_whole_numbers_stay_whole():
+    rng = np.random.default_rng(11)
+    x = np.sort(rng.choice(1000, 200, replace=False)).astype(float)
+    X = np.column_stack([x, x + rng.standard_normal(200)])
+    X[::7, 0] = np.nan
+    filled = VAEImputer(max_epochs=0, random_state=0).fit_transform(X)[:, 0]
+    np.testing.assert_array_equal(filled, filled.round())
+
+
+def test_frames_keep_their_dtypes():
+    rng = np.random.default_rng(12)
+    frame = pd.DataFrame(
+        {
+            "int": np.arange(50),
+            "float32": rng.standard_normal(50).astype(np.float32),
+            "Int64": pd.array(rng.integers(0, 3, 50), dtype="Int64"),
+            "float64": rng.standard_normal(50),
+        }
+    )
+    frame.loc[3, "float32"] = np.nan
+    frame.loc[4, "Int64"] = pd.NA
+    filled = VAEImputer(max_epochs=0, random_state=0).fit(frame).impute(frame)
+    assert filled.dtypes.astype(str).tolist() == ["int64", "float32", "Int64", "float64"]
+    assert not filled.isna().any(axis=None)
+
+
+def test_a_placeholder_is_compared_in_the_dtype_of_X(gappy):
+    X = np.nan_to_num(gappy, nan=0.1).astype(np.float32)
+    filled = VAEImputer(max_epochs=0, missing_values=np.float64(0.1)).fit_transform(X)
+    assert ((filled != X) == np.isnan(gappy)).all()

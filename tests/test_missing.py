@@ -377,3 +377,16 @@ def test_imputing_needs_a_likelihood_that_takes_gaps(digits):
     model = VAETransformer(2, likelihood="bernoulli", max_epochs=0).fit(digits[0][:100])
     with pytest.raises(ValueError, match="impute needs likelihood='gaussian'"):
         model.impute(digits[0][:5])
+
+
+@pytest.mark.parametrize("cls", [AutoencoderTransformer, VAETransformer])
+@pytest.mark.parametrize("max_epochs", [0, 3])
+def test_rows_with_gaps_beside_complete_ones_in_a_model_of_complete_rows(cls, max_epochs):
+    X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
+    model = cls(2, max_epochs=max_epochs, random_state=0).fit(X)
+    rows = X[:6].copy()
+    rows[0, 0] = np.nan
+    filled = model.impute(rows)
+    np.testing.assert_array_equal(filled[1:], rows[1:])
+    np.testing.assert_allclose(filled[:1], model.impute(rows[:1]), rtol=1e-6)
+    np.testing.assert_array_equal(model.transform(rows)[1:], model.transform(X[:6])[1:])

@@ -82,6 +82,8 @@ def as_table(X, name="X", gaps=False):
         )
     if gaps and hasattr(X, "iloc") and len(X.shape) == 2:
         X = _with_nan(X)
+    if gaps and isinstance(X, np.ndarray) and X.dtype == object:
+        X = np.where(np.frompyfunc(is_missing, 1, 1)(X).astype(bool), np.nan, X)
     if len(X.shape) == 1 and _kind(X) == "O":
         rows = list(np.asarray(X))
         if rows and _type_of(rows[0]) == "sequences":
@@ -317,7 +319,7 @@ def refuse_empty(empty, names=None):
     labels = [number if names is None else names[number] for number in empty]
     raise ValueError(
         f"Every column of X must have a value; got none{_in_columns(labels)}. Leave such columns "
-        "out."
+        "out, or give partial_fit larger chunks."
     )
 
 

@@ -107,14 +107,17 @@ def conditional_draws(density, fitted, rows, uniforms):
 
 
 def draws_of_start(start, rows, n_draws, uniform):
-    """Draw missing entries under an initial model, (n_draws, n, d), in float64.
+    """Draw missing entries under an initial model without conditions, (n_draws, n, d).
 
     `uniform` returns uniform numbers, given lower and upper bound and a shape.
     """
     (n, d), k = rows.shape, start.latent_dim
-    normals = ndtri(uniform(1e-12, 1.0 - 1e-12, (n, n_draws, k + d))).reshape(n * n_draws, -1)
-    drawn = _drawn(start, np.repeat(rows, n_draws, axis=0), normals[:, :k], normals[:, k:])
-    drawn = drawn.reshape(n, n_draws, d).transpose(1, 0, 2)
+    normals = ndtri(uniform(1e-12, 1.0 - 1e-12, (n, n_draws, k + d)))
+    mean, root = given_start(start, rows)
+    z = mean[:, None] + normals[..., :k] @ root.transpose(0, 2, 1)
+    drawn = z @ start.decoder + start.decoder_bias
+    drawn = drawn + np.sqrt(start.noise_variance) * normals[..., k:]
+    drawn = drawn.transpose(1, 0, 2) * start.scale + start.mean
     return np.where(np.isnan(rows), drawn, rows)
 
 

@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.frames import as_frame, is_frame
 from ..data.limits import check_finite, check_units
 from ..density.codes import CodeDensity
 from ..nn.fitted import Fitted
@@ -252,9 +253,7 @@ class Methods(InOrdinaryModes, Door):
 
     def _like(self, X, filled):
         """Return rows in the shape of X, or as a data frame if X is one."""
-        if hasattr(X, "iloc") and hasattr(X, "columns"):
-            return type(X)(filled, columns=X.columns, index=X.index)
-        return self._shaped(filled)
+        return as_frame(X, filled) if is_frame(X) else self._shaped(filled)
 
     def _without_gaps(self, X):
         """Replace missing entries of rows by their conditional means under the initial model."""
@@ -263,7 +262,7 @@ class Methods(InOrdinaryModes, Door):
         start = self._spec.start
 
         def filled(rows):
-            there = self._model.of_inputs("filled", rows)
+            there = self._model.of_inputs("filled", rows, fills=True)
             there = (there * start.input_scale + start.input_mean).astype(rows.dtype)
             return np.where(np.isnan(rows), there, rows)
 

@@ -243,7 +243,7 @@ class AutoencoderTransformer(PcaAttributes):
         def filled(rows):
             if not np.isnan(rows).any():
                 return rows
-            there = self._model.of_inputs("impute", rows)
+            there = self._model.of_inputs("impute", rows, fills=True)
             there = self._spec.family.in_units(there, start)
             return np.where(np.isnan(rows), there, rows)
 

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from ..data.dtypes import float_dtype
+from ..data.frames import as_frame, is_frame
 from ..data.scales import KINDS, fit_scale, to_scores, to_values
 from ..data.split import MIN_HELD_OUT
 from ..data.table import Table, some_rows
@@ -27,6 +28,7 @@ from ._parameters import Parameters
 from .vae import VAETransformer
 
 _MOST_CODES = 32  # latent dimensions with latent_dim="auto"
+_ITERATIONS = 50  # the most to compare scales
 _HIDDEN = 0.2  # fraction of the entries that are hidden to compare scales, or models
 _JUDGED_ROWS = 2000  # the most rows for this
 _CLEARLY_WORSE = 1.15  # ratio of errors from which a scale is not used at all
@@ -60,17 +62,20 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     latent_dim : int or "auto", default="auto"
-        Number of latent dimensions. "auto" is one less than the number of columns, at most 32.
+        Number of latent dimensions. "auto" is one less than the number of columns or of rows, at
+        most 32.
     scale : {"values", "normal_scores", "auto"}, default="auto"
         Scale of the columns. "auto" compares the errors of the initial models for entries that
         are hidden, and trains with both scales unless one is clearly worse.
     strategy : {"median", "mean"}, default="median"
-        What of the conditional distribution of a missing entry is filled in. A median is a value
-        that occurs, in columns where values occur more than once, such as integers.
+        What of the conditional distribution of a missing entry is filled in. Medians are exactly
+        the values that more than 1 % of a column has, where they are nearest, and whole in columns
+        of whole numbers. So 0 and 1 remain 0 and 1.
     missing_values : int, float, np.nan, None or pandas.NA, default=np.nan
         Placeholder of missing values. The last three mean the same.
     sample_posterior : bool, default=False
-        Whether to fill in a draw from the conditional distribution, for multiple imputation.
+        Whether to fill in a draw from the conditional distribution. If `random_state` is an int,
+        every call of `transform` gives the same draws: use `impute` for multiple imputation.
     add_indicator : bool, default=False
         Whether to append the columns of `sklearn.impute.MissingIndicator`.
     keep_empty_features : bool, default=False
@@ -106,7 +111,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         Whether the trained models impute. If not, the initial model does.
     hidden_error_ : dict of str to float
         Mean absolute error of hidden entries of held-out rows, in standard deviations of their
-        columns, of the "initial" and the "trained" model. Empty without training.
+        columns, of the "initial" and the "trained" model. Empty if no epoch of training was kept.
     indicator_ : MissingIndicator or None
         The indicator that is appended.
     n_features_in_ : int
@@ -237,12 +242,12 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
         X = X[:, self._is_kept].astype(np.float64)
+        self._std = np.array([part["std"] for part in fit_scale(X, "values")])
         streams = Streams(self.random_state)
         k = min(self._n_codes(X), min(X.shape) - 1)
         rng = streams.numpy("hidden entries")
         self.initial_scale_, kinds = self._choose_scales(X, k, rng)
         self._scales = {kind: fit_scale(X, kind) for kind in kinds}
-        self._std = np.array([part["std"] for part in fit_scale(X, "values")])
         n_valid = _n_held_out(len(X), self.validation_fraction)
         trains = self.max_epochs != 0 and k > 0 and n_valid > 0
         self.models_ = {}
@@ -256,10 +261,11 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     def _n_codes(self, X):
         if self.latent_dim == "auto":
             return _MOST_CODES
-        if self.latent_dim >= X.shape[1]:
+        if self.latent_dim >= min(X.shape):
             raise ValueError(
-                "latent_dim must be less than the number of columns with a value; got "
-                f"latent_dim={self.latent_dim} and {X.shape[1]} columns. Use latent_dim='auto'."
+                "latent_dim must be less than the number of columns with a value, and of rows; "
+                f"got latent_dim={self.latent_dim}, {X.shape[1]} columns and {len(X)} rows. Use "
+                "latent_dim='auto'."
             )
         return self.latent_dim
 
@@ -268,6 +274,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         if self.scale != "auto":
             return self.scale, [self.scale]
         X = some_rows(X, _JUDGED_ROWS)
+        X = X[:, ~np.isnan(X).all(axis=0)]
+        k = min(k, min(X.shape) - 1)
         hidden = (rng.random(X.shape) < _HIDDEN) & ~np.isnan(X)
         hidden &= (~np.isnan(X) & ~hidden).any(axis=0)  # every column keeps a value
         seen = np.where(hidden, np.nan, X)
@@ -278,12 +286,12 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         for kind in KINDS:
             scale = fit_scale(seen, kind)
             table = Table.of(to_scores(seen, scale, kind))
-            normal = fit_normal(table, k, least_noise=NOISE_TO_IMPUTE)
+            normal = fit_normal(table, k, least_noise=NOISE_TO_IMPUTE, most=_ITERATIONS)
             filled = to_values(means_of_normal(normal, table), scale, kind)
             error = np.where(hidden, np.abs(filled - X), 0.0) / np.where(std > 0, std, 1.0)
             errors[kind] = error.sum(axis=1)
         values, scores = errors["values"], errors["normal_scores"]
-        initial = "normal_scores" if _clearly_lower(scores, values) else "values"
+        initial = "normal_scores" if _lower_by(1, scores, values) else "values"
         most = _CLEARLY_WORSE * min(values.mean(), scores.mean())
         return initial, [kind for kind in KINDS if kind == initial or errors[kind].mean() <= most]
 
@@ -327,7 +335,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             for name, impute in (("initial", self._by_start), ("trained", self._by_models)):
                 error = np.where(hidden, np.abs(impute(seen) - X), 0.0) / self._std
                 errors[name] += error.sum(axis=1)
-        self.uses_training_ = _clearly_lower(errors["trained"], errors["initial"])
+        self.uses_training_ = _lower_by(2, errors["trained"], errors["initial"])
         n_entries = (~np.isnan(X)).sum()
         self.hidden_error_ = {name: float(of.sum() / n_entries) for name, of in errors.items()}
 
@@ -383,9 +391,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             random_state = self.random_state if random_state is None else random_state
             return self._drawn(rows, n_draws, Streams(random_state))
         filled = self._filled(rows)
-        if hasattr(X, "iloc") and hasattr(X, "columns"):
-            return type(X)(filled, columns=X.columns, index=X.index)
-        return filled
+        return as_frame(X, filled) if is_frame(X) else filled
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns that `transform` returns.
@@ -423,7 +429,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             check_all_finite(X, "X", names, gaps=True)
             return X
         check_all_finite(X, "X", names)
-        return np.where(self.missing_values == X, np.nan, X)
+        return np.where(X.dtype.type(self.missing_values) == X, np.nan, X)
 
     def _warn_of_empty(self):
         if self.keep_empty_features or self._is_kept.all():
@@ -463,7 +469,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         gaps, kept = np.isnan(X), self._is_kept
         out = np.broadcast_to(X[:, None, :], (len(X), *shape)).copy() if shape else X.copy()
         rows = np.flatnonzero(gaps[:, kept].any(axis=1))
-        step = max(1, _VALUES // (2 * _N_POINTS * X.shape[1]))
+        n_draws = shape[0] if shape else _N_POINTS
+        k = next(iter(self.models_.values())).latent_dim_
+        step = max(1, _VALUES // (2 * max(n_draws * X.shape[1], k * k)))
         for first in range(0, len(rows), step):
             some = rows[first : first + step]
             filled = function(X[np.ix_(some, kept)].astype(np.float64))
@@ -479,26 +487,30 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         """Fill in rows with the initial model."""
         kind = self.initial_scale_
         scale, start = self._scales[kind], self.models_[kind]._spec.start
+        if kind != "values" and self.strategy == "mean":
+            return self._draws_of(kind, X, _N_POINTS, _even, False).mean(axis=0)
         filled = means_of_start(start, to_scores(X, scale, kind))
         return to_values(filled, scale, kind, self.strategy == "median")
 
     def _by_models(self, X):
         """Fill in rows with the trained models, from points of both conditional distributions."""
-        draws = [self._draws_of(kind, X, _N_POINTS, _even) for kind in self.models_]
+        rounds = self.strategy == "median"
+        draws = [self._draws_of(kind, X, _N_POINTS, _even, rounds, True) for kind in self.models_]
         points = np.concatenate(draws)
         if self.strategy == "mean":
             return points.mean(axis=0)
         return np.quantile(points, 0.5, axis=0, method="inverted_cdf")  # one of the points
 
-    def _draws_of(self, kind, X, n_draws, uniform):
+    def _draws_of(self, kind, X, n_draws, uniform, rounds=True, trained=None):
         """Draw missing values with the model of one scale, (n_draws, n, d)."""
+        trained = self.uses_training_ if trained is None else trained
         scale, model = self._scales[kind], self.models_[kind]
         Z = to_scores(X, scale, kind)
-        if self.uses_training_ or uniform is _even:
+        if trained:
             draws = model._imputations(Z, n_draws, uniform)
         else:
             draws = draws_of_start(model._spec.start, Z, n_draws, uniform)
-        return to_values(draws, scale, kind)
+        return to_values(draws, scale, kind, rounds)
 
 
 def _n_held_out(n, fraction):
@@ -507,15 +519,16 @@ def _n_held_out(n, fraction):
     return min(wanted, n // 4 if fraction <= 0.25 else math.ceil(fraction * n), n - 2)
 
 
-def _clearly_lower(a, b):
-    """Return whether errors of rows are lower by more than a standard error of the mean."""
+def _lower_by(n_errors, a, b):
+    """Return whether errors of rows are lower by more than some standard errors of the mean."""
     less = b - a
-    return bool(less.mean() > less.std() / math.sqrt(len(less)))
+    return bool(less.mean() > n_errors * less.std() / math.sqrt(len(less)))
 
 
 def _even(low, high, shape):
     """Return numbers spread evenly over (0, 1) in every column, (1, n_draws, n_numbers)."""
     _, n_draws, n_numbers = shape
     rng = np.random.default_rng(0)
-    order = np.array([rng.permutation(n_draws) for _ in range(n_numbers)]).T
-    return ((order + 0.5) / n_draws)[None]
+    order = np.array([rng.permutation(n_draws) for _ in range(n_numbers)]).T + 0.5
+    order[:, :2] += 0.137  # choices of a code: not where the shares of equally likely codes end
+    return (order / n_draws)[None]

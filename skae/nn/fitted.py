@@ -68,18 +68,22 @@ class Fitted:
         x = self.standardise(rows) if to_standardise else rows
         out = self.apply(getattr(module, method), x, device, rows)
         if self.takes_gaps and not np.isfinite(out).all():
-            return self.of_inputs(method, rows)
+            gaps = ~np.isfinite(out).all(axis=tuple(range(1, out.ndim)))
+            out[gaps] = self.of_inputs(method, rows[gaps])
         return out
 
-    def of_inputs(self, method, rows):
-        """Apply a method of the module to standardised rows; return an array of their dtype."""
+    def of_inputs(self, method, rows, fills=False):
+        """Apply a method of the module to standardised rows; return an array of their dtype.
+
+        `fills` says that the method is for rows with gaps.
+        """
 
         def applied(module, device, rows):
             return self.apply(getattr(module, method), self.standardise(rows), device, rows)
 
-        return self._by_gaps(applied, rows, rows.dtype)
+        return self._by_gaps(applied, rows, rows.dtype, fills)
 
-    def _by_gaps(self, function, rows, dtype):
+    def _by_gaps(self, function, rows, dtype, fills=False):
         """Apply a function of a module, its device and rows, which may have gaps.
 
         A module that was trained on complete rows gets the rows with gaps by themselves. So what
@@ -88,7 +92,7 @@ class Fitted:
         module, device = inference_module(self.net, dtype)
         if module.gaps is not None or not self.takes_gaps:
             return function(module, device, rows)
-        gaps = np.isnan(rows[:, : self.n_features]).any(axis=1)
+        gaps = np.isnan(rows[:, : self.n_features]).any(axis=1) | fills
         if not gaps.any():
             return function(module, device, rows)
 

@@ -15,6 +15,8 @@ from .mlp import Mlp, mlp
 # a network's extrapolations finite.
 _LOG_STD = (-40.0, 15.0)
 _N_WEIGHTED = 8  # draws of codes per row in the bound for rows with gaps
+_N_OF_MANY = 2  # the same in training steps of many rows
+_MANY_ROWS = 129
 _LOG_2PI = math.log(2.0 * math.pi)
 _SPAN = 3.0  # largest deviation of a row's log noise from the homoscedastic one
 
@@ -100,10 +102,11 @@ class VAEModule(AutoencoderModule):
             there = there & ~x[:, : there.shape[1]].isnan()
         target = torch.where(there, target, 0.0)
         posterior = self.encode(x)
-        z, log_posterior = posterior.sample(generator, _N_WEIGHTED)
+        n_draws = _N_OF_MANY if self.training and len(x) >= _MANY_ROWS else _N_WEIGHTED
+        z, log_posterior = posterior.sample(generator, n_draws)
         beta = self.beta * self.warmup if self.training else self.beta
         log_prior = -0.5 * (z.square() + _LOG_2PI).sum(-1)
-        log_ratio = beta * (log_prior - log_posterior) - math.log(_N_WEIGHTED)
+        log_ratio = beta * (log_prior - log_posterior) - math.log(n_draws)
         decoded, hidden = self._decode(self.given(z, x), generator)
         if hidden is not None and varying:
             decoded = self._with_noise_of_rows(decoded, hidden)

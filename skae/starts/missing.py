@@ -30,7 +30,9 @@ class Normal:
     noise: np.ndarray  # (d,), variances
 
 
-def fit_normal(table, rank, per_feature=False, begin=None, least_noise=LEAST_NOISE):
+def fit_normal(
+    table, rank, per_feature=False, begin=None, least_noise=LEAST_NOISE, most=_ITERATIONS
+):
     """Fit probabilistic PCA or factor analysis to the entries that are there.
 
     Parameters
@@ -45,6 +47,8 @@ def fit_normal(table, rank, per_feature=False, begin=None, least_noise=LEAST_NOI
         Where to begin. None for PCA of the rows with means for gaps.
     least_noise : float
         Lower bound of the noise variances of standardised features.
+    most : int
+        The most iterations.
 
     Notes
     -----
@@ -58,8 +62,8 @@ def fit_normal(table, rank, per_feature=False, begin=None, least_noise=LEAST_NOI
     if begin is None:
         begin = _begin(np.concatenate(list(table.standardised())) if some is None else some, rank)
     if some is not None:
-        begin = _iterate(begin, lambda: [some], per_feature, least_noise, _ITERATIONS)
-    most = _ITERATIONS if some is None else _LATER
+        begin = _iterate(begin, lambda: [some], per_feature, least_noise, most)
+        most = _LATER
     return _iterate(begin, table.standardised, per_feature, least_noise, most)
 
 
