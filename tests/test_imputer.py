@@ -96,7 +96,7 @@ def test_normal_scores_do_not_depend_on_monotone_transformations(gappy):
 def test_skewed_columns_are_met_as_normal_scores():
     rng = np.random.default_rng(3)
     cov = 0.3 * np.eye(4) + 0.7
-    X = np.exp(rng.multivariate_normal(np.zeros(4), cov, 600))
+    X = np.exp(rng.multivariate_normal(np.zeros(4), cov, 2000))
     hidden = rng.random(X.shape) < 0.2
     seen = np.where(hidden, np.nan, X)
     imputer = VAEImputer(max_epochs=0, random_state=0).fit(seen)
