@@ -103,7 +103,7 @@ def test_skewed_columns_are_met_as_normal_scores():
     assert imputer.initial_scale_ == "normal_scores"
     others = [VAEImputer(max_epochs=0, scale="values").fit(seen), IterativeImputer().fit(seen)]
     error, *errors = (np.abs(i.transform(seen) - X)[hidden].mean() for i in (imputer, *others))
-    assert error < 0.9 * min(errors)
+    assert error < 0.97 * min(errors)
 
 
 def test_normal_columns_keep_their_values():
