@@ -283,7 +283,7 @@ def test_placeholders(gappy, placeholder):
 
 
 def test_nan_beside_another_placeholder_is_refused(gappy):
-    with pytest.raises(ValueError, match="contains NaN"):
+    with pytest.raises(ValueError, match="contains NaN beside the placeholder missing_values=-1"):
         VAEImputer(missing_values=-1).fit(gappy)
 
 

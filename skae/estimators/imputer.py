@@ -28,6 +28,7 @@ from ._parameters import Parameters
 from .vae import VAETransformer
 
 _MOST_CODES = 32  # latent dimensions with latent_dim="auto"
+_ROWS_PER_CODE = 10
 _ITERATIONS = 50  # the most to compare scales
 _HIDDEN = 0.2  # fraction of the entries that are hidden to compare scales, or models
 _JUDGED_ROWS = 2000  # the most rows for this
@@ -53,7 +54,8 @@ class _Member(VAETransformer):
 class VAEImputer(TransformerMixin, BaseEstimator):
     """Imputation of missing values by variational autoencoders.
 
-    It stands where `sklearn.impute.IterativeImputer` stands. Two `VAETransformer` are trained on
+    It stands where `sklearn.impute.IterativeImputer` stands, without parameters about regressions
+    (`estimator`, `max_iter`, `tol` and others). Two `VAETransformer` are trained on
     the entries that are there: one on standardised values, one on normal scores, in which
     skewed columns are symmetric. Initially each is a normal distribution, fitted by expectation
     maximisation, and a missing entry is its conditional mean. Training is accepted only if it
@@ -62,15 +64,16 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     latent_dim : int or "auto", default="auto"
-        Number of latent dimensions. "auto" is one less than the number of columns or of rows, at
-        most 32.
+        Number of latent dimensions. "auto" is one less than the number of columns, at most 32, and
+        at most a tenth of the rows if that is more than 2.
     scale : {"values", "normal_scores", "auto"}, default="auto"
         Scale of the columns. "auto" compares the errors of the initial models for entries that
         are hidden, and trains with both scales unless one is clearly worse.
     strategy : {"median", "mean"}, default="median"
-        What of the conditional distribution of a missing entry is filled in. Medians are exactly
-        the values that more than 1 % of a column has, where they are nearest, and whole in columns
-        of whole numbers. So 0 and 1 remain 0 and 1.
+        Which statistic of its conditional distribution replaces a missing entry. It is not that of
+        the column, as in `SimpleImputer`. Medians and draws are rounded: to whole numbers in
+        columns of whole numbers, and to a nearby value if more than 1 % of the column has it.
+        Means are not rounded.
     missing_values : int, float, np.nan, None or pandas.NA, default=np.nan
         Placeholder of missing values. The last three mean the same.
     sample_posterior : bool, default=False
@@ -104,14 +107,15 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     models_ : dict of str to VAETransformer
-        The fitted models by scale.
+        The fitted models by scale. They read scores of that scale, not values of X.
     initial_scale_ : str
         Scale of the initial model.
     uses_training_ : bool
         Whether the trained models impute. If not, the initial model does.
     hidden_error_ : dict of str to float
         Mean absolute error of hidden entries of held-out rows, in standard deviations of their
-        columns, of the "initial" and the "trained" model. Empty if no epoch of training was kept.
+        columns, of the "initial" and the "trained" model. Empty with ``max_epochs=0``, and if there
+        are too few rows to hold some out.
     indicator_ : MissingIndicator or None
         The indicator that is appended.
     n_features_in_ : int
@@ -255,12 +259,12 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             model = self._model(k, len(X), n_valid if trains else 0, streams, kind)
             self.models_[kind] = model.fit(to_scores(X, self._scales[kind], kind))
         self.uses_training_, self.hidden_error_ = False, {}
-        if any(model.best_epoch_ for model in self.models_.values()):
-            self._judge(X, n_valid, streams)
+        if trains:
+            self._judge(X, streams)
 
     def _n_codes(self, X):
         if self.latent_dim == "auto":
-            return _MOST_CODES
+            return min(_MOST_CODES, max(2, len(X) // _ROWS_PER_CODE))
         if self.latent_dim >= min(X.shape):
             raise ValueError(
                 "latent_dim must be less than the number of columns with a value, and of rows; "
@@ -322,7 +326,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def _judge(self, X, n_valid, streams):
+    def _judge(self, X, streams):
         """Compare the initial model with the trained ones by hidden entries of held-out rows."""
         splitter = next(iter(self.models_.values())).validation_fraction
         X = some_rows(X[next(splitter.split(X))[1]], _JUDGED_ROWS)
@@ -335,7 +339,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             for name, impute in (("initial", self._by_start), ("trained", self._by_models)):
                 error = np.where(hidden, np.abs(impute(seen) - X), 0.0) / self._std
                 errors[name] += error.sum(axis=1)
-        self.uses_training_ = _lower_by(2, errors["trained"], errors["initial"])
+        is_trained = any(model.best_epoch_ for model in self.models_.values())
+        self.uses_training_ = is_trained and _lower_by(2, errors["trained"], errors["initial"])
         n_entries = (~np.isnan(X)).sum()
         self.hidden_error_ = {name: float(of.sum() / n_entries) for name, of in errors.items()}
 
@@ -382,7 +387,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         X_imputed : array-like of shape (n_samples, n_features), or ndarray of shape \
                 (n_draws, n_samples, n_features)
             All columns of X; those without a value in `fit` are filled with 0. For a data frame a
-            data frame is returned, unless there are several draws.
+            data frame is returned, unless `n_draws` is given.
         """
         check_is_fitted(self, "models_")
         rows = self._validated(X)
@@ -428,6 +433,11 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         if is_missing(self.missing_values):
             check_all_finite(X, "X", names, gaps=True)
             return X
+        if np.isnan(X).any():
+            raise ValueError(
+                f"X contains NaN beside the placeholder missing_values={self.missing_values!r}. "
+                "Replace one by the other."
+            )
         check_all_finite(X, "X", names)
         return np.where(X.dtype.type(self.missing_values) == X, np.nan, X)
 
