@@ -184,6 +184,17 @@ def test_draws_cover_what_is_missing(bent, missing, gappy, fitted):
     assert 0.85 < covered < 0.95
 
 
+def test_medians_and_means_are_those_of_the_draws(missing, gappy, fitted):
+    rows, here = gappy[:100], missing[:100]
+    draws = fitted.impute(rows, n_draws=400, random_state=0)[:, here]
+    below = (draws < fitted.transform(rows)[here]).mean(axis=0)
+    assert below.mean() == pytest.approx(0.5, abs=0.02)
+    assert np.abs(below - 0.5).mean() < 0.08
+    averaging = pickle.loads(pickle.dumps(fitted)).set_params(strategy="mean")
+    away = averaging.transform(rows)[here] - draws.mean(axis=0)
+    assert np.abs(away / draws.std(axis=0)).mean() < 0.15
+
+
 @pytest.mark.parametrize("max_epochs", [0, 30])
 def test_draws_of_a_hidden_block_are_correlated(max_epochs):
     """Given nothing but a first column, two others still go together."""
