@@ -12,7 +12,7 @@ from skorch.callbacks import EpochScoring
 import skae
 from skae import ConditionalVAE, SuperResolutionAutoencoder, VAETransformer
 
-PUBLIC = [getattr(skae, name) for name in skae.__all__ if name != "__version__"]
+PUBLIC = [getattr(skae, name) for name in skae.__all__ if name not in ("__version__", "VAEImputer")]
 X, y = load_iris(return_X_y=True)
 
 

@@ -82,8 +82,8 @@ def as_table(X, name="X", gaps=False):
         )
     if gaps and hasattr(X, "iloc") and len(X.shape) == 2:
         X = _with_nan(X)
-    if gaps and isinstance(X, np.ndarray) and X.dtype == object:
-        X = np.where(np.frompyfunc(is_missing, 1, 1)(X).astype(bool), np.nan, X)
+    if gaps and isinstance(X, np.ndarray) and X.dtype == object and X.ndim > 1:
+        X = np.where(np.frompyfunc(_is_gap, 1, 1)(X).astype(bool), np.nan, X)
     if len(X.shape) == 1 and _kind(X) == "O":
         rows = list(np.asarray(X))
         if rows and _type_of(rows[0]) == "sequences":
@@ -283,6 +283,10 @@ def is_missing(label):
     """Return whether a label is None, NaN, NA or NaT."""
     # Comparisons with pandas.NA, of type NAType, are neither true nor false.
     return label is None or type(label).__name__ == "NAType" or bool(label != label)
+
+
+def _is_gap(entry):
+    return entry is None or type(entry).__name__ == "NAType"
 
 
 def check_all_finite(X, name="X", names=None, first_row=0, gaps=False):
