@@ -412,6 +412,13 @@ def test_frames_keep_their_dtypes():
     assert not filled.isna().any(axis=None)
 
 
+def test_frames_with_another_placeholder_are_filled(gappy):
+    frame = pd.DataFrame(np.nan_to_num(gappy, nan=-1.0))
+    imputer = VAEImputer(max_epochs=0, missing_values=-1, random_state=0).fit(frame)
+    expected = VAEImputer(max_epochs=0, random_state=0).fit(gappy).impute(gappy)
+    np.testing.assert_array_equal(imputer.impute(frame), expected)
+
+
 def test_a_placeholder_is_compared_in_the_dtype_of_X(gappy):
     X = np.nan_to_num(gappy, nan=0.1).astype(np.float32)
     filled = VAEImputer(max_epochs=0, missing_values=np.float64(0.1)).fit_transform(X)

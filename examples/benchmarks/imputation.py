@@ -4,22 +4,23 @@ Every cell is a table, a mechanism, a fraction of hidden entries, a seed and a m
 hidden completely at random ("mcar"), or at random given observed columns ("mar"): a third of the
 columns is complete, and an entry of another column is hidden with a probability that is logistic
 in a random combination of those (Muzellec et al. 2020). Tables have at most 2,000 rows; of others
-these are drawn. Their target is a column like the others. The error is the mean absolute one of
-hidden entries, on the scale on which each column goes from 0 to 1. Imputers see columns that are
-standardised by what is seen. ``VAEImputer`` is as it comes, and once without training ("start").
+these are drawn. Their target is a column like the others. The error is the mean absolute error of
+hidden entries, on the scale on which each column goes from 0 to 1. Columns are standardised
+before. ``VAEImputer`` has its default parameters, or is not trained ("start").
 
 MissForest is ``IterativeImputer`` with random forests of 100 trees, in five rounds. miceforest and
 hyperimpute are compared where they are installed. Seconds are of the processor, on one thread.
+
+The folder also has missing/NAME.csv.gz, with a header.
 
     python imputation.py --data FOLDER
 """
 
 import argparse
+import functools
 import importlib.util
 import operator
-import os
 import time
-import warnings
 from pathlib import Path
 
 import _cells
@@ -27,7 +28,7 @@ import _plots
 import numpy as np
 import pandas as pd
 import torch
-from _tables import BUNDLED
+from _tables import add_arguments, load
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
@@ -56,19 +57,14 @@ CONDITIONS = (("mcar", 0.2), ("mcar", 0.1), ("mcar", 0.3), ("mcar", 0.5), ("mar"
 
 def tables(arguments):
     """Pairs of a name and a complete table; the target is a column, constant ones are left out."""
-    found = {}
-    if arguments.data is None:
-        for name, read in BUNDLED.items():
-            bunch = read()
-            found[name] = np.column_stack([bunch.data, bunch.target])
-    else:
-        folder = Path(arguments.data)
-        for path in sorted(folder.glob("missing/*.csv.gz")):
-            found[path.name.removesuffix(".csv.gz")] = np.loadtxt(path, delimiter=",", skiprows=1)
-        for name in TABLES:
-            found[name] = np.loadtxt(folder / "tables" / f"{name}.csv.gz", delimiter=",")
-    for name in arguments.tables or found:
-        X = found[name]
+    found = load(argparse.Namespace(data=arguments.data, tables=None, keep_target=True))
+    if arguments.data is not None:
+        found = {name: found[name] for name in TABLES}
+        for path in Path(arguments.data).glob("missing/*.csv.gz"):
+            name = path.name.removesuffix(".csv.gz")
+            found[name] = functools.partial(np.loadtxt, path, delimiter=",", skiprows=1)
+    for name in arguments.tables or sorted(found):
+        X = found[name]()
         if len(X) > MAX_ROWS:
             X = X[np.sort(np.random.default_rng(0).permutation(len(X))[:MAX_ROWS])]
         yield name, X[:, np.ptp(X, axis=0) > 0]
@@ -112,7 +108,7 @@ def imputer(method, seed):
 
 
 def filled_in(method, X, seed):
-    """Return the table filled in, and draws of it or None."""
+    """Return the table filled in, and a fitted VAEImputer or None."""
     if method == "miceforest":
         import miceforest
 
@@ -136,9 +132,8 @@ def measure(X, table, mechanism, rate, seed, method):
     mean, std = np.nanmean(seen, axis=0), np.nanstd(seen, axis=0)
     std[std == 0] = 1.0
     standardised = (seen - mean) / std
-    with threadpool_limits(1), warnings.catch_warnings():
+    with threadpool_limits(1):
         torch.set_num_threads(1)
-        warnings.simplefilter("ignore")
         began = time.process_time()
         filled, model = filled_in(method, standardised, seed)
         seconds = time.process_time() - began
@@ -247,15 +242,7 @@ def plot(rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("SKAE_DATA"),
-        help="folder with missing/NAME.csv.gz, with a header, and tables/NAME.csv.gz, without "
-        "(default: the environment variable SKAE_DATA; scikit-learn's tables where neither is "
-        "given)",
-    )
-    parser.add_argument("--tables", nargs="+", help="only these")
+    add_arguments(parser)
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument(
         "--conditions",

@@ -8,15 +8,15 @@ def is_frame(X):
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
-def as_frame(X, filled):
+def as_frame(X, filled, gaps):
     """Return a data frame like X, with the values of an array, (n, d), for missing entries.
 
-    Columns keep their dtype if it can hold the values.
+    `gaps` says which these are, (n, d). Columns keep their dtype if it can hold the values.
     """
     out = X.copy()
     for number, label in enumerate(X.columns):
         column, values = X[label], filled[:, number]
-        if not column.isna().any():
+        if not gaps[:, number].any():
             continue
         kind = getattr(column.dtype, "kind", "O")
         fits = kind == "f" or (kind in "iu" and bool((values == values.round()).all()))

@@ -85,7 +85,7 @@ def choose(X, fraction, wishes, rng, chunks=None, look_for_copies=True):
         )
     if hasattr(fraction, "split"):
         return by_splitter(fraction, len(X), wishes)
-    n_held_out = _n_held_out(X, fraction, chunks)
+    n_held_out = number_held_out(X, fraction, chunks)
     if wishes.groups is not None:
         check_consistent_length(X, wishes.groups)
         return in_groups(wishes.groups, n_held_out, rng)
@@ -103,7 +103,7 @@ def to_keep(X, held_out, rng):
     return np.sort(rng.choice(len(X), n_rows, replace=False))
 
 
-def _n_held_out(X, fraction, chunks):
+def number_held_out(X, fraction, chunks=None):
     """Return how many rows of X to hold out, given those held out of earlier chunks."""
     n_samples, n_features = X.shape
     if fraction is None:

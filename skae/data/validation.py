@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
 from .dtypes import float_dtype
+from .frames import is_frame
 
 _NAMED = 5  # the most columns that a message names
 _FEW_CHANNELS = 4  # the most channels of a photograph: grey or RGB, with or without alpha
@@ -221,7 +222,7 @@ def check_numbers(X, name):
 
 def _odd_columns(X):
     """Yield label and values of the columns (or of all) that may hold other things than numbers."""
-    if hasattr(X, "iloc") and hasattr(X, "columns"):
+    if is_frame(X):
         labels = X.columns.tolist()
         for number, dtype in enumerate(X.dtypes):
             if getattr(dtype, "kind", "O") not in "biuf":

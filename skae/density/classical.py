@@ -4,7 +4,7 @@ import numpy as np
 
 from ..data.table import eigh
 from ..starts.factor_analysis import factor_noise, with_noise
-from ..starts.normal import log_density_of_seen
+from ..starts.normal import LowRank
 from ..starts.start import ERROR_FLOOR, noise_left
 
 
@@ -36,7 +36,7 @@ def _of_seen(start, x):
     seen = ~np.isnan(x[:, :d])
     deviations = np.where(seen, x[:, :d] - mean, 0.0)
     noise = np.broadcast_to(start.noise_variance, d)
-    return log_density_of_seen(start.decoder[:k], noise, deviations, seen.astype(np.float64))
+    return LowRank(start.decoder[:k], noise).log_density(deviations, seen.astype(np.float64))
 
 
 def without(table, start, rows, x):

@@ -10,12 +10,12 @@ import math
 import numpy as np
 from scipy.special import ndtri
 
-from ..starts.normal import given_seen, units
+from ..starts.normal import LowRank
 from .classical import log_evidence
 from .mixture import log_posterior
 from .points import normal_points
 
-_N_DRAWS = 128  # draws of codes per row, of which some are drawn again
+N_DRAWS = 128  # draws of codes per row, of which some are drawn again
 
 
 def conditional_means(density, fitted, rows):
@@ -45,8 +45,7 @@ def conditional_means(density, fitted, rows):
     means = [found[:, :-1] * start.scale + start.mean]
     log_densities = [found[:, -1]]
     for other, log_density in _classical(density, fitted, rows):
-        mean, _ = given_start(other, rows)
-        means.append(_decoded(other, mean, rows))
+        means.append(_decoded(other, _given(other, rows)[0], rows))
         log_densities.append(log_density)
     shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
     mean = sum(share[:, None] * mean for share, mean in zip(shares, means, strict=True))
@@ -96,43 +95,37 @@ def conditional_draws(density, fitted, rows, uniforms):
         log_densities = [found[:, -1], *(log_density for _, log_density in others)]
         shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
         which = (uniforms[..., :1] > shares.cumsum(axis=0).T).sum(axis=-1)
-        normals = np.broadcast_to(ndtri(uniforms[..., 2 : 2 + k]), (n_draws, n, k))
-        noise = np.broadcast_to(noise, draws.shape)
         for number, (other, _) in enumerate(others, 1):
-            draw, row = np.nonzero(which == number)
-            if len(row):
-                draws[draw, row] = _drawn(other, rows[row], normals[draw, row], noise[draw, row])
+            drawn = _drawn(other, rows, ndtri(uniforms[..., 2 : 2 + k]), noise)
+            draws = np.where((which == number)[..., None], drawn, draws)
     rows = rows[:, :d].astype(np.float64)
     return np.where(np.isnan(rows), draws, rows)
 
 
-def draws_of_start(start, rows, n_draws, uniform):
-    """Draw missing entries under an initial model without conditions, (n_draws, n, d).
-
-    `uniform` returns uniform numbers, given lower and upper bound and a shape.
-    """
-    (n, d), k = rows.shape, start.latent_dim
-    normals = ndtri(uniform(1e-12, 1.0 - 1e-12, (n, n_draws, k + d)))
-    mean, root = given_start(start, rows)
-    z = mean[:, None] + normals[..., :k] @ root.transpose(0, 2, 1)
-    drawn = z @ start.decoder + start.decoder_bias
-    drawn = drawn + np.sqrt(start.noise_variance) * normals[..., k:]
-    drawn = drawn.transpose(1, 0, 2) * start.scale + start.mean
-    return np.where(np.isnan(rows), drawn, rows)
+def draws_of_start(start, rows, uniforms):
+    """Do the same as `conditional_draws` under probabilistic PCA, given its initial model."""
+    d, k = len(start.mean), start.latent_dim
+    drawn = _drawn(start, rows, ndtri(uniforms[..., 2 : 2 + k]), ndtri(uniforms[..., 2 + k :]))
+    return np.where(np.isnan(rows[:, :d]), drawn, rows[:, :d])
 
 
 def means_of_start(start, rows):
-    """Return rows in float64, with conditional means under an initial model in place of gaps."""
+    """Return rows with conditional means in place of gaps, in float64.
+
+    They are those of the normal distribution of an initial model that is PCA or probabilistic PCA.
+    """
     d = len(start.mean)
-    seen = rows[:, :d].astype(np.float64)
-    means = _decoded(start, given_start(start, rows)[0], rows)
-    return np.where(np.isnan(seen), means, seen)
+    weights, noise = start.normal()
+    mean, deviations, seen = _deviations(start, rows)
+    codes, _ = LowRank(weights, noise).given(deviations, seen)
+    filled = (mean + codes @ weights) * start.scale + start.mean
+    return np.where(seen > 0, rows[:, :d], filled)
 
 
 def _draws(density, fitted):
     from .row import seeks_modes
 
-    points = normal_points(_N_DRAWS, fitted.spec.start.latent_dim)
+    points = normal_points(N_DRAWS, fitted.spec.start.latent_dim)
     return points, density.codes, seeks_modes(fitted)
 
 
@@ -149,28 +142,30 @@ def _standard(start, rows):
     return (rows - start.input_mean) / start.input_scale
 
 
-def given_start(start, rows):
-    """Return the posterior means of codes, (n, k), and roots of the covariances, (n, k, k)."""
-    d, k = len(start.mean), start.encoder.shape[1]
+def _deviations(start, rows):
+    """Return means given conditions, (n, d), deviations of standardised rows, and what is seen."""
+    d, k = len(start.mean), start.latent_dim
     x = _standard(start, rows)
-    weights = start.decoder[:k]
-    noise = np.broadcast_to(start.noise_variance, d)
     mean = start.decoder_bias + x[:, d:] @ start.decoder[k:]
     seen = ~np.isnan(x[:, :d])
-    deviations = np.where(seen, x[:, :d] - mean, 0.0)
-    unit = units(weights, noise)
-    codes, factor = given_seen(weights, noise, unit, deviations, seen.astype(np.float64))
-    return codes, unit[:, None] * np.linalg.inv(factor).transpose(0, 2, 1)
+    return mean, np.where(seen, x[:, :d] - mean, 0.0), seen.astype(np.float64)
+
+
+def _given(start, rows):
+    """Return the posteriors of codes under a classical model, as :meth:`LowRank.given` does."""
+    noise = np.broadcast_to(start.noise_variance, len(start.mean))
+    _, deviations, seen = _deviations(start, rows)
+    return LowRank(start.decoder[: start.latent_dim], noise).given(deviations, seen)
 
 
 def _drawn(start, rows, normals, noise):
-    """Map standard normal numbers, (n, k) and (n, d), to rows given what is there."""
-    mean, root = given_start(start, rows)
-    z = mean + np.einsum("nij,nj->ni", root, normals)
+    """Map standard normal numbers, (..., n, k) and (..., n, d), to rows given what is there."""
+    mean, root = _given(start, rows)
+    z = mean + (root @ normals[..., None])[..., 0]
     return _decoded(start, z, rows) + np.sqrt(start.noise_variance) * start.scale * noise
 
 
 def _decoded(start, codes, rows):
-    conditions = _standard(start, rows)[:, len(start.mean) :]
-    x = np.hstack([codes, conditions]) @ start.decoder + start.decoder_bias
-    return x * start.scale + start.mean
+    k = start.latent_dim
+    mean = start.decoder_bias + _standard(start, rows)[:, len(start.mean) :] @ start.decoder[k:]
+    return (codes @ start.decoder[:k] + mean) * start.scale + start.mean

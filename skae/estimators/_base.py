@@ -139,8 +139,7 @@ class BaseAutoencoder(InChunks):
         streams = Streams(self.random_state)
         data = self._read(X, extra, previous, streams, wishes)
         spec = self._describe(data, streams, None) if previous is None else self._spec
-        has_gaps = spec.has_gaps or data.has_gaps or self._imputes
-        spec = replace(spec, has_gaps=has_gaps)
+        spec = spec.with_gaps(data.has_gaps or self._imputes)
         data.check(spec)
         split = data.split(spec)
         check_callbacks(self.callbacks, split.valid is not None)

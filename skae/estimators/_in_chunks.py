@@ -31,9 +31,7 @@ class InChunks(Methods):
         streams = chunks.streams()
         data = self._read(X, extra, previous, streams, Wishes(), chunks)
         rows_before = data.chunks
-        spec = self._spec_of_chunk(data, streams)
-        had_gaps = previous is not None and self._spec.has_gaps
-        spec = replace(spec, has_gaps=had_gaps or data.has_gaps)
+        spec = self._spec_of_chunk(data, streams).with_gaps(data.has_gaps)
         data.check(spec)
         split = data.split(spec)
         data = replace(data, chunks=rows_before.after(data.rows_held_out(), streams))

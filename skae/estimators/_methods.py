@@ -7,7 +7,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.frames import as_frame, is_frame
 from ..data.limits import check_finite, check_units
+from ..data.validation import check_all_finite
 from ..density.codes import CodeDensity
+from ..density.imputation import means_of_start
 from ..nn.fitted import Fitted
 from ..random import Streams
 from ._door import Door
@@ -251,22 +253,24 @@ class Methods(InOrdinaryModes, Door):
                 f"{type(self).__name__} with likelihood={self.likelihood!r}."
             )
 
-    def _like(self, X, filled):
-        """Return rows in the shape of X, or as a data frame if X is one."""
-        return as_frame(X, filled) if is_frame(X) else self._shaped(filled)
+    def _filled(self, X, function, copies=1):
+        """Return X with what a function of rows with gaps fills in, as a data frame if X is one.
+
+        `copies` is that of `_by_blocks`.
+        """
+        rows = self._validate_rows(X)[:]
+        check_all_finite(rows, "X", vars(self).get("feature_names_in_"), gaps=True)
+        filled, gaps = rows.copy(), np.isnan(rows)
+        some = gaps.any(axis=1)
+        if some.any():
+            there = self._by_blocks(function, rows[some], copies)
+            filled[some] = np.where(gaps[some], there, rows[some])
+        return as_frame(X, filled, gaps) if is_frame(X) else self._shaped(filled)
 
     def _without_gaps(self, X):
         """Replace missing entries of rows by their conditional means under the initial model."""
-        if not np.isnan(X).any():
-            return X
         start = self._spec.start
-
-        def filled(rows):
-            there = self._model.of_inputs("filled", rows, fills=True)
-            there = (there * start.input_scale + start.input_mean).astype(rows.dtype)
-            return np.where(np.isnan(rows), there, rows)
-
-        return self._by_blocks(filled, X)
+        return self._by_blocks(lambda rows: means_of_start(start, rows).astype(rows.dtype), X)
 
     def _of_seen(self, squares):
         """Sum squared errors, (n, d), over the entries that are there.

@@ -238,16 +238,12 @@ class AutoencoderTransformer(PcaAttributes):
         """
         check_is_fitted(self, "net_")
         self._check_imputes()
+
+        def means(rows):
+            return self._spec.family.in_units(self._model.of_inputs("impute", rows), start)
+
         start = self._spec.start
-
-        def filled(rows):
-            if not np.isnan(rows).any():
-                return rows
-            there = self._model.of_inputs("impute", rows, fills=True)
-            there = self._spec.family.in_units(there, start)
-            return np.where(np.isnan(rows), there, rows)
-
-        return self._like(X, self._by_blocks(filled, self._validate_rows(X)[:]))
+        return self._filled(X, means)
 
     def _classical_start(self, data, streams, latent_dim):
         return pca_of(data.table, latent_dim, self._likelihood_of(data.table))

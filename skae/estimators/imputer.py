@@ -7,9 +7,10 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import ndtr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
-from sklearn.model_selection import ShuffleSplit
+from sklearn.model_selection import PredefinedSplit
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
@@ -17,12 +18,15 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from ..data.dtypes import float_dtype
 from ..data.frames import as_frame, is_frame
 from ..data.scales import KINDS, fit_scale, to_scores, to_values
-from ..data.split import MIN_HELD_OUT
+from ..data.split import at_random, number_held_out
 from ..data.table import Table, some_rows
 from ..data.validation import as_table, check_all_finite, check_numbers, is_missing
-from ..density.imputation import draws_of_start, means_of_start
+from ..density.imputation import means_of_start
+from ..density.points import normal_points
 from ..random import Streams
-from ..starts.missing import NOISE_TO_IMPUTE, fit_normal, means_of_normal
+from ..starts.missing import NOISE_TO_IMPUTE, modelled
+from ..starts.probabilistic_pca import probabilistic_pca
+from ..training.schedule import automatic_rate, batch_size_near
 from ..warn import warn
 from ._parameters import Parameters
 from .vae import VAETransformer
@@ -246,21 +250,22 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
         X = X[:, self._is_kept].astype(np.float64)
-        self._std = np.array([part["std"] for part in fit_scale(X, "values")])
+        std = np.array([part["std"] for part in fit_scale(X, "values")])
         streams = Streams(self.random_state)
         k = min(self._n_codes(X), min(X.shape) - 1)
         rng = streams.numpy("hidden entries")
-        self.initial_scale_, kinds = self._choose_scales(X, k, rng)
+        self.initial_scale_, kinds = self._choose_scales(X, std, k, rng)
         self._scales = {kind: fit_scale(X, kind) for kind in kinds}
-        n_valid = _n_held_out(len(X), self.validation_fraction)
-        trains = self.max_epochs != 0 and k > 0 and n_valid > 0
+        trains = self.max_epochs != 0 and k > 0
+        n_valid = number_held_out(X, self.validation_fraction) if trains else 0
+        held_out = at_random(X, n_valid, streams.numpy("split")).rows
         self.models_ = {}
         for kind in kinds if trains else [self.initial_scale_]:
-            model = self._model(k, len(X), n_valid if trains else 0, streams, kind)
+            model = self._model(k, len(X), held_out, streams, kind)
             self.models_[kind] = model.fit(to_scores(X, self._scales[kind], kind))
         self.uses_training_, self.hidden_error_ = False, {}
         if trains:
-            self._judge(X, streams)
+            self._judge(some_rows(X[held_out], _JUDGED_ROWS), std, streams)
 
     def _n_codes(self, X):
         if self.latent_dim == "auto":
@@ -273,50 +278,53 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             )
         return self.latent_dim
 
-    def _choose_scales(self, X, k, rng):
-        """Return the scale of the initial model, and those to train with."""
+    def _choose_scales(self, X, std, k, rng):
+        """Return the scale of the initial model, and those to train with.
+
+        `std` are the standard deviations of the columns, (d,).
+        """
         if self.scale != "auto":
             return self.scale, [self.scale]
         X = some_rows(X, _JUDGED_ROWS)
-        X = X[:, ~np.isnan(X).all(axis=0)]
+        some = ~np.isnan(X).all(axis=0)
+        X, std = X[:, some], std[some]
         k = min(k, min(X.shape) - 1)
         hidden = (rng.random(X.shape) < _HIDDEN) & ~np.isnan(X)
         hidden &= (~np.isnan(X) & ~hidden).any(axis=0)  # every column keeps a value
         seen = np.where(hidden, np.nan, X)
         if not hidden.any():
             return "values", ["values"]
-        std = np.nanstd(X, axis=0)
         errors = {}
         for kind in KINDS:
             scale = fit_scale(seen, kind)
-            table = Table.of(to_scores(seen, scale, kind))
-            normal = fit_normal(table, k, least_noise=NOISE_TO_IMPUTE, most=_ITERATIONS)
-            filled = to_values(means_of_normal(normal, table), scale, kind)
-            error = np.where(hidden, np.abs(filled - X), 0.0) / np.where(std > 0, std, 1.0)
-            errors[kind] = error.sum(axis=1)
+            scores = to_scores(seen, scale, kind)
+            table = modelled(Table.of(scores), k, NOISE_TO_IMPUTE, _ITERATIONS)
+            filled = means_of_start(probabilistic_pca(table, k), scores)
+            errors[kind] = _errors(to_values(filled, scale, kind), X, hidden, std)
         values, scores = errors["values"], errors["normal_scores"]
         initial = "normal_scores" if _lower_by(1, scores, values) else "values"
         most = _CLEARLY_WORSE * min(values.mean(), scores.mean())
         return initial, [kind for kind in KINDS if kind == initial or errors[kind].mean() <= most]
 
-    def _model(self, k, n, n_valid, streams, kind):
-        n_train = n - n_valid
-        size, lr, epochs = self.batch_size, self.lr, self.max_epochs
+    def _model(self, k, n, held_out, streams, kind):
+        """Return a model to fit to n rows, of which those held out are validation rows."""
+        n_train = n - len(held_out)
+        size, lr, epochs, splitter = self.batch_size, self.lr, self.max_epochs, None
         if size == "auto":
-            size = min(max(2 ** round(math.log2(max(n_train / _STEPS, 1))), 32), 256)
-        steps = math.ceil(n_train / size)
+            size = batch_size_near(n_train / _STEPS)
         if lr == "auto":
-            lr = max(_RATE * min(1.0, _STEPS / steps), _LEAST_RATE)
+            lr = automatic_rate(n_train, size, _LEAST_RATE, _RATE)
         if isinstance(epochs, str):
-            epochs = max(min(_MOST_EPOCHS, _MOST_STEPS // steps), 1)
-        splitter = None
-        if n_valid:
-            splitter = ShuffleSplit(1, test_size=n_valid, random_state=streams.integer("split"))
+            epochs = max(min(_MOST_EPOCHS, _MOST_STEPS // math.ceil(n_train / size)), 1)
+        if len(held_out):
+            folds = np.full(n, -1)
+            folds[held_out] = 0
+            splitter = PredefinedSplit(folds)
         return _Member(
             k,
             hidden_layer_sizes=self.hidden_layer_sizes,
             lr=lr,
-            max_epochs=epochs if n_valid else 0,
+            max_epochs=epochs if splitter else 0,
             batch_size=size,
             n_iter_no_change=self.n_iter_no_change,
             validation_fraction=splitter,
@@ -326,10 +334,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def _judge(self, X, streams):
-        """Compare the initial model with the trained ones by hidden entries of held-out rows."""
-        splitter = next(iter(self.models_.values())).validation_fraction
-        X = some_rows(X[next(splitter.split(X))[1]], _JUDGED_ROWS)
+    def _judge(self, X, std, streams):
+        """Compare the initial model with the trained ones by hidden entries of held-out rows X."""
         n_groups = round(1 / _HIDDEN)
         groups = streams.numpy("judged entries").integers(n_groups, size=X.shape)
         errors = {"initial": np.zeros(len(X)), "trained": np.zeros(len(X))}
@@ -337,8 +343,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             hidden = (groups == group) & ~np.isnan(X)
             seen = np.where(hidden, np.nan, X)
             for name, impute in (("initial", self._by_start), ("trained", self._by_models)):
-                error = np.where(hidden, np.abs(impute(seen) - X), 0.0) / self._std
-                errors[name] += error.sum(axis=1)
+                errors[name] += _errors(impute(seen), X, hidden, std)
         is_trained = any(model.best_epoch_ for model in self.models_.values())
         self.uses_training_ = is_trained and _lower_by(2, errors["trained"], errors["initial"])
         n_entries = (~np.isnan(X)).sum()
@@ -396,7 +401,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             random_state = self.random_state if random_state is None else random_state
             return self._drawn(rows, n_draws, Streams(random_state))
         filled = self._filled(rows)
-        return as_frame(X, filled) if is_frame(X) else filled
+        return as_frame(X, filled, np.isnan(rows)) if is_frame(X) else filled
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns that `transform` returns.
@@ -459,7 +464,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
 
         def draw(rows):
             which = rng.integers(len(self._kinds), size=(n_draws, len(rows)))
-            draws = [self._draws_of(kind, rows, n_draws, rng.uniform) for kind in self._kinds]
+            options = n_draws, rng.uniform, self.uses_training_, True
+            draws = [self._draws_of(kind, rows, *options) for kind in self._kinds]
             chosen = np.take_along_axis(np.array(draws), which[None, :, :, None], axis=0)[0]
             return chosen.transpose(1, 0, 2)
 
@@ -498,35 +504,33 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         kind = self.initial_scale_
         scale, start = self._scales[kind], self.models_[kind]._spec.start
         if kind != "values" and self.strategy == "mean":
-            return self._draws_of(kind, X, _N_POINTS, _even, False).mean(axis=0)
+            return self._draws_of(kind, X, _N_POINTS, _even, False, False).mean(axis=0)
         filled = means_of_start(start, to_scores(X, scale, kind))
         return to_values(filled, scale, kind, self.strategy == "median")
 
     def _by_models(self, X):
         """Fill in rows with the trained models, from points of both conditional distributions."""
         rounds = self.strategy == "median"
-        draws = [self._draws_of(kind, X, _N_POINTS, _even, rounds, True) for kind in self.models_]
+        draws = [self._draws_of(kind, X, _N_POINTS, _even, True, rounds) for kind in self.models_]
         points = np.concatenate(draws)
         if self.strategy == "mean":
             return points.mean(axis=0)
         return np.quantile(points, 0.5, axis=0, method="inverted_cdf")  # one of the points
 
-    def _draws_of(self, kind, X, n_draws, uniform, rounds=True, trained=None):
-        """Draw missing values with the model of one scale, (n_draws, n, d)."""
-        trained = self.uses_training_ if trained is None else trained
+    def _draws_of(self, kind, X, n_draws, uniform, trained, rounds):
+        """Draw missing values with the model of one scale, (n_draws, n, d).
+
+        `uniform` is that of :meth:`VAETransformer._imputations`. `trained` says whether to use
+        the trained model, or its initial model.
+        """
         scale, model = self._scales[kind], self.models_[kind]
-        Z = to_scores(X, scale, kind)
-        if trained:
-            draws = model._imputations(Z, n_draws, uniform)
-        else:
-            draws = draws_of_start(model._spec.start, Z, n_draws, uniform)
+        draws = model._imputations(to_scores(X, scale, kind), n_draws, uniform, trained)
         return to_values(draws, scale, kind, rounds)
 
 
-def _n_held_out(n, fraction):
-    """Return the number of rows to hold out."""
-    wanted = max(math.ceil(fraction * n), MIN_HELD_OUT)
-    return min(wanted, n // 4 if fraction <= 0.25 else math.ceil(fraction * n), n - 2)
+def _errors(filled, X, hidden, std):
+    """Return sums over the hidden entries of rows of absolute errors in standard deviations."""
+    return np.where(hidden, np.abs(filled - X), 0.0) @ (1.0 / std)
 
 
 def _lower_by(n_errors, a, b):
@@ -536,9 +540,5 @@ def _lower_by(n_errors, a, b):
 
 
 def _even(low, high, shape):
-    """Return numbers spread evenly over (0, 1) in every column, (1, n_draws, n_numbers)."""
-    _, n_draws, n_numbers = shape
-    rng = np.random.default_rng(0)
-    order = np.array([rng.permutation(n_draws) for _ in range(n_numbers)]).T + 0.5
-    order[:, :2] += 0.137  # choices of a code: not where the shares of equally likely codes end
-    return (order / n_draws)[None]
+    """Return fixed low-discrepancy numbers from 0 to 1, (1, n_draws, n_numbers)."""
+    return ndtr(normal_points(*shape[1:]).numpy())[None]

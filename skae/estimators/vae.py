@@ -11,7 +11,12 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.table import some_rows
-from ..density.imputation import conditional_draws, conditional_means
+from ..density.imputation import (
+    N_DRAWS,
+    conditional_draws,
+    conditional_means,
+    draws_of_start,
+)
 from ..density.learn import beside_start, learned, share_of_start, still_fits
 from ..density.row import FACTORS, RowDensity
 from ..nn.spec import Spec
@@ -24,7 +29,6 @@ from ._base import BaseAutoencoder
 _NO_NOISE = 1e-13  # variance of a standardised feature: float32 cannot resolve less
 _LEAST_NOISE = 1e-6  # variance of a feature, relative to that of the initial model
 _ACTIVE = 0.01  # nats of KL above which a latent dimension counts as active
-_N_IMPUTED = 128  # draws of codes per row in `impute`
 _KL_ROWS = 10_000  # the most rows that `kl_per_latent_` is averaged over
 
 
@@ -255,7 +259,7 @@ class VAETransformer(PcaAttributes):
         X_imputed : array-like of shape (n_samples, n_features), or ndarray of shape \
                 (n_draws, n_samples, n_features)
             Rows whose other entries are unchanged. For a data frame a data frame is returned,
-            unless there are several draws.
+            unless `n_draws` is given.
 
         Notes
         -----
@@ -265,32 +269,33 @@ class VAETransformer(PcaAttributes):
         """
         check_is_fitted(self, "net_")
         self._check_imputes()
-        rows = self._validate_rows(X)[:]
         if n_draws is None:
             means = functools.partial(conditional_means, self._density, self._model)
-            copies = 4 * _N_IMPUTED
-            filled = self._by_blocks(lambda rows: means(rows).astype(rows.dtype), rows, copies)
-            return self._like(X, filled)
+            return self._filled(X, means, 4 * N_DRAWS)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
-        rng = streams.numpy("imputation")
+        rows, rng = self._validate_rows(X)[:], streams.numpy("imputation")
         draws = self._imputations(rows, n_draws, rng.uniform)
         return draws.reshape(n_draws, len(rows), *self._row_shape)
 
-    def _imputations(self, rows, n_draws, uniform):
+    def _imputations(self, rows, n_draws, uniform, trained=True):
         """Draw missing entries of validated rows, (n_draws, n, d).
 
         `uniform` returns uniform numbers, given lower and upper bound and a shape. Its first axis
-        is that of rows; a length of 1 stands for all of them.
+        is that of rows; a length of 1 stands for all of them. If not `trained`, the initial model
+        is used.
         """
         n_numbers = 2 + self.latent_dim_ + rows.shape[1]
 
         def drawn(rows):
             uniforms = uniform(1e-12, 1.0 - 1e-12, (len(rows), n_draws, n_numbers))
             uniforms = uniforms.transpose(1, 0, 2)
-            draws = conditional_draws(self._density, self._model, rows, uniforms)
+            if trained:
+                draws = conditional_draws(self._density, self._model, rows, uniforms)
+            else:
+                draws = draws_of_start(self._spec.start, rows, uniforms)
             return draws.transpose(1, 0, 2).astype(rows.dtype)
 
-        draws = self._by_blocks(drawn, rows, 4 * max(_N_IMPUTED, n_draws))
+        draws = self._by_blocks(drawn, rows, 4 * max(N_DRAWS, n_draws))
         return draws.transpose(1, 0, 2)
 
     def _log_likelihood(self, X, draws=None):

@@ -207,10 +207,6 @@ class AutoencoderModule(nn.Module):
         imputed = self.imputed(hide(x, seen, generator))
         return imputed.error(torch.where(seen, target, 0.0), seen)
 
-    def filled(self, x):
-        """Fill in missing entries by their conditional means under the initial model."""
-        return self.gaps.fill(x)[0]
-
     def impute(self, x):
         """Return rows with the means of `imputed` for all entries."""
         return self.imputed(x).mean

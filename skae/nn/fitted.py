@@ -72,18 +72,15 @@ class Fitted:
             out[gaps] = self.of_inputs(method, rows[gaps])
         return out
 
-    def of_inputs(self, method, rows, fills=False):
-        """Apply a method of the module to standardised rows; return an array of their dtype.
-
-        `fills` says that the method is for rows with gaps.
-        """
+    def of_inputs(self, method, rows):
+        """Apply a method of the module to standardised rows; return an array of their dtype."""
 
         def applied(module, device, rows):
             return self.apply(getattr(module, method), self.standardise(rows), device, rows)
 
-        return self._by_gaps(applied, rows, rows.dtype, fills)
+        return self._by_gaps(applied, rows, rows.dtype)
 
-    def _by_gaps(self, function, rows, dtype, fills=False):
+    def _by_gaps(self, function, rows, dtype):
         """Apply a function of a module, its device and rows, which may have gaps.
 
         A module that was trained on complete rows gets the rows with gaps by themselves. So what
@@ -92,7 +89,7 @@ class Fitted:
         module, device = inference_module(self.net, dtype)
         if module.gaps is not None or not self.takes_gaps:
             return function(module, device, rows)
-        gaps = np.isnan(rows[:, : self.n_features]).any(axis=1) | fills
+        gaps = np.isnan(rows[:, : self.n_features]).any(axis=1)
         if not gaps.any():
             return function(module, device, rows)
 

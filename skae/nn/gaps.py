@@ -5,7 +5,7 @@ import math
 import torch
 
 from ..devices import has_float64
-from ..starts.normal import given_seen, units
+from ..starts.normal import LowRank
 
 _SHARE = 0.25  # fraction of the rows in training of which further entries are hidden
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -25,11 +25,8 @@ class Gaps:
 
     def __init__(self, start):
         weights, noise = start.normal()
-        q = len(start.decoder) - len(weights)
-        effects = start.decoder[len(weights) :]
-        self.n_conditions = q
-        self.arrays = weights, noise, units(weights, noise), start.decoder_bias, effects
-        self.known = {}  # tensors by device
+        self.arrays = weights, noise, start.decoder_bias, start.decoder[len(weights) :]
+        self.known = {}  # distribution, mean and effects of conditions, as tensors by device
 
     def fill(self, x):
         """Fill in standardised rows, with NaN for missing entries, (n, d + q).
@@ -37,23 +34,24 @@ class Gaps:
         Returns
         -------
         filled : Tensor of shape (n, d + q)
-        factor : Tensor of shape (n, k, k)
-            See :func:`skae.starts.normal.given_seen`.
-        unit : Tensor of shape (k,)
+        root : Tensor of shape (n, k, k)
+            Of the covariance of the codes: see :meth:`skae.starts.normal.LowRank.given`.
         """
         there = x.device
         dtype = torch.float64 if has_float64(str(there)) else x.dtype
         if there not in self.known:
-            self.known[there] = [torch.tensor(a, dtype=dtype, device=there) for a in self.arrays]
-        weights, noise, unit, bias, effects = self.known[there]
-        d = weights.shape[1]
+            parts = [torch.tensor(a, dtype=dtype, device=there) for a in self.arrays]
+            self.known[there] = LowRank(parts[0], parts[1], torch), *parts[2:]
+        low_rank, mean, effects = self.known[there]
+        d = low_rank.weights.shape[1]
         rows, conditions = x[:, :d].to(dtype), x[:, d:]
-        mean = bias + conditions.to(dtype) @ effects if self.n_conditions else bias
+        if len(effects):
+            mean = mean + conditions.to(dtype) @ effects
         seen = ~rows.isnan()
         deviations = torch.where(seen, rows - mean, 0.0)
-        codes, factor = given_seen(weights, noise, unit, deviations, seen.to(dtype), torch)
-        filled = torch.where(seen, rows, mean + codes @ weights).to(x.dtype)
-        return torch.cat([filled, conditions], 1), factor.to(x.dtype), unit.to(x.dtype)
+        codes, root = low_rank.given(deviations, seen.to(dtype))
+        filled = torch.where(seen, rows, mean + codes @ low_rank.weights).to(x.dtype)
+        return torch.cat([filled, conditions], 1), root.to(x.dtype)
 
 
 def hide(x, seen, generator):
@@ -68,26 +66,23 @@ def hide(x, seen, generator):
 class GapPosterior:
     """Normal posterior of the codes of rows with gaps, whose covariances depend on the pattern.
 
-    A draw is ``mean + unit * inverse(factor).T @ (exp(log_std) * e)`` with standard normal e.
+    A draw is ``mean + root @ e`` with standard normal e.
 
     Parameters
     ----------
-    mean : Tensor of shape (n, k)
+    initial : Tensor of shape (n, k)
+        Mean under the initial model.
+    shift : Tensor of shape (n, k)
+        What is added to the mean, in units of the initial root.
     log_std : Tensor of shape (n, k)
-        0 for the posterior of the initial model.
-    factor : Tensor of shape (n, k, k)
-    unit : Tensor of shape (k,)
+        Logarithm of the factors of the root's columns. 0 for the initial model.
+    root : Tensor of shape (n, k, k)
+        Of the covariance under the initial model, upper triangular.
     """
 
-    def __init__(self, mean, log_std, factor, unit):
-        self.mean = mean
-        self.log_std = log_std
-        self.factor = factor
-        self.unit = unit
-
-    def scaled(self, values):
-        """Map vectors in units of the posterior, (n, k), to codes."""
-        return self.unit * _across(self.factor, values[..., None])[..., 0]
+    def __init__(self, initial, shift, log_std, root):
+        self.mean = initial + (root @ shift[..., None])[..., 0]
+        self.root = root * log_std.exp()[:, None, :]
 
     def sample(self, generator, n_draws):
         """Draw codes, differentiably.
@@ -101,21 +96,9 @@ class GapPosterior:
         n, k = self.mean.shape
         like = {"dtype": self.mean.dtype, "device": self.mean.device}
         draw = torch.randn((n, k, n_draws), generator=generator, **like)
-        away = _across(self.factor, self.log_std.exp()[..., None] * draw)
-        log_density = -0.5 * (draw.square() + _LOG_2PI).sum(1) - self._log_volume[:, None]
-        codes = self.mean + self.unit * away.permute(2, 0, 1)
-        return codes, log_density.T
-
-    @property
-    def root(self):
-        """A root of the covariance, (n, k, k)."""
-        inverse = torch.linalg.inv(self.factor).mT
-        return self.unit[:, None] * inverse * self.log_std.exp()[:, None, :]
-
-    @property
-    def _log_volume(self):
-        diagonal = self.factor.diagonal(dim1=-2, dim2=-1)
-        return (self.log_std + self.unit.log() - diagonal.log()).sum(-1)
+        log_volume = self.root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        log_density = -0.5 * (draw.square() + _LOG_2PI).sum(1) - log_volume[:, None]
+        return self.mean + (self.root @ draw).permute(2, 0, 1), log_density.T
 
     @property
     def std(self):
@@ -128,11 +111,6 @@ class GapPosterior:
         return 0.5 * (self.mean.square() + variance - 1.0 - variance.log())
 
     def proposal(self):
-        """Return mean, unit and factor, as :class:`skae.density.evidence.Proposal` has them."""
-        factor = self.factor * torch.exp(-self.log_std)[:, None, :]
-        return self.mean, self.unit.expand_as(self.mean), factor
-
-
-def _across(factor, values):
-    """Solve ``factor.T @ out = values`` for every row, (n, k, m)."""
-    return torch.linalg.solve_triangular(factor.mT, values, upper=True)
+        """Return mean, std and factor, as :class:`skae.density.evidence.Proposal` has them."""
+        std = self.std
+        return self.mean, std, torch.linalg.inv(self.root / std[..., None]).mT

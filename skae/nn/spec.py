@@ -5,7 +5,7 @@ Importing this module does not import torch, which is imported when a module is 
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,10 @@ class Spec(Plain):
 
         encoder, decoder = self.networks(self.n_codes)
         return AutoencoderModule(self.start, encoder, decoder, self.family.head(self.start))
+
+    def with_gaps(self, gaps):
+        """Return the same spec, of a module that reads rows with gaps if `gaps` or if it did."""
+        return replace(self, has_gaps=self.has_gaps or gaps)
 
     def make(self):
         """Build the torch module, which also reads rows with gaps if training rows had some."""

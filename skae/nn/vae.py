@@ -15,8 +15,8 @@ from .mlp import Mlp, mlp
 # a network's extrapolations finite.
 _LOG_STD = (-40.0, 15.0)
 _N_WEIGHTED = 8  # draws of codes per row in the bound for rows with gaps
-_N_OF_MANY = 2  # the same in training steps of many rows
-_MANY_ROWS = 129
+_N_OF_MANY = 2  # the same in training steps of more than `_FEW_ROWS` rows
+_FEW_ROWS = 128
 _LOG_2PI = math.log(2.0 * math.pi)
 _SPAN = 3.0  # largest deviation of a row's log noise from the homoscedastic one
 
@@ -56,13 +56,11 @@ class VAEModule(AutoencoderModule):
         return Gaussian(self._shifted(x, mean), log_std)
 
     def _encode_gaps(self, x):
-        x, factor, unit = self.gaps.fill(x)
+        x, root = self.gaps.fill(x)
         shift, log_std = self._through(self.encoder, x).chunk(2, dim=-1)
         if not self.training:
             log_std = log_std.clamp(*_LOG_STD)
-        posterior = GapPosterior(self.linear_encoder(x), log_std, factor, unit)
-        posterior.mean = posterior.mean + posterior.scaled(shift)
-        return posterior
+        return GapPosterior(self.linear_encoder(x), shift, log_std, root)
 
     def forward(self, batch, generator, varying=False):
         """Return minus the ELBO of every row, with the KL term weighted by beta, (batch,).
@@ -102,7 +100,7 @@ class VAEModule(AutoencoderModule):
             there = there & ~x[:, : there.shape[1]].isnan()
         target = torch.where(there, target, 0.0)
         posterior = self.encode(x)
-        n_draws = _N_OF_MANY if self.training and len(x) >= _MANY_ROWS else _N_WEIGHTED
+        n_draws = _N_OF_MANY if self.training and len(x) > _FEW_ROWS else _N_WEIGHTED
         z, log_posterior = posterior.sample(generator, n_draws)
         beta = self.beta * self.warmup if self.training else self.beta
         log_prior = -0.5 * (z.square() + _LOG_2PI).sum(-1)

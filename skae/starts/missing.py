@@ -1,4 +1,4 @@
-"""Probabilistic PCA and factor analysis of rows with gaps, by expectation maximisation."""
+"""Probabilistic PCA of rows with gaps, by expectation maximisation."""
 
 import numbers
 from dataclasses import dataclass, field, fields
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.table import Table, fix_signs, some_rows
-from .normal import expected, given_seen, units
+from .normal import LowRank
 
 _ITERATIONS = 500  # the most
 _GAIN = 1e-7  # least gain per entry, in nats, to go on
@@ -30,10 +30,8 @@ class Normal:
     noise: np.ndarray  # (d,), variances
 
 
-def fit_normal(
-    table, rank, per_feature=False, begin=None, least_noise=LEAST_NOISE, most=_ITERATIONS
-):
-    """Fit probabilistic PCA or factor analysis to the entries that are there.
+def fit_normal(table, rank, least_noise, n_iterations):
+    """Fit probabilistic PCA to the entries that are there.
 
     Parameters
     ----------
@@ -41,41 +39,26 @@ def fit_normal(
         Rows with NaN for missing entries. The result is of its standardised rows.
     rank : int
         Number of codes.
-    per_feature : bool
-        Whether every feature has a noise variance of its own, as in factor analysis.
-    begin : Normal or None
-        Where to begin. None for PCA of the rows with means for gaps.
     least_noise : float
-        Lower bound of the noise variances of standardised features.
-    most : int
+        Lower bound of the noise variance of standardised features.
+    n_iterations : int
         The most iterations.
 
     Notes
     -----
-    EM for missing entries (Ilin & Raiko 2010), in which codes are whitened after each iteration
-    (parameter expansion, Liu, Rubin & Wu 1998): tens of iterations suffice instead of hundreds.
-    With more than 5,000 rows, the first iterations see 5,000 of them. Every further one is a pass
-    over the table.
+    It begins with PCA of the rows with means for gaps, and goes on by EM (Ilin & Raiko 2010), in
+    which codes are whitened after each iteration (parameter expansion, Liu, Rubin & Wu 1998): tens
+    of iterations suffice instead of hundreds. With more than 5,000 rows, the first iterations see
+    5,000 of them. Every further one is a pass over the table.
     """
     n = len(table.X)
     some = table.standard(some_rows(table.X, _FIRST_ROWS)) if n > _FIRST_ROWS else None
-    if begin is None:
-        begin = _begin(np.concatenate(list(table.standardised())) if some is None else some, rank)
-    if some is not None:
-        begin = _iterate(begin, lambda: [some], per_feature, least_noise, most)
-        most = _LATER
-    return _iterate(begin, table.standardised, per_feature, least_noise, most)
-
-
-def means_of_normal(normal, table):
-    """Return the rows of a table, with conditional means in place of gaps, (n, d)."""
-    x = np.concatenate(list(table.standardised()))
-    seen = ~np.isnan(x)
-    unit = units(normal.weights, normal.noise)
-    deviations = np.where(seen, x - normal.mean, 0.0)
-    given = normal.weights, normal.noise, unit, deviations, seen.astype(np.float64)
-    filled = normal.mean + given_seen(*given)[0] @ normal.weights
-    return np.where(seen, x, filled) * table.scale + table.mean
+    if some is None:
+        normal = _begin(np.concatenate(list(table.standardised())), rank)
+    else:
+        normal = _iterate(_begin(some, rank), lambda: [some], least_noise, n_iterations)
+        n_iterations = _LATER
+    return _iterate(normal, table.standardised, least_noise, n_iterations)
 
 
 def _begin(x, rank):
@@ -91,7 +74,7 @@ def _begin(x, rank):
     return Normal(mean, (axes[:, :rank] * np.sqrt(excess)).T, np.full(x.shape[1], noise))
 
 
-def _iterate(normal, read, per_feature, least_noise, n_iterations):
+def _iterate(normal, read, least_noise, n_iterations):
     """Run EM on the blocks of rows that `read` returns, until it converges."""
     before = -np.inf
     for _ in range(n_iterations):
@@ -99,12 +82,12 @@ def _iterate(normal, read, per_feature, least_noise, n_iterations):
         if not sums.log_density > before + _GAIN * sums.n_entries:
             break
         before = sums.log_density
-        normal = _maximised(normal, sums, per_feature, least_noise)
+        normal = _maximised(normal, sums, least_noise)
     return normal
 
 
 class _Sums(NamedTuple):
-    """Sums over rows of what :func:`skae.starts.normal.expected` returns, and of squares."""
+    """Sums over rows of what `LowRank.expected` returns, and of squares."""
 
     products: np.ndarray  # (d, k + 1, k + 1)
     cross: np.ndarray  # (d, k + 1)
@@ -116,17 +99,18 @@ class _Sums(NamedTuple):
 
 def _sums(normal, blocks):
     total: Any = None
+    low_rank = LowRank(normal.weights, normal.noise)
     for x in blocks:
         there = ~np.isnan(x)
         seen = there.astype(np.float64)
         deviations = np.where(there, x - normal.mean, 0.0)
-        parts = expected(normal.weights, normal.noise, deviations, seen)
+        parts = low_rank.expected(deviations, seen)
         parts = (*parts, np.square(deviations).sum(axis=0), int(there.sum()))
         total = parts if total is None else [a + b for a, b in zip(total, parts, strict=True)]
     return _Sums(*total)
 
 
-def _maximised(normal, sums, per_feature, least_noise):
+def _maximised(normal, sums, least_noise):
     """Return the normal distribution that the M-step of EM finds."""
     k = len(normal.weights)
     n_seen = sums.products[:, k, k]
@@ -137,17 +121,14 @@ def _maximised(normal, sums, per_feature, least_noise):
     found = np.linalg.solve(sums.products + ridge, sums.cross[:, :, None])[:, :, 0]
     squares = sums.squares - 2.0 * (found * sums.cross).sum(axis=1)
     squares += np.einsum("di,dij,dj->d", found, sums.products, found)
-    if per_feature:
-        noise = np.where(known, squares / np.maximum(n_seen, 1.0), normal.noise)
-    else:
-        noise = np.full(len(known), squares.sum() / n_seen.sum())
+    noise = max(squares.sum() / n_seen.sum(), least_noise)
     # Whiten the codes: their mean becomes 0, and their covariance the identity.
     n = sums.codes[k, k]
     shift = sums.codes[k, :k] / n
     covariance = sums.codes[:k, :k] / n - np.outer(shift, shift)
     weights, mean = found[:, :k].T, normal.mean + found[:, k] + shift @ found[:, :k].T
     weights = np.linalg.cholesky(covariance).T @ weights
-    return Normal(mean, weights, np.maximum(noise, least_noise))
+    return Normal(mean, weights, np.full(len(mean), noise))
 
 
 @dataclass(frozen=True)
@@ -177,17 +158,17 @@ class ModelledTable(Table):
         return values, fix_signs(axes.T)
 
 
-def modelled(table, latent_dim, least_noise=LEAST_NOISE):
+def modelled(table, latent_dim, least_noise=LEAST_NOISE, n_iterations=_ITERATIONS):
     """Return a table with gaps with the moments of probabilistic PCA.
 
     `latent_dim` is the number of its codes. If it is no int, the rank is the highest possible,
-    at most 128. `least_noise` is that of :func:`fit_normal`.
+    at most 128. `least_noise` and `n_iterations` are those of :func:`fit_normal`.
     """
     n_short = min(table.X.shape)
     most = max(n_short - 1, 0)
     whole = isinstance(latent_dim, numbers.Integral)
     rank = min(int(latent_dim), most) if whole else min(most, _MOST_RANK)
-    normal = fit_normal(table, rank, least_noise=least_noise)
+    normal = fit_normal(table, rank, least_noise, n_iterations)
     # Unbiased, as PCA's.
     unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
     normal = Normal(normal.mean, normal.weights * unbiased**0.5, normal.noise * unbiased)

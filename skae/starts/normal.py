@@ -9,100 +9,102 @@ import numpy as np
 _VALUES = 2**22  # the most values of the systems that are solved together
 
 
-def given_seen(weights, noise, unit, deviations, seen, xp=np):
-    """Return the posterior of the codes of a low-rank normal distribution, given some entries.
-
-    A row is ``mean + z @ weights + sqrt(noise) * e``, with standard normal z and e.
+class LowRank:
+    """Deviations ``z @ weights + sqrt(noise) * e`` from a mean, with standard normal z and e.
 
     Parameters
     ----------
     weights : array of shape (k, d)
     noise : array of shape (d,)
         Variances of the noise.
-    unit : array of shape (k,)
-        Units of the codes in the systems that are solved, near the posterior's standard
-        deviations given all entries.
-    deviations : array of shape (n, d)
-        Rows minus their mean; any finite numbers where `seen` is 0.
-    seen : array of shape (n, d)
-        1 for entries that are seen, and 0 for the others.
     xp : module
         numpy, or torch for tensors.
 
-    Returns
-    -------
-    mean : array of shape (n, k)
-    factor : array of shape (n, k, k)
-        Lower triangular factor of the inverse covariance of ``(z - mean) / unit``.
+    Attributes
+    ----------
+    unit : array of shape (k,)
+        Standard deviation of each code given all entries and the other codes.
     """
-    k, d = weights.shape
-    scaled = weights * unit[:, None] / noise**0.5
-    products = (scaled[:, None, :] * scaled).reshape(k * k, d)
-    precision = (seen @ products.T).reshape(len(seen), k, k) + xp.diag(unit**2)
-    pull = (deviations * seen / noise**0.5) @ scaled.T
-    mean = unit * xp.linalg.solve(precision, pull[:, :, None])[:, :, 0]
-    return mean, xp.linalg.cholesky(precision)
 
+    def __init__(self, weights, noise, xp=np):
+        self.weights, self.noise, self.xp = weights, noise, xp
+        k, d = weights.shape
+        self.unit = (1.0 + (weights**2) @ (1.0 / noise)) ** -0.5
+        scaled = weights * self.unit[:, None] / noise**0.5
+        self._products = (scaled[:, None, :] * scaled).reshape(k * k, d).T
+        self._prior = xp.diag(self.unit**2)
+        self._pull = (scaled / noise**0.5).T
 
-def log_density_of_seen(weights, noise, deviations, seen):
-    """Return the log-density of the entries that are seen, in nats, (n,); 0 if there are none.
+    def given(self, deviations, seen):
+        """Return the posterior of the codes of rows, given some of their entries.
 
-    Parameters are those of :func:`given_seen`, as numpy arrays.
-    """
-    unit = units(weights, noise)
-    out = np.empty(len(deviations))
-    constants = np.log(2.0 * np.pi * noise)
-    for rows in _slices(len(deviations), weights):
-        some, of = deviations[rows], seen[rows]
-        mean, factor = given_seen(weights, noise, unit, some, of)
-        left = some - mean @ weights
-        volume = np.log(np.einsum("nii->ni", factor) / unit).sum(axis=1)
-        squares = (np.square(left) * of) @ (1.0 / noise) + np.square(mean).sum(axis=1)
-        out[rows] = -0.5 * (squares + of @ constants) - volume
-    return out
+        Parameters
+        ----------
+        deviations : array of shape (n, d)
+            Rows minus their mean; any finite numbers where `seen` is 0.
+        seen : array of shape (n, d)
+            1 for entries that are seen, and 0 for the others.
 
+        Returns
+        -------
+        mean : array of shape (n, k)
+        root : array of shape (n, k, k)
+            Upper triangular, so that ``root @ root.T`` is the covariance.
+        """
+        k = len(self.weights)
+        # In units of `unit`, the precision has a diagonal near 1.
+        precision = (seen @ self._products).reshape(len(seen), k, k) + self._prior
+        inverse = self.xp.linalg.inv(self.xp.linalg.cholesky(precision))
+        pull = ((deviations * seen) @ self._pull)[:, :, None]
+        mean = inverse.swapaxes(1, 2) @ (inverse @ pull)
+        return self.unit * mean[:, :, 0], self.unit[:, None] * inverse.swapaxes(1, 2)
 
-def units(weights, noise):
-    """Return units for :func:`given_seen`."""
-    return 1.0 / np.sqrt(1.0 + np.square(weights) @ (1.0 / noise))
+    def log_density(self, deviations, seen):
+        """Return the log-density of the entries that are seen, in nats, (n,); 0 if none are.
 
+        Parameters are those of :meth:`given`, as numpy arrays.
+        """
+        slices = _slices(len(deviations), self.weights)
+        parts = [self._log_density(deviations[rows], seen[rows]) for rows in slices]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
-def expected(weights, noise, deviations, seen):
-    """Return what EM needs of some rows: sums over them of expected products of codes.
+    def _log_density(self, deviations, seen, posterior=None):
+        mean, root = self.given(deviations, seen) if posterior is None else posterior
+        left = deviations - mean @ self.weights
+        volume = np.log(np.einsum("nii->ni", root)).sum(axis=1)
+        squares = (np.square(left) * seen) @ (1.0 / self.noise) + np.square(mean).sum(axis=1)
+        return volume - 0.5 * (squares + seen @ np.log(2.0 * np.pi * self.noise))
 
-    Returns
-    -------
-    products : ndarray of shape (d, k + 1, k + 1)
-        For every feature, sums over the rows with that feature of products of (z, 1).
-    cross : ndarray of shape (d, k + 1)
-        The same of products of the deviation and (z, 1).
-    codes : ndarray of shape (k + 1, k + 1)
-        Sums over all rows of products of (z, 1).
-    log_density : float
-        Sum of log-densities of the entries that are seen.
-    """
-    k, d = weights.shape
-    unit = units(weights, noise)
-    products, cross = np.zeros((d, (k + 1) ** 2)), np.zeros((d, k + 1))
-    codes, log_density = np.zeros((k + 1) ** 2), 0.0
-    constants = np.log(2.0 * np.pi * noise)
-    for rows in _slices(len(deviations), weights):
-        some, of = deviations[rows], seen[rows]
-        mean, factor = given_seen(weights, noise, unit, some, of)
-        inverse = np.linalg.inv(factor) * unit
-        z = np.column_stack([mean, np.ones(len(mean))])
-        both = z[:, :, None] * z[:, None, :]
-        both[:, :k, :k] += inverse.transpose(0, 2, 1) @ inverse
-        both = both.reshape(len(z), -1)
-        products += of.T @ both
-        cross += (some * of).T @ z
-        codes += both.sum(axis=0)
-        squares = (np.square(some - mean @ weights) * of) @ (1.0 / noise)
-        squares += np.square(mean).sum(axis=1)
-        volume = np.log(np.einsum("nii->ni", factor) / unit).sum()
-        log_density += -0.5 * (squares.sum() + (of @ constants).sum()) - volume
-    shape = k + 1, k + 1
-    return products.reshape(d, *shape), cross, codes.reshape(shape), log_density
+    def expected(self, deviations, seen):
+        """Return what EM needs of some rows: sums over them of expected products of codes.
+
+        Returns
+        -------
+        products : ndarray of shape (d, k + 1, k + 1)
+            For every feature, sums over the rows with that feature of products of (z, 1).
+        cross : ndarray of shape (d, k + 1)
+            The same of products of the deviation and (z, 1).
+        codes : ndarray of shape (k + 1, k + 1)
+            Sums over all rows of products of (z, 1).
+        log_density : float
+            Sum of log-densities of the entries that are seen.
+        """
+        k, d = self.weights.shape
+        products, cross = np.zeros((d, (k + 1) ** 2)), np.zeros((d, k + 1))
+        codes, log_density = np.zeros((k + 1) ** 2), 0.0
+        for rows in _slices(len(deviations), self.weights):
+            some, of = deviations[rows], seen[rows]
+            mean, root = self.given(some, of)
+            z = np.column_stack([mean, np.ones(len(mean))])
+            both = z[:, :, None] * z[:, None, :]
+            both[:, :k, :k] += root @ root.transpose(0, 2, 1)
+            both = both.reshape(len(z), -1)
+            products += of.T @ both
+            cross += (some * of).T @ z
+            codes += both.sum(axis=0)
+            log_density += self._log_density(some, of, (mean, root)).sum()
+        shape = k + 1, k + 1
+        return products.reshape(d, *shape), cross, codes.reshape(shape), log_density
 
 
 def _slices(n, weights):

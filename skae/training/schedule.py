@@ -46,12 +46,16 @@ def automatic_batch_size(n_rows, in_chunks=False):
     >>> automatic_batch_size(1000), automatic_batch_size(1000, in_chunks=True)
     (64, 32)
     """
-    wanted, least = (n_rows / 32, 16) if in_chunks else (n_rows / _STEPS, 32)
+    return batch_size_near(n_rows / 32, 16) if in_chunks else batch_size_near(n_rows / _STEPS)
+
+
+def batch_size_near(wanted, least=32):
+    """Return the power of two nearest to a number, from `least` to 256."""
     return min(max(2 ** round(math.log2(max(wanted, 1))), least), 256)
 
 
-def automatic_rate(n_rows, batch_size):
-    """Return a learning rate from 0.002 to 0.015, lower if an epoch has more steps.
+def automatic_rate(n_rows, batch_size, least=LEAST_RATE, highest=_HIGHEST_RATE):
+    """Return a learning rate from `least` to `highest`, lower if an epoch has more than 8 steps.
 
     Examples
     --------
@@ -60,4 +64,4 @@ def automatic_rate(n_rows, batch_size):
     (0.015, 0.0075, 0.002)
     """
     n_steps = math.ceil(n_rows / batch_size)
-    return max(LEAST_RATE, _HIGHEST_RATE * min(1.0, _STEPS_AT_HIGHEST / n_steps))
+    return max(least, highest * min(1.0, _STEPS_AT_HIGHEST / n_steps))
