@@ -166,6 +166,15 @@ def trained():
     return X, [part_of(model, "decoder") for model in models]
 
 
+@pytest.fixture(scope="module")
+def bent_curve():
+    """A VAE of three features with one latent, and complete rows."""
+    rng = np.random.default_rng(0)
+    t = rng.uniform(-1.7, 1.7, 600)
+    X = np.column_stack([t, t**3 / 3, np.sin(2 * t)]) + 0.1 * rng.standard_normal((600, 3))
+    return X, VAETransformer(1, max_epochs=60, random_state=0).fit(with_gaps(X, 0.15))
+
+
 PATTERNS = [list(there) for there in itertools.product([True, False], repeat=3) if any(there)]
 
 
@@ -196,6 +205,25 @@ def test_scores_agree_with_integration_under_every_pattern(trained, number, ther
     found = vae.score_samples(rows)
     assert np.mean(found) == pytest.approx(np.mean(exact), abs=0.02)
     assert np.median(np.abs(found - exact)) < 0.02
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_posteriors_agree_with_integration(bent_curve, rate):
+    X, vae = bent_curve
+    rows = with_gaps(X[:300], rate, seed=1)
+    grid = np.linspace(-6, 6, 4001)
+    mean, std = decoded(vae, grid[:, None])
+    std = np.broadcast_to(std, mean.shape)
+    log_weights = np.tile(stats.norm.logpdf(grid), (len(rows), 1))
+    for of_row, of_code, noise in zip(rows.T, mean.T, std.T, strict=True):
+        densities = stats.norm.logpdf(of_row[:, None], of_code, noise)
+        log_weights += np.where(np.isnan(densities), 0.0, densities)
+    weights = special.softmax(log_weights, axis=1)
+    exact_mean = weights @ grid
+    exact_std = np.sqrt(weights @ grid**2 - exact_mean**2)
+    mean, std = vae.posterior(rows)
+    assert 0.8 < np.median(std[:, 0] / exact_std) < 1.25
+    assert np.mean(np.abs(mean[:, 0] - exact_mean)) < 0.15 * np.std(exact_mean)
 
 
 def test_densities_of_parts_integrate_to_one(trained):

@@ -29,7 +29,7 @@ from ..starts.probabilistic_pca import probabilistic_pca
 from ..training.schedule import automatic_rate, batch_size_near
 from ..warn import warn
 from ._parameters import Parameters
-from .vae import VAETransformer
+from .vae import VAESpec, VAETransformer
 
 _MOST_CODES = 32  # latent dimensions with latent_dim="auto"
 _ROWS_PER_CODE = 10
@@ -45,9 +45,19 @@ _MOST_EPOCHS = 300
 _RATE, _LEAST_RATE = 0.02, 0.004
 
 
+class _MemberSpec(VAESpec):
+    """Specification of a module whose loss is the importance-weighted bound alone."""
+
+    def build(self):
+        module = super().build()
+        module.elbo_share = 0.0
+        return module
+
+
 class _Member(VAETransformer):
     """A variational autoencoder that is trained to impute."""
 
+    _spec_type = _MemberSpec
     _imputes = True
 
     def _announce(self):

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..likelihoods.gaussian import Gaussian
 from .autoencoder import AutoencoderModule
-from .gaps import GapPosterior, hide
+from .gaps import GapPosterior
 from .init import is_zero, with_zero_output
 from .mlp import Mlp, mlp
 
@@ -40,6 +40,7 @@ class VAEModule(AutoencoderModule):
         super().__init__(start, encoder, decoder, head)
         self.beta = 1.0
         self.warmup = 1.0  # factor of beta in training
+        self.elbo_share = 0.5  # in the loss of rows with gaps
         self.noise: nn.Module | None = None
         if head.is_normal and isinstance(decoder, Mlp):
             n_hidden, d = decoder.output.in_features, len(start.mean)
@@ -90,14 +91,11 @@ class VAEModule(AutoencoderModule):
     def _loss_with_gaps(self, batch, generator, varying):
         """Return minus a bound on the log-density of the entries that are there, (batch,).
 
-        It is the importance-weighted bound of MIWAE (Mattei & Frellsen 2019). In training further
-        entries are hidden, so that every subset of the features is learned.
+        It is the mean of the importance-weighted bound of MIWAE (Mattei & Frellsen 2019) and of
+        the ELBO, with weight `elbo_share`. The first alone learns posteriors that are too wide.
         """
         x, target = batch
         there = ~target.isnan()
-        if self.training:
-            x = hide(x, there, generator)
-            there = there & ~x[:, : there.shape[1]].isnan()
         target = torch.where(there, target, 0.0)
         posterior = self.encode(x)
         n_draws = _N_OF_MANY if self.training and len(x) > _FEW_ROWS else _N_WEIGHTED
@@ -109,7 +107,11 @@ class VAEModule(AutoencoderModule):
         if hidden is not None and varying:
             decoded = self._with_noise_of_rows(decoded, hidden)
         squares = decoded.squares(target)
-        bound = torch.logsumexp(decoded.log_prob_of_squares(squares, there) + log_ratio, 0)
+        log_weights = decoded.log_prob_of_squares(squares, there) + log_ratio
+        bound = torch.logsumexp(log_weights, 0)
+        if self.elbo_share:
+            elbo = log_weights.mean(0) + math.log(n_draws)
+            bound = torch.lerp(bound, elbo, self.elbo_share)
         if self.training and hidden is not None:
             alike = Gaussian(decoded.mean.detach(), decoded.log_std.detach())
             of_rows = self._with_noise_of_rows(alike, hidden.detach())
