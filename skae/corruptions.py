@@ -30,6 +30,7 @@ class Gaussian:
 
     takes_raw_rows = False
     replacements = None
+    kept = 1.0  # covariance with clean rows, over that of clean rows with each other
 
     def __init__(self, level, table):
         self.level = level
@@ -63,6 +64,7 @@ class _Replacement:
                 f"replaced; got corruption_level={level}."
             )
         self.level = level
+        self.kept = 1.0 - level
 
     def _values(self, x, generator):
         """Return the values that replace entries, in the shape of x."""
@@ -81,7 +83,7 @@ class _Replacement:
         """Return mean, cross-covariance and covariance of corrupted rows."""
         covariance = table.covariance()
         mean, square = self._value_moments(np.diag(covariance))
-        kept = 1.0 - self.level
+        kept = self.kept
         corrupted = kept**2 * covariance
         shift = self.level * mean
         variance = kept * np.diag(covariance) + self.level * square - shift**2
@@ -131,6 +133,10 @@ class Swap(_Replacement):
         super().__init__(level, table)
         n_rows = max(1, min(_ROWS_TO_SWAP, _NUMBERS_TO_SWAP // len(table.mean)))
         self.replacements = some_rows(table.sample, n_rows).astype(np.float64)
+        for column, mean in zip(self.replacements.T, table.mean, strict=True):
+            gaps = np.isnan(column)
+            if gaps.any():  # the values that are there, again
+                column[gaps] = np.resize(column[~gaps] if not gaps.all() else mean, gaps.sum())
 
     def _values(self, x, generator):
         rows = torch.randint(len(x), x.shape, generator=generator, device=x.device)

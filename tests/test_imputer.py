@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -81,6 +82,13 @@ def test_initial_model_of_many_normal_rows_is_the_truth(rate):
     np.testing.assert_allclose(filled, expected, atol=0.15)
 
 
+def test_moments_of_complete_rows_are_unbiased():
+    X = np.random.default_rng(0).multivariate_normal(np.zeros(4), 0.5 * np.eye(4) + 0.5, 30)
+    model = VAEImputer(3, max_epochs=0, scale="values").fit(X).models_["values"]
+    standardised = (X - X.mean(axis=0)) / X.std(axis=0)
+    np.testing.assert_allclose(model.get_covariance(), np.cov(standardised.T), rtol=1e-3, atol=1e-3)
+
+
 def test_normal_scores_do_not_depend_on_monotone_transformations(gappy):
     options = {"max_epochs": 0, "scale": "normal_scores", "random_state": 0}
     filled = VAEImputer(**options).fit_transform(gappy)
@@ -101,6 +109,8 @@ def test_skewed_columns_are_met_as_normal_scores():
     seen = np.where(hidden, np.nan, X)
     imputer = VAEImputer(max_epochs=0, random_state=0).fit(seen)
     assert imputer.initial_scale_ == "normal_scores"
+    more = np.where(hidden, np.nan, X**2)
+    assert list(VAEImputer(max_epochs=1, random_state=0).fit(more).models_) == ["normal_scores"]
     others = [VAEImputer(max_epochs=0, scale="values").fit(seen), IterativeImputer().fit(seen)]
     error, *errors = (np.abs(i.transform(seen) - X)[hidden].mean() for i in (imputer, *others))
     assert error < 0.97 * min(errors)
@@ -111,9 +121,22 @@ def test_normal_columns_keep_their_values():
     X = rng.multivariate_normal(np.zeros(4), 0.3 * np.eye(4) + 0.7, 600)
     X[rng.random(X.shape) < 0.2] = np.nan
     assert VAEImputer(max_epochs=0, random_state=0).fit(X).initial_scale_ == "values"
+    both = VAEImputer(max_epochs=1, random_state=0).fit(X).models_
+    assert sorted(both) == ["normal_scores", "values"]
 
 
 # Training
+
+
+def test_a_gain_that_may_be_chance_is_not_used():
+    """Epochs are kept for the likelihood, but the error of hidden entries hardly changes."""
+    X = load_wine().data
+    X = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+    options = {"scale": "values", "strategy": "mean", "max_epochs": 60, "random_state": 0}
+    imputer = VAEImputer(2, **options).fit(X)
+    assert imputer.models_["values"].best_epoch_ > 0
+    assert imputer.hidden_error_["trained"] < imputer.hidden_error_["initial"]
+    assert not imputer.uses_training_
 
 
 def test_training_lowers_the_error_of_what_is_missing(bent, missing, gappy, fitted):
@@ -377,6 +400,18 @@ def test_a_column_far_from_0_leaves_the_others_as_they_are(gappy):
 def test_huge_values_are_refused(gappy):
     with pytest.raises(ValueError, match=r"variance of every column of X must be finite"):
         VAEImputer(max_epochs=0).fit(gappy * 1e200)
+
+
+def test_an_extreme_that_occurs_often_is_a_limit():
+    """Also a low one: draws are not below it."""
+    rng = np.random.default_rng(0)
+    t = rng.standard_normal(1500)
+    X = np.column_stack([t, np.maximum(t + 0.5 * rng.standard_normal(1500), -0.5), t**2])
+    X[:, 2] = np.minimum(X[:, 2], 1.0)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    draws = VAEImputer(1, max_epochs=0, scale="values").fit(X).impute(X, n_draws=20)
+    assert draws[..., 1].min() == -0.5
+    assert draws[..., 2].max() == 1.0
 
 
 def test_an_extreme_that_occurs_twice_is_no_limit():

@@ -37,7 +37,7 @@ def corrupted_copies(rows, replacements, scale):
         else:
             chosen = rng.integers(len(replacements), size=of_row.shape)
             values = np.take_along_axis(replacements, chosen, axis=0)
-            here = rng.random(of_row.shape) < SCORE_LEVEL
+            here = (rng.random(of_row.shape) < SCORE_LEVEL) & ~np.isnan(of_row)
             np.copyto(of_row, values, where=here, casting="same_kind")
     return copies.reshape(-1, rows.shape[1])
 
@@ -60,6 +60,7 @@ def function_copies(function, rows, shape):
 
 def _seeds(rows):
     """Return a hash of every row's values in float32, invariant to scaling by powers of two."""
-    exponent = np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1]
+    exponent = np.frexp(np.fmax.reduce(np.abs(rows), axis=1, keepdims=True, initial=0.0))[1]
+    rows = np.where(np.isnan(rows), rows.dtype.type(np.nan), rows)  # one bit pattern of NaN
     rows = np.ldexp(rows, -exponent).astype(np.float32) + np.float32(0)  # turns -0 into 0
     return [zlib.crc32(row.tobytes()) for row in rows]

@@ -115,10 +115,10 @@ def means_of_start(start, rows):
     They are those of the normal distribution of an initial model that is PCA or probabilistic PCA.
     """
     d = len(start.mean)
-    weights, noise = start.normal()
-    mean, deviations, seen = _deviations(start, rows)
-    codes, _ = LowRank(weights, noise).given(deviations, seen)
-    filled = (mean + codes @ weights) * start.scale + start.mean
+    normal = start.of_inputs
+    mean, deviations, seen = _deviations(start, rows, normal.mean)
+    codes, _ = LowRank(normal.weights, normal.noise).given(deviations, seen)
+    filled = (mean + codes @ normal.weights) * start.scale + start.mean
     return np.where(seen > 0, rows[:, :d], filled)
 
 
@@ -142,11 +142,14 @@ def _standard(start, rows):
     return (rows - start.input_mean) / start.input_scale
 
 
-def _deviations(start, rows):
-    """Return means given conditions, (n, d), deviations of standardised rows, and what is seen."""
+def _deviations(start, rows, mean):
+    """Return means given conditions, (n, d), deviations of standardised rows, and what is seen.
+
+    `mean` is that of rows whose conditions are 0.
+    """
     d, k = len(start.mean), start.latent_dim
     x = _standard(start, rows)
-    mean = start.decoder_bias + x[:, d:] @ start.decoder[k:]
+    mean = mean + x[:, d:] @ start.decoder[k:]
     seen = ~np.isnan(x[:, :d])
     return mean, np.where(seen, x[:, :d] - mean, 0.0), seen.astype(np.float64)
 
@@ -154,7 +157,7 @@ def _deviations(start, rows):
 def _given(start, rows):
     """Return the posteriors of codes under a classical model, as :meth:`LowRank.given` does."""
     noise = np.broadcast_to(start.noise_variance, len(start.mean))
-    _, deviations, seen = _deviations(start, rows)
+    _, deviations, seen = _deviations(start, rows, start.decoder_bias)
     return LowRank(start.decoder[: start.latent_dim], noise).given(deviations, seen)
 
 

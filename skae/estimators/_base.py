@@ -223,7 +223,8 @@ class BaseAutoencoder(InChunks):
         with trained.net.threads():
             late = self._refine(trained, data)
             if spec.has_gaps:
-                rows = *map(self._without_gaps, rows[:2]), rows[2]
+                filled = self._without_gaps(rows[0])
+                rows = filled, filled[:, : self.n_features_in_], rows[2]
             self._after_training(*rows)
         return late
 

@@ -98,7 +98,7 @@ class Door(Hooks):
         if previous is not None and chunks is None:  # a warm start keeps the standardisation
             start = self._spec.start
             table = replace(table, mean=start.mean, scale=start.scale)
-        inputs = Table.of(seen, kept) if paired else table
+        inputs = self._inputs_table(seen, kept, table, previous) if paired else table
         if previous is None:
             check_spread(table, name)
             check_spread(inputs, "X")
@@ -125,6 +125,10 @@ class Door(Hooks):
             return table
         asked = self._asked_codes if previous is None else self.latent_dim_
         return modelled(table, asked, NOISE_TO_IMPUTE if self._imputes else LEAST_NOISE)
+
+    def _inputs_table(self, seen, kept, table, previous):
+        """Return the moments of rows that the encoder reads, if they are not those of `table`."""
+        return Table.of(seen, kept)
 
     def _kind(self, n_rows=0):
         """Return the parameters that a warm start and `partial_fit` may not change.

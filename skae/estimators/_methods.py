@@ -258,8 +258,7 @@ class Methods(InOrdinaryModes, Door):
 
         `copies` is that of `_by_blocks`.
         """
-        rows = self._validate_rows(X)[:]
-        check_all_finite(rows, "X", vars(self).get("feature_names_in_"), gaps=True)
+        rows = self._rows_to_impute(X)
         filled, gaps = rows.copy(), np.isnan(rows)
         some = gaps.any(axis=1)
         if some.any():
@@ -267,10 +266,20 @@ class Methods(InOrdinaryModes, Door):
             filled[some] = np.where(gaps[some], there, rows[some])
         return as_frame(X, filled, gaps) if is_frame(X) else self._shaped(filled)
 
+    def _rows_to_impute(self, X):
+        rows = self._validate_rows(X)[:]
+        check_all_finite(rows, "X", vars(self).get("feature_names_in_"), gaps=True)
+        return rows
+
     def _without_gaps(self, X):
         """Replace missing entries of rows by their conditional means under the initial model."""
-        start = self._spec.start
-        return self._by_blocks(lambda rows: means_of_start(start, rows).astype(rows.dtype), X)
+        start, d = self._spec.start, self.n_features_in_
+
+        def filled(rows):
+            means = means_of_start(start, rows).astype(rows.dtype)
+            return np.concatenate([means, rows[:, d:]], axis=1)  # conditions are complete
+
+        return self._by_blocks(filled, X)
 
     def _of_seen(self, squares):
         """Sum squared errors, (n, d), over the entries that are there.

@@ -10,11 +10,14 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.conditions import Conditions, labels_of
+from ..data.frames import as_frame, is_frame
 from ..data.sources import is_small, mapped
 from ..data.split import Wishes
+from ..density.imputation import N_DRAWS, conditional_means
 from ..density.points import normal_points
 from ..nn.spec import Spec
 from ..starts.conditional import conditional_pca
+from ..starts.missing import RegressedTable
 from ._door import check_same
 from .vae import VAESpec, VAETransformer
 
@@ -90,6 +93,10 @@ class ConditionalVAE(VAETransformer):
     --------
     VAETransformer : Variational autoencoder without conditions.
 
+    Notes
+    -----
+    Entries of X may be missing, as NaN, with ``likelihood="gaussian"``. Those of y may not.
+
     References
     ----------
     .. [1] Sohn, K., Lee, H. & Yan, X. (2015). Learning structured output representation
@@ -116,7 +123,6 @@ class ConditionalVAE(VAETransformer):
     }
 
     _spec_type: ClassVar[type[Spec]] = ConditionalSpec
-    _takes_gaps = False
     _parts: ClassVar[dict] = {**VAETransformer._parts, "_conditions": Conditions}
 
     condition: str = "auto"
@@ -284,19 +290,61 @@ class ConditionalVAE(VAETransformer):
                 likelihood = self._log_likelihood(joined)
             with np.errstate(over="ignore"):
                 return likelihood.astype(X.dtype, copy=False)
-        conditions, log_weights = self._mixture()
-        m, draws = len(conditions), [None] * len(conditions)
-        if not self._conditions.are_classes:
-            # Conditions next to each other are similar, so they can split the draws of a class.
-            n_each = 2 if self.net_.module_.posterior_is_exact else _DRAWS_OF_NUMBER
-            points = normal_points(n_each * m, self.latent_dim_)
-            draws = [points[number::m] for number in range(m)]
-        likelihoods = [
-            log_weight + self._log_likelihood(self._join(X, condition), points)
-            for condition, log_weight, points in zip(conditions, log_weights, draws, strict=True)
-        ]
         with np.errstate(over="ignore"):
-            return logsumexp(likelihoods, axis=0).astype(X.dtype, copy=False)
+            return logsumexp(self._log_joint(X), axis=0).astype(X.dtype, copy=False)
+
+    def impute(self, X, n_draws=None, *, y=None, random_state=None):
+        """Fill in missing entries, given the others and conditions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows with NaN for missing entries.
+        n_draws : int or None, default=None
+            As in `VAETransformer.impute`.
+        y : array-like of shape (n_samples,) or (n_samples, n_conditions), or one, or None
+            Conditions of the rows, or one for all rows. If None, all conditions of `score_samples`
+            count, with their probabilities given what is there.
+        random_state : int, RandomState, Generator or None, default=None
+            For the draws: as in `sample`.
+
+        Returns
+        -------
+        X_imputed : array-like of shape (n_samples, n_features), or ndarray of shape \
+                (n_draws, n_samples, n_features)
+            Rows whose other entries are unchanged. For a data frame a data frame is returned,
+            unless `n_draws` is given.
+        """
+        check_is_fitted(self, "net_")
+        self._check_imputes()
+        rows = self._rows_to_impute(X)
+        if y is not None:
+            conditions, shares = [self._conditions.as_read(y, len(rows))], np.ones((1, len(rows)))
+        else:
+            conditions, _ = self._mixture()
+            shares = softmax(self._log_joint(rows), axis=0)
+        if n_draws is None:
+            means = functools.partial(conditional_means, self._density, self._model)
+            filled = sum(
+                share[:, None] * self._by_blocks(means, self._join(rows, condition), 4 * N_DRAWS)
+                for condition, share in zip(conditions, shares, strict=True)
+            )
+            gaps = np.isnan(rows)
+            filled = np.where(gaps, filled, rows).astype(rows.dtype)
+            return as_frame(X, filled, gaps) if is_frame(X) else self._shaped(filled)
+        n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
+        rng = streams.numpy("imputation")
+        which = rng.random((n_draws, len(rows), 1)) > shares.cumsum(axis=0).T
+        which = np.minimum(which.sum(axis=-1), len(shares) - 1)
+        draws = np.empty((n_draws, *rows.shape), dtype=rows.dtype)
+        for number, condition in enumerate(conditions):
+            some = (which == number).any(axis=0)
+            if some.any():
+                joined = self._join(rows, condition)[:][some]
+                drawn = self._imputations(joined, n_draws, rng.uniform)
+                here = (which == number)[:, some, None]
+                draws[:, some] = np.where(here, drawn, draws[:, some])
+        return draws.reshape(n_draws, len(rows), *self._row_shape)
 
     def score(self, X, y=None):
         """Compute the mean of `score_samples`; higher is better.
@@ -393,6 +441,20 @@ class ConditionalVAE(VAETransformer):
             raise ValueError("X_val needs y_val, the conditions of its rows; got y_val=None.")
         return self._join(X, self._conditions.as_read(y, len(X))), X
 
+    def _log_joint(self, X):
+        """Return log-likelihoods of rows and each representative condition together, (m, n)."""
+        conditions, log_weights = self._mixture()
+        m, draws = len(conditions), [None] * len(conditions)
+        if not self._conditions.are_classes:
+            # Conditions next to each other are similar, so they can split the draws of a class.
+            n_each = 2 if self.net_.module_.posterior_is_exact else _DRAWS_OF_NUMBER
+            points = normal_points(n_each * m, self.latent_dim_)
+            draws = [points[number::m] for number in range(m)]
+        return [
+            log_weight + self._log_likelihood(self._join(X, condition), points)
+            for condition, log_weight, points in zip(conditions, log_weights, draws, strict=True)
+        ]
+
     def _mixture(self):
         """Return representative conditions and the logarithms of their frequencies."""
         return self._conditions.rows, self._conditions.log_weights()
@@ -459,6 +521,13 @@ class ConditionalVAE(VAETransformer):
         if kind == "auto":  # found in the first fit, and then fixed
             kind = "class" if self._conditions.are_classes else "number"
         return {"condition": kind}
+
+    def _inputs_table(self, seen, kept, table, previous):
+        inputs = super()._inputs_table(seen, kept, table, previous)
+        if not table.has_gaps or self.init == "random":
+            return inputs
+        asked = self._asked_codes if previous is None else self.latent_dim_
+        return RegressedTable.of_rows(inputs, table, asked, self._conditions.are_classes)
 
     def _scatter_of_start(self):
         return None, None if self.init == "random" else "exact"

@@ -19,7 +19,7 @@ from ..data.sources import Stream, blocks, is_stream
 from ..data.split import Wishes
 from ..data.table import EXACT_WIDTH, some_rows
 from ..data.validation import as_table, check_all_finite, check_numbers, native
-from ..starts.denoiser import linear_denoiser, score_denoiser
+from ..starts.denoiser import linear_denoiser, score_denoiser, with_gaps
 from ._base import BaseAutoencoder
 
 _TRIAL_ROWS = 8  # rows that a callable corruption is tried on before training
@@ -62,6 +62,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
     A callable `corruption` is given rows in the units of X, in the shape that they have in `fit`
     (in `input_shape` if they are flat there). It may return them in this shape or flat.
 
+    NaN is a missing entry, unless rows are given in pairs or `corruption` is a callable. To fill
+    in a table, use `VAEImputer`: a denoiser changes the other entries, too.
+
     References
     ----------
     .. [1] Vincent, P. et al. (2010). Stacked denoising autoencoders. JMLR 11,
@@ -81,8 +84,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> bool(np.mean((denoised - X) ** 2) < 0.5 * np.mean((noisy - X) ** 2))
     True
 
-    NaN is not accepted here. `VAETransformer` and `AutoencoderTransformer` take rows with missing
-    entries, and fill them in with `impute`.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -95,6 +96,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption_level: float = 0.3
 
     _name_of_rows = "X_clean"
+    _takes_gaps = True
     _parts: ClassVar[dict] = {**BaseAutoencoder._parts, "_pairs": Pairs}
 
     def fit(self, X, y=None, X_clean=None, *, groups=None, X_val=None, X_val_clean=None):
@@ -241,7 +243,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self._squared_errors(copies, clean).reshape(len(rows), -1).mean(axis=1)
 
     def _pair(self, X, X_clean, previous):
-        return X, None if X_clean is None else self._validate_clean(X_clean, X)
+        if X_clean is None:
+            return X, None
+        if isinstance(X, Stream):
+            X.gaps = False
+        else:
+            check_all_finite(X, "X", vars(self).get("feature_names_in_"))
+        return X, self._validate_clean(X_clean, X)
 
     def _validate_clean(self, X_clean, X):
         """Return X_clean as a float array of flat rows or a Stream, one row for each of X."""
@@ -268,6 +276,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         self._corruption_in_score: tuple | None = None
         if data.corruption is not None:
             self._corruption_in_score = self.corruption, data.corruption.replacements
+
+    @property
+    def _reads_gaps(self):
+        on_pairs = vars(self).get("_corruption_in_score", ()) is None
+        return super()._reads_gaps and not callable(self.corruption) and not on_pairs
 
     def _shape_for_callables(self):
         """Return the shape of a row as a user's corruption sees it, or None if it is flat."""
@@ -308,6 +321,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
             n_pairs = pairs.n if corruption is None else None
         if self._likelihood_of(table).is_normal:
             start = linear_denoiser(table, latent_dim, moments, n_pairs)
+            if table.has_gaps:
+                start = with_gaps(start, table, latent_dim, moments, corruption.kept)
         else:
             rows = some_rows(inputs.sample)
             raw = corruption is not None and corruption.takes_raw_rows

@@ -273,7 +273,7 @@ class VAETransformer(PcaAttributes):
             means = functools.partial(conditional_means, self._density, self._model)
             return self._filled(X, means, 4 * N_DRAWS)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
-        rows, rng = self._validate_rows(X)[:], streams.numpy("imputation")
+        rows, rng = self._rows_to_impute(X), streams.numpy("imputation")
         draws = self._imputations(rows, n_draws, rng.uniform)
         return draws.reshape(n_draws, len(rows), *self._row_shape)
 
@@ -284,7 +284,7 @@ class VAETransformer(PcaAttributes):
         is that of rows; a length of 1 stands for all of them. If not `trained`, the initial model
         is used.
         """
-        n_numbers = 2 + self.latent_dim_ + rows.shape[1]
+        n_numbers = 2 + self.latent_dim_ + self.n_features_in_
 
         def drawn(rows):
             uniforms = uniform(1e-12, 1.0 - 1e-12, (len(rows), n_draws, n_numbers))

@@ -196,7 +196,8 @@ class AutoencoderModule(nn.Module):
     def forward(self, batch, generator):
         """Return the reconstruction error of every row, (batch,).
 
-        With gaps it is the error of the entries that are there, of which some are hidden.
+        With gaps it is the error of the entries that are there. Without corruption, some of them
+        are hidden.
         """
         x, target = batch
         if self.corruption is not None:
@@ -204,8 +205,12 @@ class AutoencoderModule(nn.Module):
         if self.gaps is None:
             return self.decode(self.given(self.encode(x), x)).error(target)
         seen = ~target.isnan()
-        imputed = self.imputed(hide(x, seen, generator))
-        return imputed.error(torch.where(seen, target, 0.0), seen)
+        if self.gaps.fills_corrupted:
+            x = torch.where(seen, x, torch.nan)  # corruption may have replaced gaps
+            decoded = self.decode(self.given(self.encode(x), x))
+        else:
+            decoded = self.imputed(hide(x, seen, generator))
+        return decoded.error(torch.where(seen, target, 0.0), seen)
 
     def impute(self, x):
         """Return rows with the means of `imputed` for all entries."""

@@ -29,4 +29,7 @@ class ConditionalVAEModule(VAEModule):
         posterior = self.encode(x)
         decoded, _ = self._decode(self.given(posterior.mean, x), None)
         kl = posterior.kl_from_standard_normal().sum(-1)
-        return decoded.log_prob(target) - kl
+        if self.gaps is None:
+            return decoded.log_prob(target) - kl
+        there = ~target.isnan()
+        return decoded.log_prob(torch.where(there, target, 0.0), there) - kl

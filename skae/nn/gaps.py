@@ -24,8 +24,10 @@ class Gaps:
     """
 
     def __init__(self, start):
-        weights, noise = start.normal()
-        self.arrays = weights, noise, start.decoder_bias, start.decoder[len(weights) :]
+        normal = start.of_inputs
+        effects = start.decoder[start.latent_dim :]
+        self.arrays = normal.weights, normal.noise, normal.mean, effects
+        self.fills_corrupted = start.corrupted is not None
         self.known = {}  # distribution, mean and effects of conditions, as tensors by device
 
     def fill(self, x):

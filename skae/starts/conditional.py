@@ -26,6 +26,10 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
         of each class give its logits. The effect of numbers is left to the network.
     """
     products, effects, centre, within = inputs.regressed(table, classes)
+    if table.has_gaps:  # then the mean is estimated given the conditions
+        start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
+        table = replace(table, mean=table.mean + within.mean)
+        return with_conditions(start, table, effects, effects, centre)
     within = replace(within, sample=left_by(some_rows(inputs.sample), table, effects, centre))
     if likelihood.is_normal:
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)

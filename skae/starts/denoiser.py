@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data.table import eigh, fix_signs
+from .normal import LEAST_NOISE, Normal
 from .scores import along_scores, independent
 from .start import choose_latent_dim, linear
 
@@ -38,6 +39,22 @@ def linear_denoiser(table, latent_dim, moments, n_pairs=None):
     noise = max(total - values.sum(), 0.0) / len(axes)
     start = linear(table, regression.T @ axes, axes, values, noise)
     return replace(start, encoder_bias=-shift @ start.encoder)
+
+
+def with_gaps(start, table, latent_dim, moments, kept):
+    """Return a linear denoiser with the distribution of corrupted rows, to fill in gaps.
+
+    Corruption is independent for every feature, so it scales the factors of the table by `kept`
+    and changes the noise.
+    """
+    shift, _, corrupted = moments
+    values, axes = table.principal_axes(latent_dim)
+    rank = np.count_nonzero(values > values.min() * (1.0 + 1e-9))
+    noise = values[rank:].mean() if rank < len(values) else 0.0
+    weights = kept * (axes[:, :rank] * np.sqrt(values[:rank] - noise)).T
+    left = np.diag(corrupted) - np.square(weights).sum(axis=0)
+    normal = Normal(shift, weights, np.maximum(left, LEAST_NOISE))
+    return replace(start, corrupted=normal)
 
 
 def score_denoiser(table, latent_dim, likelihood, moments, clean, corrupted, n_pairs=None):

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.table import Table, fix_signs, some_rows
-from .normal import LowRank
+from ..data.sources import blocks
+from ..data.table import EXACT_WIDTH, Table, fix_signs, some_rows
+from .normal import LEAST_NOISE, LowRank, Normal
 
 _ITERATIONS = 500  # the most
 _GAIN = 1e-7  # least gain per entry, in nats, to go on
-_FIRST_ROWS = 5000  # rows of the first iterations
+FIRST_ROWS = 5000  # rows of the first iterations
 _LATER = 30  # the most iterations on all rows, if there are more
-LEAST_NOISE = 1e-9  # noise variance of a standardised feature
 # The least at which training to impute begins. With less, features that are nearly exact would hide
 # the others from the loss.
 NOISE_TO_IMPUTE = 0.02
@@ -21,26 +21,28 @@ _LEAST_FIRST = 1e-3  # the same at first
 _MOST_RANK = 128  # if the number of codes is not given
 
 
-@dataclass(frozen=True)
-class Normal:
-    """A normal distribution of rank k in d dimensions, plus independent noise."""
+class Factors(NamedTuple):
+    """Rows as the sum of effects of conditions, of factors with normal codes, and of noise."""
 
-    mean: np.ndarray  # (d,)
+    effects: np.ndarray  # (q, d)
     weights: np.ndarray  # (k, d)
     noise: np.ndarray  # (d,), variances
 
 
-def fit_normal(table, rank, least_noise, n_iterations):
-    """Fit probabilistic PCA to the entries that are there.
+def fit_factors(read, sample, rank, least_noise, n_iterations):
+    """Fit probabilistic PCA of what conditions do not explain to the entries that are there.
 
     Parameters
     ----------
-    table : Table
-        Rows with NaN for missing entries. The result is of its standardised rows.
+    read : callable
+        Returns blocks of all rows: pairs of rows (n, d), with NaN for missing entries, and
+        conditions (n, q), of which a constant is one.
+    sample : pair of ndarrays
+        All rows, or 5,000 of them, and their conditions.
     rank : int
         Number of codes.
     least_noise : float
-        Lower bound of the noise variance of standardised features.
+        Lower bound of the noise variance.
     n_iterations : int
         The most iterations.
 
@@ -49,86 +51,91 @@ def fit_normal(table, rank, least_noise, n_iterations):
     It begins with PCA of the rows with means for gaps, and goes on by EM (Ilin & Raiko 2010), in
     which codes are whitened after each iteration (parameter expansion, Liu, Rubin & Wu 1998): tens
     of iterations suffice instead of hundreds. With more than 5,000 rows, the first iterations see
-    5,000 of them. Every further one is a pass over the table.
+    5,000 of them. Every further one is a pass over all rows.
     """
-    n = len(table.X)
-    some = table.standard(some_rows(table.X, _FIRST_ROWS)) if n > _FIRST_ROWS else None
-    if some is None:
-        normal = _begin(np.concatenate(list(table.standardised())), rank)
-    else:
-        normal = _iterate(_begin(some, rank), lambda: [some], least_noise, n_iterations)
+    begin = _begin(sample[0], sample[1], rank)
+    if len(sample[0]) == FIRST_ROWS:
+        begin = _iterate(begin, lambda: [sample], least_noise, n_iterations)
         n_iterations = _LATER
-    return _iterate(normal, table.standardised, least_noise, n_iterations)
+    return _iterate(begin, read, least_noise, n_iterations)
 
 
-def _begin(x, rank):
+def _begin(x, conditions, rank):
+    """Return PCA of what a regression on conditions leaves, with 0 for gaps."""
     seen = ~np.isnan(x)
-    n_seen = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, x, 0.0).sum(axis=0) / n_seen
-    filled = Table.of(np.where(seen, x, mean))
+    products = np.einsum("nd,ni,nj->dij", seen, conditions, conditions, optimize=True)
+    cross = np.where(seen, x, 0.0).T @ conditions
+    effects = _solved(products, cross).T
+    filled = Table.of(np.where(seen, x - conditions @ effects, 0.0))
     values, axes = filled.principal_axes(rank)
     values = values * filled.scale**2
     noise = max(values[rank:].mean() if rank < len(values) else 0.0, _LEAST_FIRST * values.mean())
     excess = np.maximum(values[:rank] - noise, _LEAST_FIRST * noise)
-    noise = max(noise, LEAST_NOISE)
-    return Normal(mean, (axes[:, :rank] * np.sqrt(excess)).T, np.full(x.shape[1], noise))
+    noise = np.full(x.shape[1], max(noise, LEAST_NOISE))
+    return Factors(effects, (axes[:, :rank] * np.sqrt(excess)).T, noise)
 
 
-def _iterate(normal, read, least_noise, n_iterations):
+def _solved(products, cross):
+    """Solve a linear system for every feature, (d, q, q) and (d, q).
+
+    A ridge of rounding size is for features with fewer entries than unknowns.
+    """
+    ridge = 1e-10 * products.trace(axis1=1, axis2=2)
+    ridge = np.where(ridge > 0, ridge, 1.0)[:, None, None] * np.eye(products.shape[1])
+    return np.linalg.solve(products + ridge, cross[:, :, None])[:, :, 0]
+
+
+def _iterate(model, read, least_noise, n_iterations):
     """Run EM on the blocks of rows that `read` returns, until it converges."""
     before = -np.inf
     for _ in range(n_iterations):
-        sums = _sums(normal, read())
-        if not sums.log_density > before + _GAIN * sums.n_entries:
+        sums = _sums(model, read())
+        if not sums.log_density > before + _GAIN * sums.counts.sum():
             break
         before = sums.log_density
-        normal = _maximised(normal, sums, least_noise)
-    return normal
+        model = _maximised(model, sums, least_noise)
+    return model
 
 
 class _Sums(NamedTuple):
-    """Sums over rows of what `LowRank.expected` returns, and of squares."""
+    """Sums over rows of what `LowRank.expected` returns, of squares, and numbers of entries."""
 
-    products: np.ndarray  # (d, k + 1, k + 1)
-    cross: np.ndarray  # (d, k + 1)
-    codes: np.ndarray  # (k + 1, k + 1)
+    products: np.ndarray  # (d, k + q, k + q)
+    cross: np.ndarray  # (d, k + q)
+    codes: np.ndarray  # (k + q, k + q)
     log_density: float
     squares: np.ndarray  # (d,), of deviations from the mean
-    n_entries: int
+    counts: np.ndarray  # (d,)
+    n_rows: int
 
 
-def _sums(normal, blocks):
+def _sums(model, blocks):
     total: Any = None
-    low_rank = LowRank(normal.weights, normal.noise)
-    for x in blocks:
+    low_rank = LowRank(model.weights, model.noise)
+    for x, conditions in blocks:
         there = ~np.isnan(x)
         seen = there.astype(np.float64)
-        deviations = np.where(there, x - normal.mean, 0.0)
-        parts = low_rank.expected(deviations, seen)
-        parts = (*parts, np.square(deviations).sum(axis=0), int(there.sum()))
+        deviations = np.where(there, x - conditions @ model.effects, 0.0)
+        parts = low_rank.expected(deviations, seen, conditions)
+        parts = (*parts, np.square(deviations).sum(axis=0), seen.sum(axis=0), len(x))
         total = parts if total is None else [a + b for a, b in zip(total, parts, strict=True)]
     return _Sums(*total)
 
 
-def _maximised(normal, sums, least_noise):
-    """Return the normal distribution that the M-step of EM finds."""
-    k = len(normal.weights)
-    n_seen = sums.products[:, k, k]
-    known = n_seen > 0
-    # A ridge of rounding size, for features with fewer entries than codes.
-    ridge = 1e-10 * (sums.products.trace(axis1=1, axis2=2) + ~known)
-    ridge = ridge[:, None, None] * np.eye(k + 1)
-    found = np.linalg.solve(sums.products + ridge, sums.cross[:, :, None])[:, :, 0]
+def _maximised(model, sums, least_noise):
+    """Return what the M-step of EM finds."""
+    k = len(model.weights)
+    found = _solved(sums.products, sums.cross)
     squares = sums.squares - 2.0 * (found * sums.cross).sum(axis=1)
     squares += np.einsum("di,dij,dj->d", found, sums.products, found)
-    noise = max(squares.sum() / n_seen.sum(), least_noise)
-    # Whiten the codes: their mean becomes 0, and their covariance the identity.
-    n = sums.codes[k, k]
-    shift = sums.codes[k, :k] / n
-    covariance = sums.codes[:k, :k] / n - np.outer(shift, shift)
-    weights, mean = found[:, :k].T, normal.mean + found[:, k] + shift @ found[:, :k].T
-    weights = np.linalg.cholesky(covariance).T @ weights
-    return Normal(mean, weights, np.full(len(mean), noise))
+    noise = max(squares.sum() / sums.counts.sum(), least_noise)
+    # Whiten the codes: given conditions, their mean becomes 0, and their covariance the identity.
+    codes, both, conditions = sums.codes[:k, :k], sums.codes[:k, k:], sums.codes[k:, k:]
+    shift = both @ np.linalg.pinv(conditions, hermitian=True)
+    covariance = (codes - shift @ both.T) / sums.n_rows
+    effects = model.effects + found[:, k:].T + shift.T @ found[:, :k].T
+    weights = np.linalg.cholesky(covariance).T @ found[:, :k].T
+    return Factors(effects, weights, np.full_like(model.noise, noise))
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,18 @@ class ModelledTable(Table):
     """A table with gaps, whose moments are those of a normal distribution of low rank."""
 
     normal: Normal = field(kw_only=True)  # of standardised rows
+
+    @classmethod
+    def of_factors(cls, table, found, mean):
+        """Give a table the moments of factors that were found, and a mean, in units of X."""
+        # Unbiased, as PCA's.
+        unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
+        weights, noise = found.weights * unbiased**0.5, found.noise * unbiased
+        variance = (np.square(weights).sum(axis=0) + noise) * table.scale**2
+        moments = {part.name: getattr(table, part.name) for part in fields(Table)}
+        moments.update(mean=mean, variance=variance)
+        normal = Normal((mean - table.mean) / table.scale, weights, noise)
+        return cls(**moments, normal=normal)
 
     def covariance(self):
         """Return the covariance of standardised rows under the normal distribution, (d, d)."""
@@ -162,17 +181,74 @@ def modelled(table, latent_dim, least_noise=LEAST_NOISE, n_iterations=_ITERATION
     """Return a table with gaps with the moments of probabilistic PCA.
 
     `latent_dim` is the number of its codes. If it is no int, the rank is the highest possible,
-    at most 128. `least_noise` and `n_iterations` are those of :func:`fit_normal`.
+    at most 128. `least_noise` and `n_iterations` are those of :func:`fit_factors`.
     """
-    n_short = min(table.X.shape)
-    most = max(n_short - 1, 0)
+
+    def with_constant(x):
+        return x, np.ones((len(x), 1))
+
+    sample = with_constant(table.standard(some_rows(table.X, FIRST_ROWS)))
+    rank = rank_of(table, latent_dim)
+    found = fit_factors(
+        lambda: map(with_constant, table.standardised()), sample, rank, least_noise, n_iterations
+    )
+    mean = table.mean + found.effects[0] * table.scale
+    return ModelledTable.of_factors(table, found, mean)
+
+
+def rank_of(table, latent_dim):
+    """Return the number of codes that probabilistic PCA of a table with gaps has."""
+    most = max(min(table.X.shape) - 1, 0)
     whole = isinstance(latent_dim, numbers.Integral)
-    rank = min(int(latent_dim), most) if whole else min(most, _MOST_RANK)
-    normal = fit_normal(table, rank, least_noise, n_iterations)
-    # Unbiased, as PCA's.
-    unbiased = len(table.X) / (len(table.X) - 1) if len(table.X) > 1 else 1.0
-    normal = Normal(normal.mean, normal.weights * unbiased**0.5, normal.noise * unbiased)
-    variance = (np.square(normal.weights).sum(axis=0) + normal.noise) * table.scale**2
-    moments = {part.name: getattr(table, part.name) for part in fields(Table)}
-    moments.update(mean=table.mean + normal.mean * table.scale, variance=variance)
-    return ModelledTable(**moments, normal=normal)
+    return min(int(latent_dim), most) if whole else min(most, _MOST_RANK)
+
+
+@dataclass(frozen=True)
+class RegressedTable(Table):
+    """Rows with gaps, each followed by complete conditions, and their regression on these."""
+
+    effects: np.ndarray = field(kw_only=True)  # (q, d), on standardised rows
+    within: ModelledTable = field(kw_only=True)  # with the mean of rows whose conditions are 0
+
+    @classmethod
+    def of_rows(cls, inputs, table, latent_dim, classes):
+        """Regress the rows of `inputs`, as :meth:`Table.regressed` does.
+
+        `table` has the same rows without their conditions, and is modelled.
+        """
+        d = len(table.mean)
+
+        def parts(rows):
+            conditions = rows[:, d:].astype(np.float64)
+            if not classes:
+                conditions = np.column_stack([conditions, np.ones(len(rows))])
+            return table.standard(rows[:, :d]), conditions
+
+        rank, sample = rank_of(table, latent_dim), parts(some_rows(inputs.X, FIRST_ROWS))
+        options = rank, LEAST_NOISE, _ITERATIONS
+        found = fit_factors(
+            lambda: (parts(block) for _, block in blocks(inputs.X)), sample, *options
+        )
+        q = inputs.X.shape[1] - d
+        effects, rest = found.effects[:q], found.effects[q:].sum(axis=0)
+        within = ModelledTable.of_factors(table, found, rest * table.scale)
+        moments = {part.name: getattr(inputs, part.name) for part in fields(Table)}
+        if len(inputs.mean) <= EXACT_WIDTH:
+            moments["products"] = _joint_covariance(inputs.X, effects * table.scale, within)
+        return cls(**moments, effects=effects, within=within)
+
+    def regressed(self, table, classes):
+        d = len(table.mean)
+        conditions = np.concatenate([rows[:, d:] for rows in self.rows()])
+        centre = np.zeros(conditions.shape[1])
+        return conditions.T @ conditions, self.effects, centre, self.within
+
+
+def _joint_covariance(X, effects, within):
+    """Return the covariance of rows followed by conditions, in units of X squared."""
+    d = effects.shape[1]
+    conditions = np.concatenate([rows[:, d:].astype(np.float64) for _, rows in blocks(X)])
+    of_conditions = np.cov(conditions.T).reshape(len(effects), -1)
+    both = of_conditions @ effects
+    of_rows = effects.T @ both + within.covariance() * within.scale**2
+    return np.block([[of_rows, both.T], [both, of_conditions]])

@@ -4,9 +4,23 @@ With gaps, the posterior of the codes depends on which entries of a row are seen
 linear system of its own to solve.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from ..codec import Plain
+
+LEAST_NOISE = 1e-9  # noise variance of a standardised feature
 _VALUES = 2**22  # the most values of the systems that are solved together
+
+
+@dataclass(frozen=True)
+class Normal(Plain):
+    """A normal distribution of rank k in d dimensions, plus independent noise."""
+
+    mean: np.ndarray  # (d,)
+    weights: np.ndarray  # (k, d)
+    noise: np.ndarray  # (d,), variances
 
 
 class LowRank:
@@ -64,7 +78,7 @@ class LowRank:
 
         Parameters are those of :meth:`given`, as numpy arrays.
         """
-        slices = _slices(len(deviations), self.weights)
+        slices = _slices(len(deviations), *self.weights.shape)
         parts = [self._log_density(deviations[rows], seen[rows]) for rows in slices]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -75,27 +89,36 @@ class LowRank:
         squares = (np.square(left) * seen) @ (1.0 / self.noise) + np.square(mean).sum(axis=1)
         return volume - 0.5 * (squares + seen @ np.log(2.0 * np.pi * self.noise))
 
-    def expected(self, deviations, seen):
+    def expected(self, deviations, seen, conditions):
         """Return what EM needs of some rows: sums over them of expected products of codes.
+
+        In the following, (z, u) are the codes and the conditions of a row, q together.
+
+        Parameters
+        ----------
+        deviations, seen : ndarrays of shape (n, d)
+            As in :meth:`given`.
+        conditions : ndarray of shape (n, q - k)
 
         Returns
         -------
-        products : ndarray of shape (d, k + 1, k + 1)
-            For every feature, sums over the rows with that feature of products of (z, 1).
-        cross : ndarray of shape (d, k + 1)
-            The same of products of the deviation and (z, 1).
-        codes : ndarray of shape (k + 1, k + 1)
-            Sums over all rows of products of (z, 1).
+        products : ndarray of shape (d, q, q)
+            For every feature, sums over the rows with that feature of products of (z, u).
+        cross : ndarray of shape (d, q)
+            The same of products of the deviation and (z, u).
+        codes : ndarray of shape (q, q)
+            Sums over all rows of products of (z, u).
         log_density : float
             Sum of log-densities of the entries that are seen.
         """
         k, d = self.weights.shape
-        products, cross = np.zeros((d, (k + 1) ** 2)), np.zeros((d, k + 1))
-        codes, log_density = np.zeros((k + 1) ** 2), 0.0
-        for rows in _slices(len(deviations), self.weights):
+        q = k + conditions.shape[1]
+        products, cross = np.zeros((d, q**2)), np.zeros((d, q))
+        codes, log_density = np.zeros(q**2), 0.0
+        for rows in _slices(len(deviations), q, d):
             some, of = deviations[rows], seen[rows]
             mean, root = self.given(some, of)
-            z = np.column_stack([mean, np.ones(len(mean))])
+            z = np.column_stack([mean, conditions[rows]])
             both = z[:, :, None] * z[:, None, :]
             both[:, :k, :k] += root @ root.transpose(0, 2, 1)
             both = both.reshape(len(z), -1)
@@ -103,10 +126,9 @@ class LowRank:
             cross += (some * of).T @ z
             codes += both.sum(axis=0)
             log_density += self._log_density(some, of, (mean, root)).sum()
-        shape = k + 1, k + 1
-        return products.reshape(d, *shape), cross, codes.reshape(shape), log_density
+        return products.reshape(d, q, q), cross, codes.reshape(q, q), log_density
 
 
-def _slices(n, weights):
-    step = max(1, _VALUES // max(1, (len(weights) + 1) ** 2, weights.shape[1]))
+def _slices(n, k, d):
+    step = max(1, _VALUES // max(1, (k + 1) ** 2, d))
     return [slice(first, first + step) for first in range(0, n, step)]

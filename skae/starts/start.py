@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..codec import Plain
+from .normal import Normal
 
 ERROR_FLOOR = 1e-9
 
@@ -34,6 +35,10 @@ class Start(Plain):
     code_scale: np.ndarray  # (k,), factors that convert codes to the user's units
     log_variance: np.ndarray  # (k,), of the posterior of a code, given this noise
     explained: np.ndarray  # (k,), variance of decoded rows that each code explains
+    # Distribution of the encoder's rows, if they are corrupted rows of a table with gaps.
+    corrupted: Normal | None = None
+
+    parts = {"corrupted": Normal}
 
     @property
     def latent_dim(self):
@@ -44,18 +49,20 @@ class Start(Plain):
 
         It is that of probabilistic PCA, given conditions if there are any.
 
-        Returns
-        -------
-        weights : ndarray of shape (k, d)
-            Principal axes, each as long as the standard deviation of its codes beyond the noise.
-        noise : ndarray of shape (d,)
-            Variances of the noise, at least 1e-9.
+        Principal axes are as long as the standard deviation of their codes beyond the noise,
+        whose variance is at least 1e-9.
         """
         noise = np.maximum(np.broadcast_to(self.noise_variance, len(self.mean)), ERROR_FLOOR)
         axes = self.decoder[: self.latent_dim]
         length = np.linalg.norm(axes, axis=1)
         excess = np.sqrt(np.maximum(self.explained - noise.mean(), 0.0))
-        return axes * (excess / np.where(length > 0, length, 1.0))[:, None], noise
+        weights = axes * (excess / np.where(length > 0, length, 1.0))[:, None]
+        return Normal(self.decoder_bias, weights, noise)
+
+    @property
+    def of_inputs(self):
+        """Normal distribution of the rows that the encoder reads, standardised."""
+        return self.normal() if self.corrupted is None else self.corrupted
 
 
 def choose_latent_dim(latent_dim, eigenvalues):
