@@ -133,10 +133,6 @@ class Swap(_Replacement):
         super().__init__(level, table)
         n_rows = max(1, min(_ROWS_TO_SWAP, _NUMBERS_TO_SWAP // len(table.mean)))
         self.replacements = some_rows(table.sample, n_rows).astype(np.float64)
-        for column, mean in zip(self.replacements.T, table.mean, strict=True):
-            gaps = np.isnan(column)
-            if gaps.any():  # the values that are there, again
-                column[gaps] = np.resize(column[~gaps] if not gaps.all() else mean, gaps.sum())
 
     def _values(self, x, generator):
         rows = torch.randint(len(x), x.shape, generator=generator, device=x.device)
