@@ -35,7 +35,12 @@ ESTIMATORS = [
 OF_CODES = [cls for cls in ESTIMATORS if cls is not skae.SuperResolutionAutoencoder]
 
 # Whose rows may have missing entries.
-TAKE_GAPS = {skae.AutoencoderTransformer, skae.VAETransformer}
+TAKE_GAPS = {
+    skae.AutoencoderTransformer,
+    skae.DenoisingAutoencoder,
+    skae.VAETransformer,
+    ConditionalVAE,
+}
 
 LIKELIHOODS = [(cls, "gaussian") for cls in ESTIMATORS] + [(cls, "bernoulli") for cls in OF_CODES]
 

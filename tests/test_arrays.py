@@ -10,7 +10,12 @@ from _estimators import ESTIMATORS, TAKE_GAPS, ConditionalVAE
 from _sizes import small_memory
 from sklearn.decomposition import PCA
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, SuperResolutionAutoencoder
+from skae import (
+    AdversarialAutoencoder,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    SuperResolutionAutoencoder,
+)
 from skae.displays import LatentSpaceDisplay
 
 every_estimator = pytest.mark.parametrize("cls", ESTIMATORS)
@@ -120,7 +125,7 @@ def test_masked_entries_of_other_arguments(bent):
     images = np.ma.masked_array(np.ones((9, 4, 4)), np.zeros((9, 4, 4)))
     images[3, 2, 1] = np.ma.masked
     with pytest.raises(ValueError, match="1 masked"):
-        DenoisingAutoencoder(2, network="conv").fit(images)
+        AdversarialAutoencoder(2, network="conv").fit(images)
 
 
 @every_estimator

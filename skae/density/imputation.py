@@ -42,7 +42,7 @@ def conditional_means(density, fitted, rows):
         return torch.cat([mean, log_density[:, None]], -1)
 
     found = fitted.in_float64(of_decoder, rows)
-    means = [found[:, :-1] * start.scale + start.mean]
+    means = [fitted.spec.family.in_units(found[:, :-1], start)]
     log_densities = [found[:, -1]]
     for other, log_density in _classical(density, fitted, rows):
         means.append(_decoded(other, _given(other, rows)[0], rows))
@@ -70,7 +70,7 @@ def conditional_draws(density, fitted, rows, uniforms):
     """
     n, d, k = len(rows), fitted.n_features, fitted.spec.start.latent_dim
     start, n_draws = fitted.spec.start, len(uniforms)
-    noise = ndtri(uniforms[..., 2 + k :])
+    noise = uniforms[..., 2 + k :]
 
     def of_decoder(module, x, target):
         import torch
@@ -84,19 +84,21 @@ def conditional_draws(density, fitted, rows, uniforms):
         chosen = chosen.clamp(max=len(codes) - 1).T
         z = codes[chosen, torch.arange(len(share), device=codes.device)]
         decoded = module.decode(module.given(z, x))
-        drawn = decoded.shifted(torch.tensor(noise).to(z)).permute(1, 0, 2)
+        numbers = torch.tensor(noise).to(z).expand(-1, len(share), -1)
+        drawn = decoded.from_uniform(numbers).permute(1, 0, 2)
         log_density = torch.logsumexp(log_weight, 0) - math.log(len(codes))
         return torch.cat([drawn.reshape(len(share), -1), log_density[:, None]], -1)
 
     found = fitted.in_float64(of_decoder, rows)
-    draws = found[:, :-1].reshape(n, n_draws, d).transpose(1, 0, 2) * start.scale + start.mean
+    draws = found[:, :-1].reshape(n, n_draws, d).transpose(1, 0, 2)
+    draws = fitted.spec.family.in_units(draws, start)
     others = list(_classical(density, fitted, rows))
     if others:
         log_densities = [found[:, -1], *(log_density for _, log_density in others)]
         shares = np.exp(log_posterior(log_densities, list(density.shares.values())))
         which = (uniforms[..., :1] > shares.cumsum(axis=0).T).sum(axis=-1)
         for number, (other, _) in enumerate(others, 1):
-            drawn = _drawn(other, rows, ndtri(uniforms[..., 2 : 2 + k]), noise)
+            drawn = _drawn(other, rows, ndtri(uniforms[..., 2 : 2 + k]), ndtri(noise))
             draws = np.where((which == number)[..., None], drawn, draws)
     rows = rows[:, :d].astype(np.float64)
     return np.where(np.isnan(rows), draws, rows)

@@ -12,6 +12,7 @@ from ..starts.factor_analysis import factor_analysis, has_factors
 from ..training.judge import Judge
 from .classical import log_evidence, without
 from .codes import CodeDensity
+from .marginals import correct
 from .mixture import likeliest_shares
 from .row import FACTORS, RowDensity, copies_of, decoder_bounds
 
@@ -53,7 +54,7 @@ def learned(density, trained, data, fitted):
     First the density of codes is learned, and then the weights of the classical densities.
     """
     spec, rows = trained.spec, some_rows(data.rows_to_judge(), _FEW_ROWS)
-    with_factors = has_factors(data.table, spec.start)
+    with_factors = spec.family.is_normal and has_factors(data.table, spec.start)
     codes = _density_of_codes(data, fitted) if is_small(data.table.X) else None
     if codes is None and not with_factors:
         return
@@ -69,6 +70,22 @@ def learned(density, trained, data, fitted):
         of_decoder = bounds[:, 1]
     if with_factors:
         yield _with_shares(density, data, spec.start, rows, of_decoder)
+
+
+def correct_frequencies(codes, data, fitted):
+    """Give levels their frequencies in the training rows, unless validation rows object."""
+    rows = some_rows(data.rows_to_judge(), _FEW_ROWS)
+    before = _bounds(fitted, rows, [codes])[:, 0]
+    undo = correct(fitted, codes)
+    kept = False  # in case of an interrupt
+    try:
+        lost = before - _bounds(fitted, rows, [codes])[:, 0]
+        groups = data.held_out.groups
+        groups = None if groups is None else some_rows(groups, _FEW_ROWS)
+        kept = not Judge(_rounding(fitted), groups=groups).is_clear(lost)
+    finally:
+        if not kept:
+            undo()
 
 
 def _density_of_codes(data, fitted):

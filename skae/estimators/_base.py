@@ -171,6 +171,7 @@ class BaseAutoencoder(InChunks):
             return replace(before, start=start, n_samples=data.table.n_samples)
         n_rows = len(data.table.X)
         own = {"start": start, "n_samples": n_rows, "seed": streams.integer("init")}
+        own["columns"] = self._columns
         return self._spec_type(**self._kind(n_rows), **own)
 
     def _start(self, data, streams, latent_dim):
@@ -224,7 +225,7 @@ class BaseAutoencoder(InChunks):
             late = self._refine(trained, data)
             if spec.has_gaps:
                 filled = self._without_gaps(rows[0])
-                rows = filled, filled[:, : self.n_features_in_], rows[2]
+                rows = filled, filled[:, : self._n_read], rows[2]
             self._after_training(*rows)
         return late
 

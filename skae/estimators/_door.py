@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_feature_names, validate_data
+from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
 from ..codec import plain
+from ..data.columns import Columns, as_columns
 from ..data.dtypes import float_dtype
 from ..data.fit_data import FitData
 from ..data.limits import check_spread
@@ -27,9 +28,10 @@ from ..data.validation import (
     refuse_empty,
 )
 from ..devices import find_device
-from ..likelihoods import as_likelihood
+from ..likelihoods import as_likelihood, of_columns
 from ..starts.missing import LEAST_NOISE, NOISE_TO_IMPUTE, modelled
 from ..starts.pca import minka_dimension
+from ..starts.scores import independent
 from ..training.schedule import LEAST_RATE
 from ._hooks import Hooks
 from ._parameters import LIMIT, check_limits, check_memory, is_auto
@@ -64,8 +66,9 @@ class Door(Hooks):
         from ..data.batches import gram_on
 
         device = find_device(self.device)
-        X = as_table(X, gaps=self._reads_gaps)
-        self._row_shape = tuple(X.shape)[1:]
+        if not self._reads_columns:
+            X = as_table(X, gaps=self._reads_gaps)
+        self._row_shape = tuple(getattr(X, "shape", ()))[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
         if previous is not None:
@@ -124,7 +127,12 @@ class Door(Hooks):
         if not (table.has_gaps or self._imputes):
             return table
         asked = self._asked_codes if previous is None else self.latent_dim_
-        return modelled(table, asked, NOISE_TO_IMPUTE if self._imputes else LEAST_NOISE)
+        least = NOISE_TO_IMPUTE if self._imputes else LEAST_NOISE
+        likelihood = self._likelihood_of(table)
+        if likelihood.is_normal:
+            return modelled(table, asked, least)
+        spread = independent(table, likelihood)[1]  # then factors are those of scores
+        return replace(modelled(replace(table, scale=spread), asked, least), scale=table.scale)
 
     def _inputs_table(self, seen, kept, table, previous):
         """Return the moments of rows that the encoder reads, if they are not those of `table`."""
@@ -160,6 +168,8 @@ class Door(Hooks):
         `at_least` is the number of rows that training needs. If it is None, X is not searched for
         NaN and infinity: `Fitted.apply` does so when it finds them in the output.
         """
+        if self._reads_columns:
+            return self._encoded(X, at_least, reset)
         gaps = self._reads_gaps
         if not is_plain(X):
             X = as_table(X, gaps=gaps)
@@ -181,6 +191,28 @@ class Door(Hooks):
         if at_least is not None:
             check_all_finite(X, "X", vars(self).get("feature_names_in_"), gaps=gaps)
         return native(X)
+
+    @property
+    def _reads_columns(self):
+        """Whether columns of X may have different likelihoods."""
+        return of_columns(self.likelihood)
+
+    def _encoded(self, X, at_least, reset):
+        """Return the rows of a table as floats, with indicators in place of categories."""
+        frame, is_frame = as_columns(X)
+        if is_frame:
+            _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, frame, reset)
+        least = at_least or 1
+        if len(frame) < least:
+            raise ValueError(
+                f"Found array with {len(frame)} sample(s) (shape={frame.shape}) while a minimum of "
+                f"{least} is required by {type(self).__name__}."
+            )
+        if reset:
+            wishes = {} if is_auto(self.likelihood) else dict(self.likelihood)
+            self._table_columns: Columns | None = Columns.find(frame, wishes, is_frame)
+        return self._columns.encode(frame)
 
     def _find_input_shape(self):
         """Return the shape of a row as the networks see it, or None if rows are flat."""

@@ -38,8 +38,20 @@ class Hooks(State):
 
     def _likelihood_of(self, table):
         """Return the likelihood of the rows of a table."""
+        if self._columns is not None:
+            return self._columns.likelihood()
         row = self._input_shape or (len(table.mean),)
         return as_likelihood(self.likelihood).of_rows(row)
+
+    @property
+    def _columns(self):
+        """How the columns of X are encoded, or None."""
+        return vars(self).get("_table_columns")
+
+    @property
+    def _n_read(self):
+        """Number of features of a row as networks read it, without conditions."""
+        return self.n_features_in_ if self._columns is None else self._columns.width
 
     @property
     def _reads_gaps(self):

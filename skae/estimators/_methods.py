@@ -227,8 +227,10 @@ class Methods(InOrdinaryModes, Door):
     def _reconstruct(self, X):
         return self._decode(self._encode(X))
 
-    def _shaped(self, X):
-        """Reshape rows to the shape that they had in `fit`."""
+    def _shaped(self, X, rng=None):
+        """Return decoded rows in the form that they had in `fit`; `rng` is for drawn rows."""
+        if self._columns is not None:
+            return self._columns.decode(X, rng)
         return X if len(self._row_shape) < 2 else X.reshape(len(X), *self._row_shape)
 
     def _squared_errors(self, inputs, rows):
@@ -273,7 +275,7 @@ class Methods(InOrdinaryModes, Door):
 
     def _without_gaps(self, X):
         """Replace missing entries of rows by their conditional means under the initial model."""
-        start, d = self._spec.start, self.n_features_in_
+        start, d = self._spec.start, self._n_read
 
         def filled(rows):
             means = means_of_start(start, rows).astype(rows.dtype)
@@ -299,8 +301,8 @@ class Methods(InOrdinaryModes, Door):
     @property
     def _model(self):
         """The fitted net, with arrays as input and output."""
-        names = vars(self).get("feature_names_in_")
-        return Fitted(self.net_, self._spec, self.n_features_in_, names, self._reads_gaps)
+        names = None if self._columns is not None else vars(self).get("feature_names_in_")
+        return Fitted(self.net_, self._spec, self._n_read, names, self._reads_gaps)
 
     def _by_blocks(self, function, rows, copies=1):
         """Apply a function of rows to blocks of an array or a Stream; return one array."""

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -56,7 +56,7 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             )
         ],
         "init": [StrOptions({"pca", "random"})],
-        "likelihood": [StrOptions(NAMES), Likelihood],
+        "likelihood": [StrOptions(NAMES | {"auto"}), Mapping, Likelihood],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -85,7 +85,7 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     hidden_layer_sizes: str | int | Sequence[int] = "auto"
     activation: str = "silu"
     init: str = "pca"
-    likelihood: str | Likelihood = "gaussian"
+    likelihood: str | Mapping | Likelihood = "gaussian"
     lr: float | str = "auto"
     max_epochs: int = 100
     batch_size: int | str = "auto"

@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..codec import Plain
+from ..data.columns import Columns
 from ..data.moments import Running
 from ..density.codes import CodeDensity
 from ..devices import is_available
+from ..likelihoods import of_columns
 from ..nn.spec import Spec
 from ..state import check_stamp, stamp
 from ..training.chunks import Chunks
@@ -40,6 +42,7 @@ class State(Parameters):
         "_chunks": Chunks,
         "_running": Running,
         "_density_of_codes": CodeDensity,
+        "_table_columns": Columns,
     }
 
     def __sklearn_is_fitted__(self):
@@ -49,6 +52,7 @@ class State(Parameters):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self._reads_gaps
+        tags.input_tags.categorical = tags.input_tags.string = of_columns(self.likelihood)
         return tags
 
     def __getstate__(self):

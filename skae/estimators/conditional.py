@@ -283,7 +283,7 @@ class ConditionalVAE(VAETransformer):
         if y is not None:
             joined = self._join(X, self._conditions.as_read(y, len(X)))
             if is_small(X):  # rows of one class share decoded draws, so put them side by side
-                order = np.lexsort(joined[:, self.n_features_in_ :].T)
+                order = np.lexsort(joined[:, self._n_read :].T)
                 likelihood = np.empty(len(X))
                 likelihood[order] = self._log_likelihood(joined[order])
             else:
@@ -470,16 +470,16 @@ class ConditionalVAE(VAETransformer):
         return mapped(_side_by_side, X.shape[1] + conditions.shape[1], X, conditions)
 
     def _moments(self, rows):
-        known = rows.shape[1] > self.n_features_in_
+        known = rows.shape[1] > self._n_read
         return super()._moments(rows if known else self._with_likely(rows))
 
     def _encode(self, X):
         """Return codes with conditions appended, (n, k + q)."""
         if not isinstance(X, np.ndarray):
             return self._by_blocks(self._encode, X)
-        if X.shape[1] == self.n_features_in_:
+        if X.shape[1] == self._n_read:
             return self._by_blocks(lambda rows: self._encode(self._with_likely(rows)), X)
-        return _side_by_side(super()._encode(X), X[:, self.n_features_in_ :])
+        return _side_by_side(super()._encode(X), X[:, self._n_read :])
 
     def _with_likely(self, rows):
         """Return rows with their expected conditions appended, by approximate Bayes' rule."""
@@ -505,7 +505,7 @@ class ConditionalVAE(VAETransformer):
         of_block = functools.partial(self._density.of_block, fitted)
         if not self._conditions.are_classes:  # prior draws would be decoded for every row
             return of_block(rows, of_prior=False, draws=draws)
-        group = rows[:, self.n_features_in_ :].argmax(axis=1)
+        group = rows[:, self._n_read :].argmax(axis=1)
         bound = np.empty(len(rows))
         for number in np.unique(group):
             bound[group == number] = of_block(rows[group == number])

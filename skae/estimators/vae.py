@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.columns import as_columns
 from ..data.table import some_rows
 from ..density.imputation import (
     N_DRAWS,
@@ -17,7 +18,7 @@ from ..density.imputation import (
     conditional_means,
     draws_of_start,
 )
-from ..density.learn import beside_start, learned, share_of_start, still_fits
+from ..density.learn import beside_start, correct_frequencies, learned, share_of_start, still_fits
 from ..density.row import FACTORS, RowDensity
 from ..nn.spec import Spec
 from ..priors import great_circle
@@ -236,10 +237,11 @@ class VAETransformer(PcaAttributes):
             is a log-probability.
         """
         check_is_fitted(self, "net_")
-        X = self._validate_rows(X)
-        self._spec.family.check(X)
+        rows = self._validate_rows(X)
+        self._spec.family.check(rows)
         with np.errstate(over="ignore"):
-            return self._log_likelihood(X).astype(X.dtype, copy=False)
+            found = self._log_likelihood(rows) + self._log_volume(X)
+            return found.astype(rows.dtype, copy=False)
 
     def impute(self, X, n_draws=None, *, random_state=None):
         """Fill in missing entries, given the others.
@@ -284,7 +286,7 @@ class VAETransformer(PcaAttributes):
         is that of rows; a length of 1 stands for all of them. If not `trained`, the initial model
         is used.
         """
-        n_numbers = 2 + self.latent_dim_ + self.n_features_in_
+        n_numbers = 2 + self.latent_dim_ + self._n_read
 
         def drawn(rows):
             uniforms = uniform(1e-12, 1.0 - 1e-12, (len(rows), n_draws, n_numbers))
@@ -297,6 +299,10 @@ class VAETransformer(PcaAttributes):
 
         draws = self._by_blocks(drawn, rows, 4 * max(N_DRAWS, n_draws))
         return draws.transpose(1, 0, 2)
+
+    def _log_volume(self, X):
+        """Return what densities of rows of a table have beside those of its encoded rows."""
+        return 0.0 if self._columns is None else self._columns.log_volume(as_columns(X)[0])
 
     def _log_likelihood(self, X, draws=None):
         """Return the log-likelihood of validated rows, in nats in the units of X, in float64.
@@ -338,7 +344,7 @@ class VAETransformer(PcaAttributes):
 
     def _sample(self, codes, add_noise, rng):
         if add_noise and not self._spec.family.is_normal:
-            return self._shaped(self._model.draw(codes, rng))
+            return self._shaped(self._model.draw(codes, rng), rng)
         X = self._decode(codes)
         if add_noise:
             X = self._density.with_noise(self._model, X, codes, self._noise(codes), rng)
@@ -381,13 +387,16 @@ class VAETransformer(PcaAttributes):
             return None
         self._density = RowDensity(codes=codes)
         is_start = self.max_epochs == 0 and module.posterior_is_exact
-        if is_start or not _is_mixed(trained.spec):
+        if is_start or not _learns_density(trained.spec):
             return None
-        self._density = beside_start(self.n_samples_, codes)
+        if _is_mixed(trained.spec):
+            self._density = beside_start(self.n_samples_, codes)
         if trained.is_first and not data.paired and trained.split.valid is not None:
             try:
                 for density in learned(self._density, trained, data, fitted):
                     self._density = density
+                if trained.spec.columns is not None and not module.is_start:
+                    correct_frequencies(self._density.codes, data, fitted)
             except KeyboardInterrupt as interrupt:  # each density so far is complete
                 return interrupt
         return None
@@ -421,6 +430,11 @@ class VAETransformer(PcaAttributes):
                 "latent_dim, a smaller beta or a longer beta_warmup.",
                 ConvergenceWarning,
             )
+
+
+def _learns_density(spec):
+    """Return whether a density of codes is learned."""
+    return _is_mixed(spec) or spec.columns is not None
 
 
 def _is_mixed(spec):

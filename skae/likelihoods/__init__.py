@@ -7,18 +7,28 @@ Estimators accept it by the name of the module. Its ``LIKELIHOOD`` is a subclass
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 
 from ._likelihood import Likelihood
 
-__all__ = ["NAMES", "Likelihood", "as_likelihood"]
+__all__ = ["NAMES", "Likelihood", "as_likelihood", "of_columns"]
 
 Likelihood.__module__ = __name__  # its public place
 
 NAMES = {module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"}
 
 
+def of_columns(likelihood):
+    """Return whether the columns of a table may have different likelihoods."""
+    return isinstance(likelihood, Mapping) or likelihood == "auto"
+
+
 def as_likelihood(likelihood):
     """Return the likelihood with a given name, or the likelihood itself."""
+    if of_columns(likelihood):
+        from ._mixed import MixedLikelihood
+
+        return MixedLikelihood()
     if not isinstance(likelihood, str):
         return likelihood
     return importlib.import_module(f"{__name__}.{likelihood}").LIKELIHOOD()

@@ -83,6 +83,10 @@ class Likelihood:
         """Return the likelihood of rows of this shape, a tuple."""
         return self
 
+    def n_decoded(self, n_features):
+        """Return how many numbers a decoder network returns for a row."""
+        return n_features
+
     def check(self, X, name="X", ends=None):
         """Raise a ValueError if rows are outside the support of the likelihood.
 
@@ -114,6 +118,13 @@ class Likelihood:
         `spread`. Another link has its own: scores times `spread` times its derivative.
         """
         return scores / self.spread(mean)
+
+    def given(self, weights):
+        """Return the likelihood of rows of which weights, (k, d), times normal codes are known.
+
+        What does not depend on the code may be adjusted, so that features keep their frequencies.
+        """
+        return self
 
     def loss(self, x, natural):
         """Return minus the log-likelihood of each row in nats, (..., d), (..., d) -> (...)."""

@@ -131,6 +131,10 @@ class Gaussian:
         """Map standard normal numbers `draw` to values of the distribution."""
         return self.mean + self.std * draw
 
+    def from_uniform(self, uniform):
+        """Map uniform numbers in (0, 1) to values of the distribution."""
+        return self.shifted(torch.special.ndtri(uniform))
+
     def sample(self, generator):
         """Draw one value for every entry of the mean, differentiably (reparametrisation)."""
         mean = self.mean

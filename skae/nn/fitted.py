@@ -55,7 +55,8 @@ class Fitted:
 
         row = self.spec.input_shape or (self.n_features,)
         layer = widest_layer(self.spec.network, row, self.spec.hidden_layer_sizes)
-        return max(self.n_features, layer, 2 * self.spec.start.latent_dim)
+        n_decoded = self.spec.family.n_decoded(self.n_features)
+        return max(self.n_features, n_decoded, layer, 2 * self.spec.start.latent_dim)
 
     def encode(self, method, rows):
         """Apply an encoding method of the module to rows; return an array of their dtype."""

@@ -62,4 +62,4 @@ def mlp_networks(sizes, hidden_layer_sizes, *rest):
     """Build a fully connected encoder, and a decoder with its layers in reverse."""
     n_features, q = math.prod(sizes.row), sizes.n_conditions
     encoder = mlp(n_features + q, sizes.n_codes, hidden_layer_sizes, *rest)
-    return encoder, mlp(sizes.latent_dim + q, n_features, hidden_layer_sizes[::-1], *rest)
+    return encoder, mlp(sizes.latent_dim + q, sizes.n_decoded, hidden_layer_sizes[::-1], *rest)

@@ -37,6 +37,12 @@ class Sizes(NamedTuple):
     likelihood: Likelihood | None = None
     n_samples: int = 0
 
+    @property
+    def n_decoded(self):
+        """Outputs of the decoder."""
+        d = math.prod(self.row)
+        return d if self.likelihood is None else self.likelihood.n_decoded(d)
+
 
 class Nothing(nn.Module):
     """A network that returns zeros for any input, used if there are no codes.
@@ -75,7 +81,7 @@ MANY_IMAGES, SIZES_OF_MANY = 10_000, (32, 64, 64)
 def make_networks(network, sizes, hidden_layer_sizes, activation, generator, last_zero):
     """Build an encoder and a decoder by name, or from a user's callable."""
     if sizes.latent_dim == 0:
-        return Nothing(sizes.n_codes), Nothing(math.prod(sizes.row))
+        return Nothing(sizes.n_codes), Nothing(sizes.n_decoded)
     if callable(network):
         return own_networks(network, sizes, generator, last_zero)
     return NETWORKS[network](sizes, hidden_layer_sizes, activation, generator, last_zero)

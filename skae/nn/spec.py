@@ -4,13 +4,14 @@ Importing this module does not import torch, which is imported when a module is 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..codec import Plain
+from ..data.columns import Columns
 from ..likelihoods import Likelihood, as_likelihood
 from ..starts.start import Start
 
@@ -27,14 +28,16 @@ class Spec(Plain):
     hidden_layer_sizes: tuple
     latent_dim: Any  # the estimator's parameter; `start.latent_dim` is the number of codes
     activation: str
-    likelihood: str | Likelihood
+    likelihood: str | Mapping | Likelihood
     init: str
     start: Start
     n_samples: int  # number of rows that the initial model was computed from
     seed: int  # for the initial weights of the networks
     has_gaps: bool = False  # whether entries of the training rows were missing
 
-    parts = {"start": Start}
+    columns: Columns | None = None  # of a table whose columns have different likelihoods
+
+    parts = {"start": Start, "columns": Columns}
 
     @property
     def takes_first_codes(self):
@@ -49,6 +52,8 @@ class Spec(Plain):
     @functools.cached_property
     def family(self):
         """Likelihood of the rows."""
+        if self.columns is not None:
+            return self.columns.likelihood()
         return as_likelihood(self.likelihood).of_rows(self.input_shape or self.start.mean.shape)
 
     def build(self):

@@ -106,8 +106,11 @@ class VAEModule(AutoencoderModule):
         decoded, hidden = self._decode(self.given(z, x), generator)
         if hidden is not None and varying:
             decoded = self._with_noise_of_rows(decoded, hidden)
-        squares = decoded.squares(target)
-        log_weights = decoded.log_prob_of_squares(squares, there) + log_ratio
+        if hidden is None:
+            log_weights = decoded.log_prob(target, there) + log_ratio
+        else:
+            squares = decoded.squares(target)
+            log_weights = decoded.log_prob_of_squares(squares, there) + log_ratio
         bound = torch.logsumexp(log_weights, 0)
         if self.elbo_share:
             elbo = log_weights.mean(0) + math.log(n_draws)

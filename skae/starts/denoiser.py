@@ -54,7 +54,7 @@ def with_gaps(start, table, latent_dim, moments, kept):
     weights = kept * (axes[:, :rank] * np.sqrt(values[:rank] - noise)).T
     left = np.diag(corrupted) - np.square(weights).sum(axis=0)
     normal = Normal(shift, weights, np.maximum(left, LEAST_NOISE))
-    return replace(start, corrupted=normal)
+    return replace(start, inputs=normal)
 
 
 def score_denoiser(table, latent_dim, likelihood, moments, clean, corrupted, n_pairs=None):

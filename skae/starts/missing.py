@@ -187,7 +187,7 @@ def modelled(table, latent_dim, least_noise=LEAST_NOISE, n_iterations=_ITERATION
     def with_constant(x):
         return x, np.ones((len(x), 1))
 
-    sample = with_constant(table.standard(some_rows(table.X, FIRST_ROWS)))
+    sample = with_constant(table.standard(some_rows(table.X, FIRST_ROWS)[:]))
     rank = rank_of(table, latent_dim)
     found = fit_factors(
         lambda: map(with_constant, table.standardised()), sample, rank, least_noise, n_iterations
@@ -224,7 +224,7 @@ class RegressedTable(Table):
                 conditions = np.column_stack([conditions, np.ones(len(rows))])
             return table.standard(rows[:, :d]), conditions
 
-        rank, sample = rank_of(table, latent_dim), parts(some_rows(inputs.X, FIRST_ROWS))
+        rank, sample = rank_of(table, latent_dim), parts(some_rows(inputs.X, FIRST_ROWS)[:])
         options = rank, LEAST_NOISE, _ITERATIONS
         found = fit_factors(
             lambda: (parts(block) for _, block in blocks(inputs.X)), sample, *options

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data.table import some_rows
+from .normal import Normal
 from .pca import pca
 from .probabilistic_pca import probabilistic_pca
 from .start import choose_latent_dim, linear
@@ -57,7 +58,11 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
     rows = some_rows(table.sample)
-    scores = ((some_rows(within.sample) - within.mean) / spread) @ axes
+    deviations = (some_rows(within.sample) - within.mean) / spread
+    if table.has_gaps:
+        rows = np.where(np.isnan(rows), mean_of_rows, rows)
+        deviations = np.where(np.isnan(deviations), 0.0, deviations)
+    scores = deviations @ axes
     draws = np.random.default_rng(0).standard_normal((8, 1, k))
 
     def posterior(step):
@@ -68,14 +73,20 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
         weights, gain, variance = posterior(step)
         mean = scores * gain
         codes = mean + np.sqrt(variance) * draws
-        decoded = bias + logits + codes @ likelihood.effect((axes * weights).T, mean_of_rows)
+        effect = likelihood.effect((axes * weights).T, mean_of_rows)
+        decoded = bias + logits + codes @ effect
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
-        return (likelihood.loss(rows, decoded).mean(axis=0) + kl).mean()
+        return (likelihood.given(effect).loss(rows, decoded).mean(axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
     weights, gain, variance = posterior(step)
+    inputs = None
+    if likelihood.takes_gaps:
+        unit = spread / table.scale
+        inputs = Normal(np.zeros(len(axes)), (axes * weights).T * unit, np.square(unit))
     return replace(
         linear(table, axes, axes, np.ones(k), 1.0),
+        inputs=inputs,
         encoder=axes * gain * (table.scale / spread)[:, None],
         decoder=likelihood.effect((axes * weights).T, mean_of_rows),
         decoder_bias=bias,

@@ -35,10 +35,10 @@ class Start(Plain):
     code_scale: np.ndarray  # (k,), factors that convert codes to the user's units
     log_variance: np.ndarray  # (k,), of the posterior of a code, given this noise
     explained: np.ndarray  # (k,), variance of decoded rows that each code explains
-    # Distribution of the encoder's rows, if they are corrupted rows of a table with gaps.
-    corrupted: Normal | None = None
+    # Distribution of the rows that the encoder reads, if it is not `normal()`.
+    inputs: Normal | None = None
 
-    parts = {"corrupted": Normal}
+    parts = {"inputs": Normal}
 
     @property
     def latent_dim(self):
@@ -62,7 +62,7 @@ class Start(Plain):
     @property
     def of_inputs(self):
         """Normal distribution of the rows that the encoder reads, standardised."""
-        return self.normal() if self.corrupted is None else self.corrupted
+        return self.normal() if self.inputs is None else self.inputs
 
 
 def choose_latent_dim(latent_dim, eigenvalues):
