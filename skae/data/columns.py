@@ -5,7 +5,6 @@ intervals and frequencies are those of the rows of `fit`.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -130,10 +129,25 @@ class Columns(Plain):
             total[seen] += _log_jacobian(x[seen], column)
         return total
 
-    def decode(self, rows, rng=None, index=None):
+    def fill(self, X, decoded):
+        """Return a table like X, with missing entries from decoded rows."""
+        frame, is_frame = as_columns(X)
+        out = frame.copy()
+        values = decoded if hasattr(decoded, "iloc") else type(frame)(decoded)
+        for number in range(len(self.names)):
+            column = frame.iloc[:, number]
+            gaps = column.isna()
+            if gaps.any():
+                there = values.iloc[:, number].set_axis(frame.index)
+                if column.dtype == object:
+                    there = there.astype(object)
+                out.isetitem(number, column.where(~gaps, there))
+        return out if is_frame else out.to_numpy()
+
+    def decode(self, rows, rng=None):
         """Return encoded rows, (n, width), as a data frame, or as an array of objects or floats.
 
-        With `rng`, values are drawn within intervals. `index` is that of the data frame.
+        With `rng`, values are drawn within intervals.
         """
         import pandas as pd
 
@@ -146,9 +160,7 @@ class Columns(Plain):
                 found[number] = _as_dtype(_values(values[:, 0], column, rng), column)
         frame = pd.DataFrame({number: found[number] for number in range(len(self.names))})
         frame.columns = self.names
-        if not self.is_frame:
-            return frame.to_numpy()
-        return frame if index is None else frame.set_index(index)
+        return frame if self.is_frame else frame.to_numpy()
 
 
 def _find(name, values, wish):

@@ -5,14 +5,12 @@ import numpy as np
 from .points import normal_points
 
 _N_CODES = 4096
-_ROUNDS = 30
 
 
 def correct(fitted, codes):
     """Change the biases of a decoder so that levels have the frequencies of the training rows.
 
-    Biases of logits are moved by the logarithm of the ratio of frequencies until they agree, as in
-    iterative proportional fitting. Frequencies are averages over codes.
+    Frequencies are averages over codes.
 
     Parameters
     ----------
@@ -40,11 +38,7 @@ def correct(fitted, codes):
     shares = torch.tensor(family.shares(start.mean)).to(bias)
     with torch.no_grad():
         logits = module.eval().decode(z.to(bias)).logits
-        moved = torch.zeros_like(shares)
-        for _ in range(_ROUNDS):
-            found = module.head.levels.log_shares(logits + moved).exp().mean(0)
-            moved += torch.log(shares / found.clamp(min=1e-12)).clamp(-1.0, 1.0)
-        bias[first:] += moved
+        bias[first:] += module.head.levels.offsets(logits, shares)
 
     def undo():
         with torch.no_grad():

@@ -215,6 +215,8 @@ class BaseAutoencoder(InChunks):
         self.latent_dim_: int = spec.start.latent_dim
         self.mean_ = table.mean
         self._dtype = data.inputs.X.dtype.name
+        if self._columns is not None:
+            self.likelihoods_ = self._columns.likelihoods
         self._total_variance = _total_variance(table)
         self._variances = table.variance
         self._density_of_codes = None

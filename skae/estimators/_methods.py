@@ -266,6 +266,12 @@ class Methods(InOrdinaryModes, Door):
         if some.any():
             there = self._by_blocks(function, rows[some], copies)
             filled[some] = np.where(gaps[some], there, rows[some])
+        return self._imputed(X, filled, gaps)
+
+    def _imputed(self, X, filled, gaps):
+        """Return rows that were filled in in the form of X; `gaps` are those of its rows."""
+        if self._columns is not None:
+            return self._columns.fill(X, self._columns.decode(filled))
         return as_frame(X, filled, gaps) if is_frame(X) else self._shaped(filled)
 
     def _rows_to_impute(self, X):

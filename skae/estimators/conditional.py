@@ -10,7 +10,6 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.conditions import Conditions, labels_of
-from ..data.frames import as_frame, is_frame
 from ..data.sources import is_small, mapped
 from ..data.split import Wishes
 from ..density.imputation import N_DRAWS, conditional_means
@@ -278,6 +277,7 @@ class ConditionalVAE(VAETransformer):
             per class.
         """
         check_is_fitted(self, "net_")
+        volume = self._log_volume(X)
         X = self._validate_rows(X)
         self._spec.family.check(X)
         if y is not None:
@@ -289,9 +289,10 @@ class ConditionalVAE(VAETransformer):
             else:
                 likelihood = self._log_likelihood(joined)
             with np.errstate(over="ignore"):
-                return likelihood.astype(X.dtype, copy=False)
+                return (likelihood + volume).astype(X.dtype, copy=False)
         with np.errstate(over="ignore"):
-            return logsumexp(self._log_joint(X), axis=0).astype(X.dtype, copy=False)
+            likelihood = logsumexp(self._log_joint(X), axis=0) + volume
+            return likelihood.astype(X.dtype, copy=False)
 
     def impute(self, X, n_draws=None, *, y=None, random_state=None):
         """Fill in missing entries, given the others and conditions.
@@ -331,7 +332,7 @@ class ConditionalVAE(VAETransformer):
             )
             gaps = np.isnan(rows)
             filled = np.where(gaps, filled, rows).astype(rows.dtype)
-            return as_frame(X, filled, gaps) if is_frame(X) else self._shaped(filled)
+            return self._imputed(X, filled, gaps)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
         rng = streams.numpy("imputation")
         which = rng.random((n_draws, len(rows), 1)) > shares.cumsum(axis=0).T
@@ -344,7 +345,7 @@ class ConditionalVAE(VAETransformer):
                 drawn = self._imputations(joined, n_draws, rng.uniform)
                 here = (which == number)[:, some, None]
                 draws[:, some] = np.where(here, drawn, draws[:, some])
-        return draws.reshape(n_draws, len(rows), *self._row_shape)
+        return self._drawn(X, draws, rng)
 
     def score(self, X, y=None):
         """Compute the mean of `score_samples`; higher is better.

@@ -261,7 +261,7 @@ class VAETransformer(PcaAttributes):
         X_imputed : array-like of shape (n_samples, n_features), or ndarray of shape \
                 (n_draws, n_samples, n_features)
             Rows whose other entries are unchanged. For a data frame a data frame is returned,
-            unless `n_draws` is given.
+            unless `n_draws` is given. With ``likelihood="auto"`` draws are a list of tables like X.
 
         Notes
         -----
@@ -276,8 +276,13 @@ class VAETransformer(PcaAttributes):
             return self._filled(X, means, 4 * N_DRAWS)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
         rows, rng = self._rows_to_impute(X), streams.numpy("imputation")
-        draws = self._imputations(rows, n_draws, rng.uniform)
-        return draws.reshape(n_draws, len(rows), *self._row_shape)
+        return self._drawn(X, self._imputations(rows, n_draws, rng.uniform), rng)
+
+    def _drawn(self, X, draws, rng):
+        """Return draws of rows, (n_draws, n, d), in the form of X."""
+        if self._columns is not None:
+            return [self._columns.fill(X, self._columns.decode(draw, rng)) for draw in draws]
+        return draws.reshape(*draws.shape[:2], *self._row_shape)
 
     def _imputations(self, rows, n_draws, uniform, trained=True):
         """Draw missing entries of validated rows, (n_draws, n, d).
@@ -386,8 +391,8 @@ class VAETransformer(PcaAttributes):
             self._density = replace(before, codes=codes)
             return None
         self._density = RowDensity(codes=codes)
-        is_start = self.max_epochs == 0 and module.posterior_is_exact
-        if is_start or not _learns_density(trained.spec):
+        is_start = module.is_start if trained.spec.columns else module.posterior_is_exact
+        if (is_start and self.max_epochs == 0) or not _learns_density(trained.spec):
             return None
         if _is_mixed(trained.spec):
             self._density = beside_start(self.n_samples_, codes)
@@ -395,7 +400,7 @@ class VAETransformer(PcaAttributes):
             try:
                 for density in learned(self._density, trained, data, fitted):
                     self._density = density
-                if trained.spec.columns is not None and not module.is_start:
+                if trained.spec.columns is not None:
                     correct_frequencies(self._density.codes, data, fitted)
             except KeyboardInterrupt as interrupt:  # each density so far is complete
                 return interrupt

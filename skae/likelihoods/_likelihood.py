@@ -126,6 +126,17 @@ class Likelihood:
         """
         return self
 
+    def noise(self, weights):
+        """Return the variance of scores, (d,), given codes with weights (k, d).
+
+        They are those of :meth:`given`. None stands for 1, their Fisher information.
+        """
+        return None
+
+    def offsets(self, start):
+        """Return what logits need so that levels have their frequencies, or None."""
+        return None
+
     def loss(self, x, natural):
         """Return minus the log-likelihood of each row in nats, (..., d), (..., d) -> (...)."""
         raise NotImplementedError

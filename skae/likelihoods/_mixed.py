@@ -1,5 +1,6 @@
 """Rows with columns of several kinds, each with a distribution of its own."""
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,13 +10,14 @@ import torch
 from scipy.special import gammaln
 from torch import nn
 
+from ..density.points import normal_points
 from ._likelihood import Likelihood
 from .gaussian import Gaussian
 from .poisson import Poisson
 
-_LEAST_NOISE = 0.02  # noise variance of a standardised column, at first
 _FLOOR = 1e-4  # smallest noise variance that is learned, relative to that
-_LEAST_LEFT = 0.1  # the least that is left of the variance of a score, at first
+_LEAST_LEFT = 0.05  # the least that is left of the variance of a score, at first
+_N_CODES, _ROUNDS = 1024, 30  # to correct frequencies
 _LARGEST = 30.0  # log-rate
 
 
@@ -83,10 +85,9 @@ class MixedLikelihood(Likelihood):
 
     def smoothed(self, mean, n_samples):
         counts, normal, scores, indicators = self._parts(mean)
-        counts = (n_samples * counts + 0.5) / (n_samples + 1.0)
-        sizes = np.array(self.sizes, dtype=float)
-        each = 1.0 / np.repeat(sizes, self.sizes)
-        indicators = (n_samples * indicators + each) / (n_samples + 1.0)
+        # Every level occurs, and only an estimate from rows with gaps may be 0.
+        least = 0.5 / (n_samples + 1.0)
+        counts, indicators = np.maximum(counts, least), np.maximum(indicators, least)
         return np.concatenate([counts, normal, scores, indicators], axis=-1)
 
     def spread(self, mean):
@@ -103,6 +104,13 @@ class MixedLikelihood(Likelihood):
             return np.zeros(self.n_numbers + sum(self.sizes))
         return np.square(self.weights).sum(axis=0)
 
+    def noise(self, weights):
+        counts, normal, scores, indicators = self._parts(self.given(weights).explained())
+        normal = np.maximum(1.0 - normal, _LEAST_LEFT)
+        scores = np.maximum(1.0 - scores, _LEAST_LEFT)
+        parts = np.ones_like(counts), normal, scores, np.ones_like(indicators)
+        return np.concatenate(parts)
+
     def loss(self, x, natural):
         counts, normal, scores, indicators = self._parts(x)
         rates, means, thetas, logits = self._parts(natural)
@@ -110,7 +118,7 @@ class MixedLikelihood(Likelihood):
         with np.errstate(over="ignore"):
             rates = rates - 0.5 * of_rates
             loss = (np.exp(rates) - counts * rates + gammaln(counts + 1.0)).sum(axis=-1)
-        left = np.maximum(1.0 - of_normal, _LEAST_NOISE)
+        left = np.maximum(1.0 - of_normal, _LEAST_LEFT)
         loss = loss + 0.5 * (np.square(normal - means) / left + np.log(left)).sum(axis=-1)
         for number, column in enumerate(self.scored):
             base, factor = _tilted(column, of_scores[number])
@@ -128,11 +136,19 @@ class MixedLikelihood(Likelihood):
         return np.zeros(x.shape[:-1])
 
     def _slices(self):
-        ends = np.cumsum([0, *self.sizes])
-        return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        ends = np.cumsum([0, *self.sizes]).tolist()
+        return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
     def head(self, start, floor=None):
-        return MixedHead(self, start)
+        weights = None if floor is None else start.decoder[: start.latent_dim]
+        return MixedHead(self.given(weights), start.offsets)
+
+    def offsets(self, start):
+        head = self.head(start, floor=0.0)
+        linear = normal_points(_N_CODES, start.latent_dim).numpy() @ start.decoder
+        linear = torch.tensor(linear + start.decoder_bias)
+        logits = head.double()(linear, torch.zeros(self.n_decoded(len(start.mean)))).logits
+        return head.levels.offsets(logits, torch.tensor(self.shares(start.mean))).numpy()
 
 
 def _log_sum(logits):
@@ -155,18 +171,20 @@ def _level(scores, column):
 class MixedHead(nn.Module):
     """The distribution of mixed rows from a decoder's two paths.
 
+    Without `weights`, its columns vary around what the linear path returns as they do in the table.
     The linear path has one parameter for a discrete column that is encoded as a number. The other
     path has a logit for each of its levels.
     """
 
     is_normal = False
 
-    def __init__(self, likelihood, start):
+    def __init__(self, likelihood, offsets=None):
         super().__init__()
         self.likelihood = likelihood
+        self._buffer("offsets", np.zeros(sum(likelihood.n_levels)) if offsets is None else offsets)
         c, m, s = likelihood.n_counts, likelihood.n_normal, len(likelihood.scored)
-        explained = likelihood.given(start.decoder[: start.latent_dim]).explained()
-        noise = np.maximum(1.0 - explained[c : c + m], _LEAST_NOISE)
+        explained = likelihood.explained()
+        noise = np.maximum(1.0 - explained[c : c + m], _LEAST_LEFT)
         self._buffer("shift", -0.5 * np.append(explained[:c], explained[c + m + s :]))
         self._buffer("start_log_std", 0.5 * np.log(noise))
         self.log_ratio = nn.Parameter(torch.zeros(m, dtype=torch.float32))
@@ -202,7 +220,8 @@ class MixedHead(nn.Module):
         logits = logits + self.shift[c:]
         if s:
             logits = torch.cat([thetas @ self.factor + self.base, logits], -1)
-        return Mixed(like, rate, normal, logits + of_logits, self.levels, self.spread)
+        logits = logits + self.offsets + of_logits
+        return Mixed(like, rate, normal, logits, self.levels, self.spread)
 
 
 class _Levels(nn.Module):
@@ -229,6 +248,17 @@ class _Levels(nn.Module):
         lowest = torch.full_like(logits[..., :1], -math.inf)
         padded = torch.cat([logits, lowest], -1)[..., self.index]
         return logits - torch.logsumexp(padded, -1)[..., self.group]
+
+    def offsets(self, logits, shares):
+        """Return what to add to logits, (m, n), for mean probabilities `shares`, (n,).
+
+        As in iterative proportional fitting, logarithms of ratios are added until they agree.
+        """
+        moved = torch.zeros_like(shares)
+        for _ in range(_ROUNDS):
+            found = self.log_shares(logits + moved).exp().mean(0)
+            moved += torch.log(shares.clamp(min=1e-12) / found.clamp(min=1e-12)).clamp(-1.0, 1.0)
+        return moved
 
     def of_scores(self, x):
         """Return indicators of the intervals of scores, (..., s) -> (..., n levels)."""
@@ -357,9 +387,7 @@ class Mixed:
         shares = self._log_shares()
         like = {"dtype": shares.dtype, "device": shares.device}
         uniform = torch.rand(shares.shape, generator=generator, **like)
-        chosen = self._indicators_of(
-            (shares - torch.log(-torch.log(uniform.clamp(1e-30, 1 - 1e-7))))
-        )
+        chosen = self._indicators_of(shares - torch.log(-torch.log(uniform.clamp(1e-30, 1 - 1e-7))))
         n_scored = self.spread.shape[1]
         parts = [self.rate.sample(generator)] if self.rate is not None else []
         parts += [self.normal.sample(generator)] if self.normal is not None else []

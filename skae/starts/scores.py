@@ -66,33 +66,44 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     draws = np.random.default_rng(0).standard_normal((8, 1, k))
 
     def posterior(step):
+        """Return weights, the map from standardised scores to codes, noise, and variances."""
         weights = step * np.sqrt(values - 1.0)
-        return weights, weights / (1.0 + weights**2), 1.0 / (1.0 + weights**2)
+        effect = likelihood.effect((axes * weights).T, mean_of_rows)
+        noise = likelihood.noise(effect)
+        if noise is None:
+            return weights, effect, axes * (weights / (1.0 + weights**2)), 1.0 / (1.0 + weights**2)
+        over_noise = axes * weights / noise[:, None]
+        precision = np.eye(k) + (axes * weights).T @ over_noise
+        return weights, effect, over_noise @ np.linalg.inv(precision), 1.0 / np.diag(precision)
 
     def negative_elbo(step):
-        weights, gain, variance = posterior(step)
-        mean = scores * gain
+        weights, effect, reader, variance = posterior(step)
+        if likelihood.noise(effect) is None:
+            mean = scores * (weights / (1.0 + weights**2))
+        else:
+            mean = deviations @ reader
         codes = mean + np.sqrt(variance) * draws
-        effect = likelihood.effect((axes * weights).T, mean_of_rows)
         decoded = bias + logits + codes @ effect
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
         return (likelihood.given(effect).loss(rows, decoded).mean(axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
-    weights, gain, variance = posterior(step)
+    weights, effect, reader, variance = posterior(step)
     inputs = None
     if likelihood.takes_gaps:
         unit = spread / table.scale
-        inputs = Normal(np.zeros(len(axes)), (axes * weights).T * unit, np.square(unit))
-    return replace(
+        noise = likelihood.noise(effect) * np.square(unit)
+        inputs = Normal(np.zeros(len(axes)), (axes * weights).T * unit, noise)
+    start = replace(
         linear(table, axes, axes, np.ones(k), 1.0),
         inputs=inputs,
-        encoder=axes * gain * (table.scale / spread)[:, None],
-        decoder=likelihood.effect((axes * weights).T, mean_of_rows),
+        encoder=reader * (table.scale / spread)[:, None],
+        decoder=effect,
         decoder_bias=bias,
         code_scale=np.ones(k),
         log_variance=np.log(variance),
     )
+    return replace(start, offsets=likelihood.offsets(start))
 
 
 def along_scores(start, table, likelihood, clean, inputs):

@@ -37,6 +37,8 @@ class Start(Plain):
     explained: np.ndarray  # (k,), variance of decoded rows that each code explains
     # Distribution of the rows that the encoder reads, if it is not `normal()`.
     inputs: Normal | None = None
+    # What is added to the logits of discrete columns, so that they have their frequencies.
+    offsets: np.ndarray | None = None
 
     parts = {"inputs": Normal}
 
