@@ -5,6 +5,7 @@ intervals and frequencies are those of the rows of `fit`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -168,7 +169,7 @@ def _find(name, values, wish):
     import pandas as pd
 
     dtype = values.dtype
-    column = {"dtype": str(dtype), "ordered": None}
+    column: dict[str, Any] = {"dtype": str(dtype), "ordered": None}
     if isinstance(dtype, pd.CategoricalDtype):
         column.update(dtype="category", ordered=bool(dtype.ordered))
         column["categories"] = np.asarray(dtype.categories)

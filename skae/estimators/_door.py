@@ -1,6 +1,7 @@
 """Validation: turn the input of an estimator into flat rows, or codes, of floats."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -210,7 +211,7 @@ class Door(Hooks):
                 f"{least} is required by {type(self).__name__}."
             )
         if reset:
-            wishes = {} if is_auto(self.likelihood) else dict(self.likelihood)
+            wishes = dict(self.likelihood) if isinstance(self.likelihood, Mapping) else {}
             self._table_columns: Columns | None = Columns.find(frame, wishes, is_frame)
         return self._columns.encode(frame)
 

@@ -177,6 +177,10 @@ class MixedHead(nn.Module):
     """
 
     is_normal = False
+    shift: torch.Tensor
+    start_log_std: torch.Tensor
+    factor: torch.Tensor
+    base: torch.Tensor
 
     def __init__(self, likelihood, offsets=None):
         super().__init__()
@@ -226,6 +230,11 @@ class MixedHead(nn.Module):
 
 class _Levels(nn.Module):
     """Layout of the levels of discrete columns: one after the other, and as a padded matrix."""
+
+    index: torch.Tensor
+    group: torch.Tensor
+    first: torch.Tensor
+    edges: torch.Tensor
 
     def __init__(self, likelihood):
         super().__init__()
