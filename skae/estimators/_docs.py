@@ -29,11 +29,13 @@ SHARED_PARAMETERS = """\
     init : {"pca", "random"}, default="pca"
         Initial model: the classical method ("pca", see :doc:`/guide/starts`) or networks with
         random weights.
-    likelihood : str or Likelihood, default="gaussian"
+    likelihood : str, mapping or Likelihood, default="gaussian"
         Distribution of a row given its code: "gaussian" (squared error), "bernoulli"
         (cross-entropy, for values in [0, 1]), "categorical" (cross-entropy; the last axis of
         `input_shape` holds probabilities that sum to 1), "poisson" (counts), or a
-        `skae.likelihoods.Likelihood`. See :doc:`/guide/likelihoods`.
+        `skae.likelihoods.Likelihood`. See :doc:`/guide/likelihoods`. "auto" is for tables with
+        columns of several kinds, and a mapping from columns to likelihoods chooses some of them:
+        see :doc:`/guide/tables`.
     lr : float or "auto", default="auto"
         Highest learning rate. It rises over the first steps, then decays to 0 at `max_epochs`
         along a cosine. A skorch `LRScheduler` in `callbacks` replaces this schedule. "auto" is
@@ -96,6 +98,8 @@ SHARED_ATTRIBUTES = """\
         The same for the validation set, beginning with the loss before the first epoch; empty
         without a validation set. For a VAE initialised as probabilistic PCA it is the loss of a
         mixture in which the initial model has weight 1 / (n_samples + 1).
+    likelihoods_ : dict of str to str
+        Likelihood of every column. Present with ``likelihood="auto"`` or a mapping.
     device_ : str
         Device that was used for training.
     n_features_in_ : int
