@@ -334,3 +334,83 @@ def test_other_errors(table, trained):
 def test_numbers_of_rows_are_warned_of(table):
     with pytest.warns(UserWarning, match="Column 'id' has an increasing whole number"):
         VAETransformer(2, likelihood="auto", max_epochs=0).fit(table.assign(id=np.arange(800)))
+
+
+# What a review found
+
+
+def test_rows_with_and_without_gaps_are_imputed_together(table, trained):
+    rows = table.iloc[:8].copy()
+    rows.loc[:2, "city"] = None
+    draws = trained.impute(rows, n_draws=2, random_state=0)
+    assert draws[0].iloc[3:].equals(table.iloc[3:8])
+    X = table[["age", "income"]].to_numpy()
+    model = VAETransformer(1, max_epochs=2, random_state=0).fit(X)
+    gaps = X[:5].copy()
+    gaps[0, 0] = np.nan
+    found = model.impute(gaps, n_draws=3, random_state=0)
+    np.testing.assert_array_equal(found[:, 1:], np.tile(X[1:5], (3, 1, 1)))
+
+
+@pytest.mark.parametrize("options", [{"validation_fraction": None}, {"latent_dim": 0}])
+def test_options_of_training(options, table):
+    model = VAETransformer(likelihood="auto", max_epochs=2, random_state=0, **options)
+    assert np.isfinite(model.fit(table).score(table))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.arange(11).repeat(20),
+        np.random.default_rng(0).integers(0, 1000, 60),
+        1000 * np.random.default_rng(0).poisson(30, 200),
+        np.random.default_rng(0).integers(0, 200, 400) * (np.arange(400) % 2),
+    ],
+)
+def test_probabilities_of_whole_numbers_sum_to_1(x):
+    """Also of those that were not in fit, which are unlikely."""
+    frame = pd.DataFrame({"x": x, "c": np.where(x > np.median(x), "a", "b")})
+    model = VAETransformer(1, likelihood="auto", max_epochs=0).fit(frame)
+    every = np.arange(x.min() - 2000, x.max() + 2000)
+    total = sum(
+        np.exp(model.score_samples(pd.DataFrame({"x": every, "c": label}))).sum() for label in "ab"
+    )
+    assert 0.97 < total < 1.02
+    far = pd.DataFrame({"x": [10**7], "c": ["a"]})
+    assert model.score(far) < model.score(frame) - 20
+
+
+def test_numbers_in_columns_of_objects(table):
+    odd = table.assign(age=table.age.astype(object), member=table.member.astype(object))
+    odd.loc[0, ["age", "member"]] = None
+    model = VAETransformer(2, likelihood="auto", max_epochs=0).fit(odd)
+    assert model.likelihoods_["age"] == "histogram"
+    assert model.sample(3).dtypes["age"] == odd.dtypes["age"]
+    rows = [[1.5, "a"], [2.5, "b"], [3.5, "b"], [4.0, "a"]] * 10
+    assert VAETransformer(1, likelihood="auto", max_epochs=0).fit(rows).likelihoods_ == {
+        0: "histogram",
+        1: "categorical",
+    }
+
+
+def test_tables_that_are_refused(table):
+    from scipy.sparse import csr_array
+
+    model = VAETransformer(1, likelihood="auto", max_epochs=0)
+    with pytest.raises(TypeError, match="must be a table; got csr_array"):
+        model.fit(csr_array(np.eye(5)))
+    with pytest.raises(ValueError, match="0 feature"):
+        model.fit(table[[]])
+    with pytest.raises(ValueError, match="needs network='mlp' and input_shape=None"):
+        VAETransformer(1, likelihood="auto", input_shape=(7,)).fit(table)
+    with pytest.raises(ValueError, match="NaN"):
+        AutoencoderTransformer(1, likelihood="auto").fit(with_gaps(table)[0])
+    numbered = pd.DataFrame({0: table.age, 1: table.income})
+    with pytest.raises(ValueError, match="columns of fit, in their order"):
+        model.fit(numbered).transform(numbered[[1, 0]])
+
+
+def test_interpolation_of_tables(table, trained):
+    between = trained.interpolate(table[:2], table[2:4], steps=3)
+    assert between.shape == (6, table.shape[1])
+    assert (between.dtypes == table.dtypes).all()

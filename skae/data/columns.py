@@ -4,10 +4,13 @@ A category becomes one indicator for each of its levels. A number becomes its no
 intervals and frequencies are those of the rows of `fit`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from scipy.special import ndtri
 
 from ..codec import Plain
@@ -20,7 +23,7 @@ _FEW = 20  # values, which are never taken for text
 _SPIKE = 0.01  # least fraction of the rows with one value, to be a point mass of real numbers
 _TYPICAL = 10.0  # and how often it occurs, relative to other values
 _REPEATS = 20  # average number of rows with a value, from which real numbers are discrete
-_OUTSIDE = 1e-3  # probability of values beyond the extremes of a column
+_OUTSIDE = 1e-4  # part of an interval's probability that values beside it have
 _KNOTS = 64
 _PIECES = 8  # the most pieces of an interval, each with a uniform density
 _VALUES_OF_PIECE, _VALUES_AT_ENDS = 20, 5  # the fewest values in a piece
@@ -90,6 +93,14 @@ class Columns(Plain):
         """Length of an encoded row."""
         return max(part.stop for part in self.slices.values())
 
+    @property
+    def names_read(self):
+        """Names of the columns that encoded numbers belong to."""
+        parts = self.slices.items()
+        return [
+            str(self.names[number]) for number, part in parts for _ in range(part.stop - part.start)
+        ]
+
     def likelihood(self):
         """Return the likelihood of encoded rows."""
         from ..likelihoods._mixed import MixedLikelihood
@@ -140,9 +151,11 @@ class Columns(Plain):
             gaps = column.isna()
             if gaps.any():
                 there = values.iloc[:, number].set_axis(frame.index)
-                if column.dtype == object:
-                    there = there.astype(object)
-                out.isetitem(number, column.where(~gaps, there))
+                try:
+                    filled = column.where(~gaps, there.astype(column.dtype))
+                except (TypeError, ValueError):  # such as fractions in a column of whole numbers
+                    filled = column.astype(object).where(~gaps, there).infer_objects()
+                out.isetitem(number, filled)
         return out if is_frame else out.to_numpy()
 
     def decode(self, rows, rng=None):
@@ -159,7 +172,9 @@ class Columns(Plain):
                 found[number] = _as_dtype(column["levels"][values.argmax(axis=1)], column)
             else:
                 found[number] = _as_dtype(_values(values[:, 0], column, rng), column)
-        frame = pd.DataFrame({number: found[number] for number in range(len(self.names))})
+        # With the dtype given, texts of a column of objects stay objects.
+        parts = [pd.Series(found[number], dtype=found[number].dtype) for number in sorted(found)]
+        frame = pd.concat(parts, axis=1)
         frame.columns = self.names
         return frame if self.is_frame else frame.to_numpy()
 
@@ -181,7 +196,15 @@ def _find(name, values, wish):
             f"X must have no dates; got column {name!r} of dtype {dtype}. Replace it by numbers, "
             f"for example X[{name!r}].dt.month, or by days since a date."
         )
-    is_number = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+    try:
+        pd.api.types.pandas_dtype(column["dtype"])
+    except (TypeError, NotImplementedError):  # such as decimals of Arrow
+        column["dtype"] = "float64"
+    if column["dtype"] == "object" and all(isinstance(value, Real) for value in there):
+        are_bools = all(isinstance(value, (bool, np.bool_)) for value in there)
+        there = there.astype(bool if are_bools else float)
+    is_number = pd.api.types.is_numeric_dtype(there.dtype)
+    is_number = is_number and not pd.api.types.is_bool_dtype(there.dtype)
     kind = wish or ("histogram" if is_number else "ordinal" if column["ordered"] else "categorical")
     if kind not in KINDS:
         raise ValueError(
@@ -412,19 +435,24 @@ def _scores(x, column):
 
 
 def _place(x, column):
-    """Return the interval of each value, and where in it the value is, from 0 to 1."""
+    """Return the interval of each value, and where in it the value is, from 0 to 1.
+
+    A value in no interval belongs to the closest one.
+    """
     low, high, point = column["low_of_bin"], column["high_of_bin"], column["point"]
     known = np.where(np.isnan(x), low[0], np.clip(x, column["low"], column["high"]))
     number = np.clip(np.searchsorted(low, known, side="right") - 1, 0, len(low) - 1)
-    # A value that is a point belongs to it, and others beside it to the neighbour.
-    off = point[number] & (known > high[number])
-    number = np.where(off & (number + 1 < len(low)), number + 1, number)
-    back = ~point[number] & (number > 0) & (known == low[number]) & point[number - 1]
-    back &= high[number - 1] == known
-    number = np.where(back, number - 1, number)
-    below, above, of_below, of_above = _piece_of(number, known, column, "knots")
+    following = np.minimum(number + 1, len(low) - 1)
+    closer = (known > high[number]) & (low[following] - known < known - high[number])
+    number = np.where(closer, following, number)
+    # Intervals may meet at a point, which is an interval of its own.
+    before = np.maximum(number - 1, 0)
+    back = ~point[number] & point[before] & (known == low[number]) & (high[before] == known)
+    number = np.where(back, before, number)
+    inside = np.clip(known, low[number], high[number])
+    below, above, of_below, of_above = _piece_of(number, inside, column, "knots")
     width = np.where(above > below, above - below, 1.0)
-    share = of_below + (of_above - of_below) * (known - below) / width
+    share = of_below + (of_above - of_below) * (inside - below) / width
     share = np.where(point[number], 0.5, share)
     return number, np.clip(share, 0.001, 0.999)
 
@@ -441,22 +469,20 @@ def _log_jacobian(x, column):
     number, _ = _place(x, column)
     low, high, point = column["low_of_bin"], column["high_of_bin"], column["point"]
     log_density = np.zeros(len(x))
-    if point.all():  # other values count as the nearest one
-        return log_density
     if column["whole"]:
         log_density = -np.log(high - low + 1.0)[number]
     else:
-        known = np.clip(x, column["low"], column["high"])
+        known = np.clip(x, low[number], high[number])
         below, above, of_below, of_above = _piece_of(number, known, column, "knots")
         inside = ~point[number]
-        density = (of_above - of_below)[inside] / (above - below)[inside]
-        log_density[inside] = np.log(density)
-    # Beyond the extremes, densities fall exponentially, with a small share of the last interval.
-    log_density += np.where((number == 0) | (number == len(low) - 1), np.log1p(-_OUTSIDE), 0.0)
-    share = _OUTSIDE / (2.0 if len(low) == 1 else 1.0)
-    beyond = np.maximum(column["low"] - x, 0.0) + np.maximum(x - column["high"], 0.0)
-    outside = np.log(share / column["std"]) - beyond / column["std"]
-    return np.where(beyond > 0, outside, log_density)
+        log_density[inside] = np.log((of_above - of_below)[inside])
+        log_density[inside] -= np.log((above - below)[inside])
+    if column["ordered"]:
+        return log_density
+    # Densities fall exponentially beside an interval, with a small share of it.
+    beside = np.maximum(low[number] - x, 0.0) + np.maximum(x - high[number], 0.0)
+    outside = np.log(_OUTSIDE / 2.0 / column["std"]) - beside / column["std"]
+    return np.where(beside > 0, outside, log_density + np.log1p(-_OUTSIDE))
 
 
 def _values(scores, column, rng):
@@ -521,23 +547,35 @@ def as_columns(X, name="X"):
     """Return a table as a pandas data frame, and whether it was a data frame."""
     import pandas as pd
 
+    if issparse(X) or isinstance(X, Mapping):
+        advice = "X.toarray()" if issparse(X) else "pd.DataFrame(X)"
+        raise TypeError(f"{name} must be a table; got {type(X).__name__}. Use {advice}.")
     if hasattr(X, "to_pandas"):
         X = X.to_pandas()
-    if isinstance(X, pd.DataFrame):
-        if not X.columns.is_unique:
-            label = X.columns[X.columns.duplicated()][0]
+    if isinstance(X, list) and np.ndim(X[0] if X else 0) == 1:
+        X, is_frame = pd.DataFrame(X), False
+    elif isinstance(X, pd.DataFrame):
+        is_frame = True
+    else:
+        X = np.ma.filled(X.astype(float), np.nan) if np.ma.is_masked(X) else np.asarray(X)
+        is_frame = X.dtype.names is not None
+        if X.ndim != 2 and not is_frame:
             raise ValueError(
-                f"{name} must have columns of different names; got {label!r} more than once. "
-                f"Rename them, for example {name}.columns = [...]."
+                f"Expected 2D array, got {X.ndim}D array instead: {name} must be a table, with a "
+                "row for each sample. Reshape your data with X.reshape(-1, 1) if it has one "
+                "feature."
             )
-        return X, True
-    X = np.asarray(X)
-    if X.dtype.names is not None:
-        return pd.DataFrame(X), True
-    if X.ndim != 2:
+        if X.dtype.kind == "c":
+            raise ValueError("Complex data not supported: give real and imaginary parts apart.")
+        X = pd.DataFrame(X)
+    if not X.shape[1]:
         raise ValueError(
-            f"Expected 2D array, got {X.ndim}D array instead: {name} must be a table, with a row "
-            "for each sample. Reshape your data with X.reshape(-1, 1) if it has one feature."
+            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
         )
-    frame = pd.DataFrame(X)
-    return (frame.infer_objects() if X.dtype == object else frame), False
+    if not X.columns.is_unique:
+        label = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"{name} must have columns of different names; got {label!r} more than once. Rename "
+            f"them, for example {name}.columns = [...]."
+        )
+    return X, is_frame

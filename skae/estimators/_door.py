@@ -124,7 +124,9 @@ class Door(Hooks):
         try:
             table = Table.of(rows, kept, gram)
         except EmptyColumns as error:
-            refuse_empty(error.numbers, vars(self).get("feature_names_in_"))
+            names = vars(self).get("feature_names_in_")
+            names = names if self._columns is None else self._columns.names_read
+            refuse_empty(error.numbers, names)
         if not (table.has_gaps or self._imputes):
             return table
         asked = self._asked_codes if previous is None else self.latent_dim_
@@ -210,13 +212,27 @@ class Door(Hooks):
                 f"Found array with {len(frame)} sample(s) (shape={frame.shape}) while a minimum of "
                 f"{least} is required by {type(self).__name__}."
             )
+        columns = self._columns
+        if not reset and is_frame and columns.is_frame and list(frame.columns) != columns.names:
+            raise ValueError(
+                f"X must have the columns of fit, in their order, {columns.names}; got "
+                f"{list(frame.columns)}."
+            )
         if reset:
             wishes = dict(self.likelihood) if isinstance(self.likelihood, Mapping) else {}
             self._table_columns: Columns | None = Columns.find(frame, wishes, is_frame)
-        return self._columns.encode(frame)
+        rows = self._columns.encode(frame)
+        if not self._reads_gaps:
+            check_all_finite(rows, "X", self._columns.names_read)
+        return rows
 
     def _find_input_shape(self):
         """Return the shape of a row as the networks see it, or None if rows are flat."""
+        if self._reads_columns and not (self.network == "mlp" and self.input_shape is None):
+            raise ValueError(
+                "likelihood='auto', or a mapping, needs network='mlp' and input_shape=None; got "
+                f"network={self.network!r} and input_shape={self.input_shape}."
+            )
         axes = _AXES.get(self.network, ())
         if self.input_shape is None:
             shape = self._row_shape if len(self._row_shape) > 1 else ()

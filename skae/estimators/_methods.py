@@ -144,6 +144,7 @@ class Methods(InOrdinaryModes, Door):
         Returns
         -------
         X : ndarray of shape (n_samples, steps, n_features)
+            With ``likelihood="auto"`` and data frames, a data frame of n_samples * steps rows.
         """
         check_is_fitted(self, "net_")
         if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 2:
@@ -154,6 +155,8 @@ class Methods(InOrdinaryModes, Door):
         shares = np.linspace(0.0, 1.0, int(steps), dtype=a.dtype)[:, None]
         codes = self._between(a[:, None], b[:, None], shares)
         X = self._shaped(self._decode(codes.reshape(-1, codes.shape[-1])))
+        if hasattr(X, "iloc"):  # a data frame, in which the steps from a row follow each other
+            return X
         return X.reshape(len(a), int(steps), *X.shape[1:])
 
     def _between(self, a, b, shares):

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..likelihoods import as_likelihood
 from ..nn.spec import Spec
 from ..starts.pca import spans_decades
 from ..starts.scores import pca_of
@@ -167,7 +168,8 @@ class AutoencoderTransformer(PcaAttributes):
 
     @property
     def _reads_gaps(self):
-        return super()._reads_gaps and not self.ordered
+        is_normal = as_likelihood(self.likelihood).is_normal
+        return super()._reads_gaps and is_normal and not self.ordered
 
     def truncate(self, n_codes):
         """Return the fitted model that uses the first codes only.

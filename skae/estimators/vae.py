@@ -296,6 +296,16 @@ class VAETransformer(PcaAttributes):
         def drawn(rows):
             uniforms = uniform(1e-12, 1.0 - 1e-12, (len(rows), n_draws, n_numbers))
             uniforms = uniforms.transpose(1, 0, 2)
+            gaps = np.isnan(rows[:, : self._n_read]).any(axis=1)
+            if not gaps.all():  # nothing is drawn for complete rows
+                draws = np.repeat(rows[:, None, : self._n_read], n_draws, axis=1)
+                if gaps.any():
+                    uniforms = uniforms if uniforms.shape[1] == 1 else uniforms[:, gaps]
+                    draws[gaps] = with_gaps(rows[gaps], uniforms)
+                return draws
+            return with_gaps(rows, uniforms)
+
+        def with_gaps(rows, uniforms):
             if trained:
                 draws = conditional_draws(self._density, self._model, rows, uniforms)
             else:
@@ -400,7 +410,7 @@ class VAETransformer(PcaAttributes):
             try:
                 for density in learned(self._density, trained, data, fitted):
                     self._density = density
-                if trained.spec.columns is not None:
+                if trained.spec.columns is not None and self.latent_dim_:
                     correct_frequencies(self._density.codes, data, fitted)
             except KeyboardInterrupt as interrupt:  # each density so far is complete
                 return interrupt

@@ -191,7 +191,8 @@ class MixedHead(nn.Module):
         noise = np.maximum(1.0 - explained[c : c + m], _LEAST_LEFT)
         self._buffer("shift", -0.5 * np.append(explained[:c], explained[c + m + s :]))
         self._buffer("start_log_std", 0.5 * np.log(noise))
-        self.log_ratio = nn.Parameter(torch.zeros(m, dtype=torch.float32))
+        if m:
+            self.log_ratio = nn.Parameter(torch.zeros(m, dtype=torch.float32))
         n_scored = sum(likelihood.n_levels[:s])
         spread, factor, base = np.zeros((s, n_scored)), np.zeros((s, n_scored)), np.zeros(n_scored)
         first = 0
