@@ -216,6 +216,13 @@ def _mean(rows, mechanism, rate):
     return np.mean([value for _, value in ratios(of, "vae", "missforest")] or [np.nan])
 
 
+def _over_seeds(pairs):
+    """Pairs of a table and the geometric mean of its ratios."""
+    tables = dict.fromkeys(row["table"] for row, _ in pairs)
+    logs = {name: [np.log(v) for row, v in pairs if row["table"] == name] for name in tables}
+    return [(name, np.exp(np.mean(of))) for name, of in logs.items()]
+
+
 def plot(rows, path):
     names = list(dict.fromkeys(row["table"] for row in rows))
     methods = {
@@ -229,7 +236,7 @@ def plot(rows, path):
     for axis, (mechanism, rate) in zip(np.atleast_1d(axes), conditions, strict=True):
         of = [r for r in rows if (r["mechanism"], r["rate"]) == (mechanism, rate)]
         series = {
-            title: [(row["table"], value) for row, value in ratios(of, method, "missforest")]
+            title: _over_seeds(ratios(of, method, "missforest"))
             for method, title in methods.items()
         }
         _plots.dots(axis, names, series, 1.0, "MissForest")
