@@ -12,6 +12,7 @@ class Head(nn.Module):
     """
 
     is_normal = False
+    has_columns = False  # whether it is of a table with columns of several kinds
 
     def __init__(self, likelihood):
         super().__init__()

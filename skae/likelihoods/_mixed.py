@@ -177,6 +177,7 @@ class MixedHead(nn.Module):
     """
 
     is_normal = False
+    has_columns = True
     shift: torch.Tensor
     start_log_std: torch.Tensor
     factor: torch.Tensor

@@ -141,6 +141,13 @@ class Gaussian:
         draw = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return self.shifted(draw)
 
+    def draws(self, generator, n_draws):
+        """Draw codes, (n_draws, ..., d), differentiably; return also their log-density."""
+        like = {"dtype": self.mean.dtype, "device": self.mean.device}
+        draw = torch.randn((n_draws, *self.mean.shape), generator=generator, **like)
+        log_density = -(0.5 * draw.square() + self.log_std + _HALF_LOG_2PI).sum(-1)
+        return self.shifted(draw), log_density
+
     def kl_from_standard_normal(self):
         """Return KL(self || N(0, 1)) of every entry, in nats (Kingma & Welling 2014)."""
         return 0.5 * (self.mean.square() + torch.exp(2.0 * self.log_std) - 1.0) - self.log_std
@@ -159,6 +166,7 @@ class GaussianHead(nn.Module):
     """
 
     is_normal = True
+    has_columns = False
 
     def __init__(self, start, floor=None):
         super().__init__()

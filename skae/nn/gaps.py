@@ -86,7 +86,7 @@ class GapPosterior:
         self.mean = initial + (root @ shift[..., None])[..., 0]
         self.root = root * log_std.exp()[:, None, :]
 
-    def sample(self, generator, n_draws):
+    def draws(self, generator, n_draws):
         """Draw codes, differentiably.
 
         Returns

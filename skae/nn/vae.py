@@ -16,6 +16,7 @@ from .mlp import Mlp, mlp
 _LOG_STD = (-40.0, 15.0)
 _N_WEIGHTED = 8  # draws of codes per row in the bound for rows with gaps
 _N_OF_MANY = 2  # the same in training steps of more than `_FEW_ROWS` rows
+_N_OF_COLUMNS = 4  # the same for tables with columns of several kinds
 _FEW_ROWS = 128
 _LOG_2PI = math.log(2.0 * math.pi)
 _SPAN = 3.0  # largest deviation of a row's log noise from the homoscedastic one
@@ -68,8 +69,8 @@ class VAEModule(AutoencoderModule):
 
         The noise is homoscedastic. If `varying`, it is heteroscedastic in evaluation mode.
         """
-        if self.gaps is not None:
-            return self._loss_with_gaps(batch, generator, varying)
+        if self.gaps is not None or self.head.has_columns:
+            return self._weighted_loss(batch, generator, varying)
         x, target = batch
         posterior = self.encode(x)
         z = self.given(posterior.sample(generator), x)
@@ -88,18 +89,22 @@ class VAEModule(AutoencoderModule):
         beta = self.beta * self.warmup if self.training else self.beta
         return loss + beta * kl
 
-    def _loss_with_gaps(self, batch, generator, varying):
+    def _weighted_loss(self, batch, generator, varying):
         """Return minus a bound on the log-density of the entries that are there, (batch,).
 
         It is the mean of the importance-weighted bound of MIWAE (Mattei & Frellsen 2019) and of
         the ELBO, with weight `elbo_share`. The first alone learns posteriors that are too wide.
         """
         x, target = batch
-        there = ~target.isnan()
-        target = torch.where(there, target, 0.0)
+        there = None
+        if self.gaps is not None:
+            there = ~target.isnan()
+            target = torch.where(there, target, 0.0)
         posterior = self.encode(x)
-        n_draws = _N_OF_MANY if self.training and len(x) > _FEW_ROWS else _N_WEIGHTED
-        z, log_posterior = posterior.sample(generator, n_draws)
+        n_draws = _N_WEIGHTED
+        if self.training and len(x) > _FEW_ROWS:
+            n_draws = _N_OF_COLUMNS if self.head.has_columns else _N_OF_MANY
+        z, log_posterior = posterior.draws(generator, n_draws)
         beta = self.beta * self.warmup if self.training else self.beta
         log_prior = -0.5 * (z.square() + _LOG_2PI).sum(-1)
         log_ratio = beta * (log_prior - log_posterior) - math.log(n_draws)
