@@ -34,6 +34,8 @@ def cases():
     plain = {"max_epochs": 4, "random_state": 0}
     for estimator in sorted(set(skae.__all__) - {"__version__"}):
         cls = getattr(skae, estimator)
+        if not hasattr(cls, "reconstruct"):  # the imputer
+            continue
         given = (LABELS,) if cls is skae.ConditionalVAE else ()
         for name, options in {
             "defaults": {},

@@ -265,6 +265,22 @@ def test_conditions_beside_a_table(table):
     assert model.score(rows, table.city) > model.score(rows)
 
 
+def test_conditions_beside_a_table_with_gaps(table):
+    gappy, _ = with_gaps(table.drop(columns="city"))
+    model = ConditionalVAE(2, likelihood="auto", max_epochs=10, random_state=0)
+    model.fit(gappy, table.city)
+    filled = model.impute(gappy, y=table.city)
+    assert not filled.isna().any().any()
+    hidden, rows = gappy.age.isna(), table.drop(columns="city")
+    errors = [
+        np.abs(guess - table.age)[hidden].mean() for guess in (filled.age, table.age.median())
+    ]
+    assert errors[0] < 0.7 * errors[1]
+    assert np.isfinite(model.score(gappy))
+    assert np.isfinite(model.score(rows, table.city))
+    assert len(model.impute(gappy, n_draws=2, random_state=0)) == 2
+
+
 def test_in_a_pipeline_and_a_search(table):
     rows, y = table.drop(columns="member"), table.member
     vae = VAETransformer(likelihood="auto", max_epochs=3, random_state=0)

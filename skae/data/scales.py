@@ -30,19 +30,15 @@ def fit_scale(X, kind):
 
 def _fit_column(x, kind):
     values, counts = np.unique(x, return_counts=True)
-    share = (np.cumsum(counts) - counts / 2) / len(x)
-    scores = ndtri(share) if kind == "normal_scores" else values
+    scores = normal_scores(counts) if kind == "normal_scores" else values
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = scores[0] + np.average(scores - scores[0], weights=counts)
-        std = np.sqrt(np.average(np.square(scores - mean), weights=counts))
+        scores, mean, std = standardised(scores, counts)
     if not np.isfinite(std):
         raise ValueError(
             "The variance of every column of X must be finite; got a column with values up to "
             f"{np.abs(values).max():.3g}. Divide it by a large number first."
         )
-    std = std if std > 0 else 1.0
     is_whole = bool((values == values.round()).all())
-    scores = (scores - mean) / std
     often = counts > max(1, _OFTEN * len(x))
     if len(values) > _KNOTS:  # keep values that occur often, and quantiles
         some = np.linspace(0, len(values) - 1, _KNOTS).round().astype(int)
@@ -56,6 +52,22 @@ def _fit_column(x, kind):
         "mean": float(mean),
         "std": float(std),
     }
+
+
+def normal_scores(counts):
+    """Return normal quantiles of ranks of sorted values that occur `counts` times."""
+    return ndtri((np.cumsum(counts) - counts / 2) / counts.sum())
+
+
+def standardised(values, counts):
+    """Return values with mean 0 and standard deviation 1, and the ones that they had.
+
+    A standard deviation of 0 counts as 1.
+    """
+    mean = values[0] + np.average(values - values[0], weights=counts)
+    std = np.sqrt(np.average(np.square(values - mean), weights=counts))
+    std = 1.0 if std == 0 else std
+    return (values - mean) / std, mean, std
 
 
 def to_scores(X, scale, kind):

@@ -61,9 +61,7 @@ def learned(density, trained, data, fitted):
     candidates = [None] if codes is None else [None, codes]
     bounds = _bounds(fitted, rows, candidates)
     of_decoder = bounds[:, 0]
-    groups = data.held_out.groups
-    groups = None if groups is None else some_rows(groups, _FEW_ROWS)
-    judge = Judge(_rounding(fitted), groups=groups)
+    judge = _judge(data, fitted)
     if codes is not None and judge.is_clear(bounds[:, 1] - of_decoder):
         density = replace(density, codes=codes)
         yield density
@@ -80,9 +78,7 @@ def correct_frequencies(codes, data, fitted):
     kept = False  # in case of an interrupt
     try:
         lost = before - _bounds(fitted, rows, [codes])[:, 0]
-        groups = data.held_out.groups
-        groups = None if groups is None else some_rows(groups, _FEW_ROWS)
-        kept = not Judge(_rounding(fitted), groups=groups).is_clear(lost)
+        kept = not _judge(data, fitted).is_clear(lost)
     finally:
         if not kept:
             undo()
@@ -123,6 +119,13 @@ def _bounds(fitted, rows, code_densities):
     options = {"code_densities": code_densities, "of_prior": without_conditions}
     bounds = functools.partial(decoder_bounds, fitted, **options)
     return fitted.by_blocks(bounds, rows, copies=copies_of(fitted, code_densities))
+
+
+def _judge(data, fitted):
+    """Return the judge of gains of the validation rows that densities are compared on."""
+    groups = data.held_out.groups
+    groups = None if groups is None else some_rows(groups, _FEW_ROWS)
+    return Judge(_rounding(fitted), groups=groups)
 
 
 def _rounding(fitted):

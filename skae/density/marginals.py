@@ -26,19 +26,15 @@ def correct(fitted, codes):
     import torch
 
     net, start = fitted.net, fitted.spec.start
-    module, family = net.module_, fitted.spec.family
-    k, d = start.latent_dim, len(start.mean)
+    module = net.module_
     if codes is None:
-        z = normal_points(_N_CODES, k)
+        z = normal_points(_N_CODES, start.latent_dim)
     else:
         z = torch.tensor(codes.draw(_N_CODES, np.random.default_rng(0)))
     bias = module.decoder.output.bias
     before = bias.detach().clone()
-    first = family.n_decoded(d) - sum(family.n_levels)
-    shares = torch.tensor(family.shares(start.mean)).to(bias)
     with torch.no_grad():
-        logits = module.eval().decode(z.to(bias)).logits
-        bias[first:] += module.head.levels.offsets(logits, shares)
+        bias += fitted.spec.family.corrections(module.eval().decode(z.to(bias)), start.mean)
 
     def undo():
         with torch.no_grad():

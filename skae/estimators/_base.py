@@ -212,6 +212,7 @@ class BaseAutoencoder(InChunks):
         """
         spec = trained.spec
         self.net_, self._spec, self.device_ = trained.net, spec, data.device
+        self.__dict__.pop("_read_as", None)  # the spec has it
         self.latent_dim_: int = spec.start.latent_dim
         self.mean_ = table.mean
         self._dtype = data.inputs.X.dtype.name

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
 from ..codec import plain
-from ..data.columns import Columns, as_columns
+from ..columns import Columns, as_columns
 from ..data.dtypes import float_dtype
 from ..data.fit_data import FitData
 from ..data.limits import check_spread
@@ -131,11 +131,13 @@ class Door(Hooks):
             return table
         asked = self._asked_codes if previous is None else self.latent_dim_
         least = NOISE_TO_IMPUTE if self._imputes else LEAST_NOISE
+        scaled = replace(table, scale=self._spread_of(table))
+        return replace(modelled(scaled, asked, least), scale=table.scale)
+
+    def _spread_of(self, table):
+        """Return the unit of features in which factors are found: of their scores."""
         likelihood = self._likelihood_of(table)
-        if likelihood.is_normal:
-            return modelled(table, asked, least)
-        spread = independent(table, likelihood)[1]  # then factors are those of scores
-        return replace(modelled(replace(table, scale=spread), asked, least), scale=table.scale)
+        return table.scale if likelihood.is_normal else independent(table, likelihood)[1]
 
     def _inputs_table(self, seen, kept, table, previous):
         """Return the moments of rows that the encoder reads, if they are not those of `table`."""
@@ -212,18 +214,18 @@ class Door(Hooks):
                 f"Found array with {len(frame)} sample(s) (shape={frame.shape}) while a minimum of "
                 f"{least} is required by {type(self).__name__}."
             )
+        if reset:
+            wishes = dict(self.likelihood) if isinstance(self.likelihood, Mapping) else {}
+            self._read_as: Columns | None = Columns.find(frame, wishes, is_frame)
         columns = self._columns
-        if not reset and is_frame and columns.is_frame and list(frame.columns) != columns.names:
+        if is_frame and columns.is_frame and list(frame.columns) != columns.names:
             raise ValueError(
                 f"X must have the columns of fit, in their order, {columns.names}; got "
                 f"{list(frame.columns)}."
             )
-        if reset:
-            wishes = dict(self.likelihood) if isinstance(self.likelihood, Mapping) else {}
-            self._table_columns: Columns | None = Columns.find(frame, wishes, is_frame)
-        rows = self._columns.encode(frame)
+        rows = columns.encode(frame)
         if not self._reads_gaps:
-            check_all_finite(rows, "X", self._columns.names_read)
+            check_all_finite(rows, "X", columns.names_read)
         return rows
 
     def _find_input_shape(self):

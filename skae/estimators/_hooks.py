@@ -45,8 +45,9 @@ class Hooks(State):
 
     @property
     def _columns(self):
-        """How the columns of X are encoded, or None."""
-        return vars(self).get("_table_columns")
+        """How the columns of X are encoded, or None; in a first fit before there is a spec."""
+        known = vars(self)
+        return known["_spec"].columns if "_spec" in known else known.get("_read_as")
 
     @property
     def _n_read(self):

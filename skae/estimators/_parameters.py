@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 
 from ..codec import plain
-from ..likelihoods import NAMES, Likelihood
+from ..likelihoods import NAMES, TABLES, Likelihood
 from ._docs import PCA_ATTRIBUTES, SHARED_ATTRIBUTES, SHARED_PARAMETERS
 
 LATENT_DIMS = [  # constraints of `latent_dim` and `n_components`
@@ -56,7 +56,7 @@ class Parameters(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             )
         ],
         "init": [StrOptions({"pca", "random"})],
-        "likelihood": [StrOptions(NAMES | {"auto"}), Mapping, Likelihood],
+        "likelihood": [StrOptions(NAMES.union(TABLES)), Mapping, Likelihood],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..codec import Plain
-from ..data.columns import Columns
 from ..data.moments import Running
 from ..density.codes import CodeDensity
 from ..devices import is_available
@@ -42,7 +41,6 @@ class State(Parameters):
         "_chunks": Chunks,
         "_running": Running,
         "_density_of_codes": CodeDensity,
-        "_table_columns": Columns,
     }
 
     def __sklearn_is_fitted__(self):

@@ -311,10 +311,8 @@ class ConditionalVAE(VAETransformer):
 
         Returns
         -------
-        X_imputed : array-like of shape (n_samples, n_features), or ndarray of shape \
-                (n_draws, n_samples, n_features)
-            Rows whose other entries are unchanged. For a data frame a data frame is returned,
-            unless `n_draws` is given.
+        X_imputed : array-like or list of array-likes
+            As in `VAETransformer.impute`.
         """
         check_is_fitted(self, "net_")
         self._check_imputes()
@@ -334,18 +332,23 @@ class ConditionalVAE(VAETransformer):
             filled = np.where(gaps, filled, rows).astype(rows.dtype)
             return self._imputed(X, filled, gaps)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
-        rng = streams.numpy("imputation")
-        which = rng.random((n_draws, len(rows), 1)) > shares.cumsum(axis=0).T
-        which = np.minimum(which.sum(axis=-1), len(shares) - 1)
-        draws = np.empty((n_draws, *rows.shape), dtype=rows.dtype)
-        for number, condition in enumerate(conditions):
-            some = (which == number).any(axis=0)
-            if some.any():
-                joined = self._join(rows, condition)[:][some]
-                drawn = self._imputations(joined, n_draws, rng.uniform)
-                here = (which == number)[:, some, None]
-                draws[:, some] = np.where(here, drawn, draws[:, some])
-        return self._drawn(X, draws, rng)
+        rng, gaps = streams.numpy("imputation"), np.isnan(rows).any(axis=1)
+        conditions = [self._join(rows, condition)[:][gaps] for condition in conditions]
+        shares = shares[:, gaps]
+
+        def draw(rows):
+            which = (rng.random((n_draws, len(rows), 1)) > shares.cumsum(axis=0).T).sum(axis=-1)
+            which = np.minimum(which, len(shares) - 1)
+            draws = np.empty((n_draws, *rows.shape), dtype=rows.dtype)
+            for number, joined in enumerate(conditions):
+                here = which == number
+                some = here.any(axis=0)
+                if some.any():
+                    drawn = self._imputations(joined[some], n_draws, rng.uniform)
+                    draws[:, some] = np.where(here[:, some, None], drawn, draws[:, some])
+            return draws
+
+        return self._drawn(X, rows, n_draws, draw, rng)
 
     def score(self, X, y=None):
         """Compute the mean of `score_samples`; higher is better.
@@ -528,7 +531,8 @@ class ConditionalVAE(VAETransformer):
         if not table.has_gaps or self.init == "random":
             return inputs
         asked = self._asked_codes if previous is None else self.latent_dim_
-        return RegressedTable.of_rows(inputs, table, asked, self._conditions.are_classes)
+        kind = asked, self._conditions.are_classes
+        return RegressedTable.of_rows(inputs, table, self._spread_of(table), *kind)
 
     def _scatter_of_start(self):
         return None, None if self.init == "random" else "exact"

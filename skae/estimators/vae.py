@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from ..data.columns import as_columns
+from ..columns import as_columns
 from ..data.table import some_rows
 from ..density.imputation import (
     N_DRAWS,
@@ -276,16 +276,24 @@ class VAETransformer(PcaAttributes):
             return self._filled(X, means, 4 * N_DRAWS)
         n_draws, streams = self._sampling(n_draws, random_state, "n_draws")
         rows, rng = self._rows_to_impute(X), streams.numpy("imputation")
-        return self._drawn(X, self._imputations(rows, n_draws, rng.uniform), rng)
+        draw = functools.partial(self._imputations, n_draws=n_draws, uniform=rng.uniform)
+        return self._drawn(X, rows, n_draws, draw, rng)
 
-    def _drawn(self, X, draws, rng):
-        """Return draws of rows, (n_draws, n, d), in the form of X."""
+    def _drawn(self, X, rows, n_draws, draw, rng):
+        """Fill in rows several times, in the form of X.
+
+        `draw` maps the rows with gaps to (n_draws, n, d).
+        """
+        draws = np.repeat(rows[None], n_draws, axis=0)
+        some = np.isnan(rows).any(axis=1)
+        if some.any():
+            draws[:, some] = draw(rows[some])
         if self._columns is not None:
-            return [self._columns.fill(X, self._columns.decode(draw, rng)) for draw in draws]
-        return draws.reshape(*draws.shape[:2], *self._row_shape)
+            return [self._columns.fill(X, self._columns.decode(of, rng)) for of in draws]
+        return draws.reshape(n_draws, len(rows), *self._row_shape)
 
     def _imputations(self, rows, n_draws, uniform, trained=True):
-        """Draw missing entries of validated rows, (n_draws, n, d).
+        """Draw missing entries of rows with gaps, (n_draws, n, d).
 
         `uniform` returns uniform numbers, given lower and upper bound and a shape. Its first axis
         is that of rows; a length of 1 stands for all of them. If not `trained`, the initial model
@@ -296,16 +304,6 @@ class VAETransformer(PcaAttributes):
         def drawn(rows):
             uniforms = uniform(1e-12, 1.0 - 1e-12, (len(rows), n_draws, n_numbers))
             uniforms = uniforms.transpose(1, 0, 2)
-            gaps = np.isnan(rows[:, : self._n_read]).any(axis=1)
-            if not gaps.all():  # nothing is drawn for complete rows
-                draws = np.repeat(rows[:, None, : self._n_read], n_draws, axis=1)
-                if gaps.any():
-                    uniforms = uniforms if uniforms.shape[1] == 1 else uniforms[:, gaps]
-                    draws[gaps] = with_gaps(rows[gaps], uniforms)
-                return draws
-            return with_gaps(rows, uniforms)
-
-        def with_gaps(rows, uniforms):
             if trained:
                 draws = conditional_draws(self._density, self._model, rows, uniforms)
             else:

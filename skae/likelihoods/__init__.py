@@ -11,16 +11,17 @@ from collections.abc import Mapping
 
 from ._likelihood import Likelihood
 
-__all__ = ["NAMES", "Likelihood", "as_likelihood", "of_columns"]
+__all__ = ["NAMES", "TABLES", "Likelihood", "as_likelihood", "of_columns"]
 
 Likelihood.__module__ = __name__  # its public place
 
+TABLES = ("auto",)  # likelihoods of tables whose columns have their own
 NAMES = {module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"}
 
 
 def of_columns(likelihood):
-    """Return whether the columns of a table may have different likelihoods."""
-    return isinstance(likelihood, Mapping) or likelihood == "auto"
+    """Return whether the columns of a table have likelihoods of their own."""
+    return isinstance(likelihood, Mapping) or likelihood in TABLES
 
 
 def as_likelihood(likelihood):

@@ -120,21 +120,26 @@ class Likelihood:
         return scores / self.spread(mean)
 
     def given(self, weights):
-        """Return the likelihood of rows of which weights, (k, d), times normal codes are known.
+        """Return the likelihood of rows whose linear path has these weights, (k, d).
 
-        What does not depend on the code may be adjusted, so that features keep their frequencies.
+        It may leave to the noise what the path does not explain.
         """
         return self
 
-    def noise(self, weights):
-        """Return the variance of scores, (d,), given codes with weights (k, d).
+    @property
+    def noise(self):
+        """Variance of scores given the code, (d,). None stands for 1, their Fisher information."""
+        return None
 
-        They are those of :meth:`given`. None stands for 1, their Fisher information.
+    def frequencies(self, mean):
+        """Return the frequencies of levels that decoded rows should have, given the mean of rows.
+
+        None stands for any.
         """
         return None
 
     def offsets(self, start):
-        """Return what logits need so that levels have their frequencies, or None."""
+        """Return what an initial model adds to decoded rows to have these frequencies, or None."""
         return None
 
     def loss(self, x, natural):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from scipy.special import gammaln, xlogy
 
 from ..data.sources import blocks
@@ -66,6 +67,14 @@ class PoissonLikelihood(Likelihood):
         return Poisson(natural.clamp(max=_LARGEST))
 
 
+class CountsLikelihood(PoissonLikelihood):
+    """Counts of a column of a table, which have their mean unless that is 0."""
+
+    def smoothed(self, mean, n_samples):
+        """Replace means of 0 by less than one count."""
+        return np.maximum(mean, 0.5 / (n_samples + 1.0))
+
+
 class Poisson:
     """Independent Poisson distributions.
 
@@ -94,23 +103,31 @@ class Poisson:
         """Logarithms of rates."""
         return self.log_rate
 
-    def derivatives(self, x):
+    def derivatives(self, x, seen=1.0):
         """Return the score of the log-rates and their Fisher information, (..., d)."""
         rate = self.mean
-        return x - rate, rate
+        return (x - rate) * seen, rate * seen
 
     def error(self, x):
         """Return minus the log-probability, summed over features, in nats."""
         return -self.log_prob(x)
 
-    def log_prob(self, x):
+    def log_prob(self, x, seen=1.0):
         """Return the log-probability, summed over features, in nats."""
-        return (x * self.log_rate - self.mean - torch.lgamma(x + 1.0)).sum(-1)
+        return ((x * self.log_rate - self.mean - torch.lgamma(x + 1.0)) * seen).sum(-1)
 
-    def cross_log_prob(self, x):
+    def cross_log_prob(self, x, seen=None):
         """Return the log-probability of every row under every distribution, (n, d) -> (n, m)."""
-        constant = torch.lgamma(x + 1.0).sum(-1, keepdim=True)
-        return x @ self.log_rate.T - self.mean.sum(-1) - constant
+        constant = torch.lgamma(x + 1.0)
+        if seen is None:
+            return x @ self.log_rate.T - self.mean.sum(-1) - constant.sum(-1, keepdim=True)
+        rates = (x * seen) @ self.log_rate.T - seen @ self.mean.T
+        return rates - (constant * seen).sum(-1, keepdim=True)
+
+    def from_uniform(self, uniform):
+        """Map uniform numbers in (0, 1) to counts."""
+        found = stats.poisson.ppf(uniform.cpu().numpy(), self.mean.detach().cpu().numpy())
+        return torch.as_tensor(found).to(uniform)
 
     def sample(self, generator):
         """Draw one count for each rate."""

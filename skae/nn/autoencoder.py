@@ -205,11 +205,11 @@ class AutoencoderModule(nn.Module):
         if self.gaps is None:
             return self.decode(self.given(self.encode(x), x)).error(target)
         seen = ~target.isnan()
-        if self.gaps.fills_corrupted:
+        if self.corruption is None:
+            decoded = self.imputed(hide(x, seen, generator))
+        else:
             x = torch.where(seen, x, torch.nan)  # corruption may have replaced gaps
             decoded = self.decode(self.given(self.encode(x), x))
-        else:
-            decoded = self.imputed(hide(x, seen, generator))
         return decoded.error(torch.where(seen, target, 0.0), seen)
 
     def impute(self, x):

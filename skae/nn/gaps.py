@@ -27,7 +27,6 @@ class Gaps:
         normal = start.of_inputs
         effects = start.decoder[start.latent_dim :]
         self.arrays = normal.weights, normal.noise, normal.mean, effects
-        self.fills_corrupted = start.inputs is not None
         self.known = {}  # distribution, mean and effects of conditions, as tensors by device
 
     def fill(self, x):

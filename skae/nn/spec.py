@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..codec import Plain
-from ..data.columns import Columns
+from ..columns import Columns
 from ..likelihoods import Likelihood, as_likelihood
 from ..starts.start import Start
 

@@ -26,7 +26,7 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
         of each class give its logits. The effect of numbers is left to the network.
     """
     products, effects, centre, within = inputs.regressed(table, classes)
-    if table.has_gaps:  # then the mean is estimated given the conditions
+    if table.has_gaps and likelihood.is_normal:  # then the mean is estimated given the conditions
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
         table = replace(table, mean=table.mean + within.mean)
         return with_conditions(start, table, effects, effects, centre)

@@ -1,7 +1,7 @@
 """Probabilistic PCA of rows with gaps, by expectation maximisation."""
 
 import numbers
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -207,16 +207,17 @@ def rank_of(table, latent_dim):
 class RegressedTable(Table):
     """Rows with gaps, each followed by complete conditions, and their regression on these."""
 
-    effects: np.ndarray = field(kw_only=True)  # (q, d), on standardised rows
+    effects: np.ndarray = field(kw_only=True)  # (q, d), in units of X
     within: ModelledTable = field(kw_only=True)  # with the mean of rows whose conditions are 0
 
     @classmethod
-    def of_rows(cls, inputs, table, latent_dim, classes):
+    def of_rows(cls, inputs, table, spread, latent_dim, classes):
         """Regress the rows of `inputs`, as :meth:`Table.regressed` does.
 
-        `table` has the same rows without their conditions, and is modelled.
+        `table` has the same rows without their conditions, and is modelled. `spread` is the unit in
+        which noise is the same for all features.
         """
-        d = len(table.mean)
+        d, table = len(table.mean), replace(table, scale=spread)
 
         def parts(rows):
             conditions = rows[:, d:].astype(np.float64)
@@ -230,18 +231,18 @@ class RegressedTable(Table):
             lambda: (parts(block) for _, block in blocks(inputs.X)), sample, *options
         )
         q = inputs.X.shape[1] - d
-        effects, rest = found.effects[:q], found.effects[q:].sum(axis=0)
-        within = ModelledTable.of_factors(table, found, rest * table.scale)
+        effects, rest = found.effects[:q] * spread, found.effects[q:].sum(axis=0) * spread
+        within = ModelledTable.of_factors(table, found, rest)
         moments = {part.name: getattr(inputs, part.name) for part in fields(Table)}
         if len(inputs.mean) <= EXACT_WIDTH:
-            moments["products"] = _joint_covariance(inputs.X, effects * table.scale, within)
+            moments["products"] = _joint_covariance(inputs.X, effects, within)
         return cls(**moments, effects=effects, within=within)
 
     def regressed(self, table, classes):
         d = len(table.mean)
         conditions = np.concatenate([rows[:, d:] for rows in self.rows()])
         centre = np.zeros(conditions.shape[1])
-        return conditions.T @ conditions, self.effects, centre, self.within
+        return conditions.T @ conditions, self.effects / table.scale, centre, self.within
 
 
 def _joint_covariance(X, effects, within):
@@ -250,5 +251,6 @@ def _joint_covariance(X, effects, within):
     conditions = np.concatenate([rows[:, d:].astype(np.float64) for _, rows in blocks(X)])
     of_conditions = np.cov(conditions.T).reshape(len(effects), -1)
     both = of_conditions @ effects
-    of_rows = effects.T @ both + within.covariance() * within.scale**2
+    unit = np.broadcast_to(within.scale, d)
+    of_rows = effects.T @ both + within.covariance() * np.outer(unit, unit)
     return np.block([[of_rows, both.T], [both, of_conditions]])

@@ -66,34 +66,32 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     draws = np.random.default_rng(0).standard_normal((8, 1, k))
 
     def posterior(step):
-        """Return weights, the map from standardised scores to codes, noise, and variances."""
-        weights = step * np.sqrt(values - 1.0)
-        effect = likelihood.effect((axes * weights).T, mean_of_rows)
-        noise = likelihood.noise(effect)
-        if noise is None:
-            return weights, effect, axes * (weights / (1.0 + weights**2)), 1.0 / (1.0 + weights**2)
-        over_noise = axes * weights / noise[:, None]
-        precision = np.eye(k) + (axes * weights).T @ over_noise
-        return weights, effect, over_noise @ np.linalg.inv(precision), 1.0 / np.diag(precision)
+        """Return the likelihood, the decoder, the encoder of scores, codes, and variances."""
+        lengths = step * np.sqrt(values - 1.0)
+        effect = likelihood.effect((axes * lengths).T, mean_of_rows)
+        given = likelihood.given(effect)
+        if given.noise is None:  # of variance 1, so that codes are independent
+            gain = lengths / (1.0 + lengths**2)
+            return given, effect, axes * gain, scores * gain, 1.0 / (1.0 + lengths**2)
+        over_noise = axes * lengths / given.noise[:, None]
+        precision = np.eye(k) + (axes * lengths).T @ over_noise
+        reader = over_noise @ np.linalg.inv(precision)
+        return given, effect, reader, deviations @ reader, 1.0 / np.diag(precision)
 
     def negative_elbo(step):
-        weights, effect, reader, variance = posterior(step)
-        if likelihood.noise(effect) is None:
-            mean = scores * (weights / (1.0 + weights**2))
-        else:
-            mean = deviations @ reader
-        codes = mean + np.sqrt(variance) * draws
-        decoded = bias + logits + codes @ effect
+        given, effect, _, mean, variance = posterior(step)
+        decoded = bias + logits + (mean + np.sqrt(variance) * draws) @ effect
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
-        return (likelihood.given(effect).loss(rows, decoded).mean(axis=0) + kl).mean()
+        return (given.loss(rows, decoded).mean(axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
-    weights, effect, reader, variance = posterior(step)
+    given, effect, reader, _, variance = posterior(step)
     inputs = None
     if likelihood.takes_gaps:
         unit = spread / table.scale
-        noise = likelihood.noise(effect) * np.square(unit)
-        inputs = Normal(np.zeros(len(axes)), (axes * weights).T * unit, noise)
+        noise = np.square(unit) * (1.0 if given.noise is None else given.noise)
+        lengths = step * np.sqrt(values - 1.0)
+        inputs = Normal(np.zeros(len(axes)), (axes * lengths).T * unit, noise)
     start = replace(
         linear(table, axes, axes, np.ones(k), 1.0),
         inputs=inputs,
