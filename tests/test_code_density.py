@@ -23,8 +23,8 @@ from skae.data.table import Table
 from skae.density.codes import CodeDensity
 from skae.density.evidence import PriorDraws, evidence_bounds
 from skae.density.mixture import likeliest_shares
-from skae.density.points import normal_points
 from skae.nn.fitted import inference_module
+from skae.points import normal_points
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from _estimators import ESTIMATORS
 from torch import nn
 
 from skae import AutoencoderTransformer, VAETransformer
-from skae.density.points import normal_points
+from skae.points import normal_points
 
 
 @contextlib.contextmanager

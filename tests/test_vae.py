@@ -13,8 +13,8 @@ from skorch.callbacks import Callback
 
 from skae import VAETransformer
 from skae.density.evidence import Proposal, evidence_bounds
-from skae.density.points import normal_points
 from skae.nn.fitted import inference_module
+from skae.points import normal_points
 
 GRID = np.linspace(-7, 7, 281)
 

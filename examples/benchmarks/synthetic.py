@@ -8,7 +8,7 @@ as many synthetic rows are made. Gaps of a table are left out, with their rows, 
 - trend: mean over pairs of columns of 1 minus half the difference of correlations of two numbers,
   or the total variation distance of the frequencies of pairs, with numbers in ten intervals.
 - detection: 2 - 2 AUC of gradient boosting that tells synthetic from training rows, in three folds.
-  1 is as good as another sample, 0 is told apart without error.
+  It is 1 if it cannot tell them apart, and 0 if it always can.
 - closer: the fraction of synthetic rows closer to a training row than 99 % of the held-out
   rows are. 0.01 is expected of new rows.
 - utility: the F1 score, on held-out rows, of gradient boosting that is trained on synthetic rows to

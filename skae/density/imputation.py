@@ -10,10 +10,10 @@ import math
 import numpy as np
 from scipy.special import ndtri
 
+from ..points import normal_points
 from ..starts.normal import LowRank
 from .classical import log_evidence
 from .mixture import log_posterior
-from .points import normal_points
 
 N_DRAWS = 128  # draws of codes per row, of which some are drawn again
 

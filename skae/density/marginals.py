@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .points import normal_points
+from ..points import normal_points
 
 _N_CODES = 4096
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..codec import Plain
+from ..points import normal_points
 from ..starts.start import Start
 from .classical import drawn, log_evidence, moments
 from .codes import CodeDensity
 from .mixture import mixed
-from .points import normal_points
 
 _N_DRAWS = 32  # draws of codes per row around its posterior mode
 _N_OTHER_DRAWS = 64  # the same if the likelihood is not Gaussian

@@ -13,8 +13,8 @@ from ..data.conditions import Conditions, labels_of
 from ..data.sources import is_small, mapped
 from ..data.split import Wishes
 from ..density.imputation import N_DRAWS, conditional_means
-from ..density.points import normal_points
 from ..nn.spec import Spec
+from ..points import normal_points
 from ..starts.conditional import conditional_pca
 from ..starts.missing import RegressedTable
 from ._door import check_same

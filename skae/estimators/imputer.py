@@ -22,7 +22,7 @@ from ..data.split import at_random, number_held_out
 from ..data.table import Table, some_rows
 from ..data.validation import as_table, check_all_finite, check_numbers, is_missing
 from ..density.imputation import means_of_start
-from ..density.points import normal_points
+from ..points import normal_points
 from ..random import Streams
 from ..starts.missing import NOISE_TO_IMPUTE, modelled
 from ..starts.probabilistic_pca import probabilistic_pca

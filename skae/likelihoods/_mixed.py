@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..density.points import normal_points
+from ..points import normal_points
 from ._likelihood import Likelihood
 
 _N_CODES = 1024  # to correct frequencies
