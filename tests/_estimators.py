@@ -34,6 +34,9 @@ ESTIMATORS = [
 # Whose rows are told by their codes: an upscaled image is made of the small one itself.
 OF_CODES = [cls for cls in ESTIMATORS if cls is not skae.SuperResolutionAutoencoder]
 
+# Whose rows may be those of a sparse matrix.
+TAKE_SPARSE = {skae.AutoencoderTransformer, skae.VAETransformer}
+
 # Whose rows may have missing entries.
 TAKE_GAPS = {
     skae.AutoencoderTransformer,

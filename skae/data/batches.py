@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from ..devices import has_float64, kind_of
-from .sources import blocks, step_of
+from ..memory import give_back
+from .sources import blocks, is_sparse, step_of
 
 _BLOCK = 2**22  # the most values of one array in a batched computation
 _GROUP = 2**21  # values of a group of rows that are read and shuffled together
@@ -72,6 +73,8 @@ def in_blocks(function, X, width, at_least=1, beside=()):
         return function(X, *(table[:] for table in beside))
     size, out = step * X.shape[1], None
     for first, block in blocks(X, size):
+        if is_sparse(X):
+            give_back()
         part = function(block, *(table[first : first + len(block)] for table in beside))
         if out is None:
             out = np.empty((len(X), *part.shape[1:]), dtype=part.dtype)
@@ -111,6 +114,13 @@ class Reader:
             rows = self.read(block).astype(dtype, copy=False)
             out[first : first + len(block)] = as_tensor(rows)
         return out
+
+    def of_sparse(self, X, index, device):
+        """Return some rows of a sparse table as the device reads them, a dense ndarray."""
+        dtype = self.dtype(X, device)
+        if self.mean is None:
+            return X[index].astype(dtype, copy=False)
+        return X.standardised(index, self.mean, self.scale, dtype)
 
     def dtype(self, X, device):
         """Return the dtype of rows on a device: raw rows keep theirs if the device has it."""
@@ -160,6 +170,11 @@ class Rows:
     def __len__(self):
         return len(self.index)
 
+    @property
+    def width(self):
+        """Number of features of a row that the encoder reads."""
+        return self.x.shape[1]
+
     def batches(self, batch_size, generator=None, times=1, least=1):
         """Return an iterable of :class:`Batch`, for any number of passes.
 
@@ -168,6 +183,10 @@ class Rows:
         before.
         """
         return _Batches(self, batch_size, generator, times, least)
+
+    def others(self, index):
+        """Return the set of the rows of the same table with these indices, a tensor."""
+        return Rows(self.x, self.target, index)
 
     def shuffled(self, generator):
         """Return the indices of the rows in a new random order."""
@@ -184,6 +203,44 @@ class Rows:
         """Return the :class:`Batch` of the rows with these indices, a tensor."""
         x = self.x.index_select(0, chosen)
         return Batch(x, x if self.target is None else self.target.index_select(0, chosen))
+
+
+class PickedRows(Rows):
+    """Rows of a sparse table, made dense and moved to the device batch by batch.
+
+    Parameters
+    ----------
+    x : Reader
+    target : Reader or None
+        None for the same.
+    X : Sparse
+    index : Tensor of shape (n_rows,)
+        Indices of the rows of X that belong to this set.
+    device : str
+    """
+
+    def __init__(self, x, target, X, index, device):
+        self.x = x
+        self.target = target
+        self.X = X
+        self.index = index
+        self.device = device
+
+    @property
+    def width(self):
+        return self.X.shape[1]
+
+    def others(self, index):
+        return PickedRows(self.x, self.target, self.X, index.cpu(), self.device)
+
+    def at(self, chosen):
+        """Return the :class:`Batch` of the rows with these indices, a tensor."""
+        give_back()
+        index = chosen.numpy()
+        x = as_tensor(self.x.of_sparse(self.X, index, self.device), self.device)
+        if self.target is None:
+            return Batch(x, x)
+        return Batch(x, as_tensor(self.target.of_sparse(self.X, index, self.device), self.device))
 
 
 class StreamedRows(Rows):
@@ -210,6 +267,10 @@ class StreamedRows(Rows):
 
     def __len__(self):
         return len(self.x.X) - len(self.held_out)
+
+    @property
+    def width(self):
+        return self.x.X.shape[1]
 
     def pass_over(self, batch_size, generator, times):
         """Yield the batches of one shuffled pass."""

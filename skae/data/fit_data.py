@@ -8,7 +8,7 @@ import numpy as np
 from ..devices import fits_on
 from .limits import check_near, check_units
 from .moments import Running
-from .sources import is_small
+from .sources import ends_of_columns, is_small, is_sparse, picked
 from .split import HeldOut
 from .table import Table, some_rows
 
@@ -56,7 +56,7 @@ class FitData:
     def has_gaps(self):
         """Whether entries are missing."""
         return self.table.has_gaps or (
-            self.validation is not None and bool(np.isnan(self.validation[0]).any())
+            self.validation is not None and _has_gaps(self.validation[0])
         )
 
     def check(self, spec):
@@ -68,22 +68,24 @@ class FitData:
         if self.validation is not None:
             seen, rows = self.validation
             spec.family.check(rows, "X_val")
-            low, high = np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)
+            low, high = ends_of_columns(rows)
             check_near(low, high, start.mean, start.scale, "X_val")
-            low, high = np.fmin.reduce(seen, axis=0), np.fmax.reduce(seen, axis=0)
+            low, high = ends_of_columns(seen)
             check_near(low, high, start.input_mean, start.input_scale, "X_val")
 
     def split(self, spec):
         """Return the training and the validation set, on the device or streamed to it."""
         import torch
 
-        from .batches import Rows, Split, StreamedRows, as_tensor, readers
+        from .batches import PickedRows, Rows, Split, StreamedRows, as_tensor, readers
 
         table, inputs, held_out, device = self.table, self.inputs, self.held_out, self.device
         answered = table.X if self.paired else None
         x, target = readers(spec.start, spec.family, inputs.X, answered, self.corruption)
 
         def rows(seen, answered, index):
+            if is_sparse(seen):
+                return PickedRows(x, target, seen, index.cpu(), device)
             there = None if target is None else target.tensor(answered, device)
             return Rows(x.tensor(seen, device), there, index)
 
@@ -98,7 +100,7 @@ class FitData:
             seen, answered = self.validation
             valid = rows(seen, answered, torch.arange(len(seen), device=device))
         elif is_small(table.X):
-            valid = Rows(train.x, train.target, as_tensor(held_out.rows, device))
+            valid = train.others(as_tensor(held_out.rows, device))
         else:
             n = len(held_out.rows)
             here = torch.arange(n, device=device)
@@ -121,7 +123,8 @@ class FitData:
         index = self.held_out.rows
         if not is_small(self.table.X):  # the sample holds the validation rows
             index = np.arange(len(index))
-        return self.inputs.sample[index], self.table.sample[index] if self.paired else None
+        answered = picked(self.table.sample, index) if self.paired else None
+        return picked(self.inputs.sample, index), answered
 
     def rows_to_judge(self):
         """Return the validation rows as the encoder reads them, or some training rows."""
@@ -131,3 +134,7 @@ class FitData:
             return self.validation[0]
         held_out = self.rows_held_out()
         return some_rows(self.inputs.sample, _MOST_ROWS) if held_out is None else held_out[0]
+
+
+def _has_gaps(X):
+    return not is_sparse(X) and bool(np.isnan(X).any())

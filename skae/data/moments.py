@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..codec import Plain
-from .sources import blocks
+from .sources import blocks, is_sparse
 from .table import EXACT_WIDTH, Table, eigh, fix_signs
 
 _BEYOND = 64  # axes kept in addition to one per code, if the covariance is too large to keep
@@ -294,7 +294,7 @@ def _scatter(table, n_axes):
     if table.has_gaps and d <= EXACT_WIDTH:
         values, axes = eigh(_products(table) * (len(table.X) - 1))
         return (axes * np.sqrt(np.maximum(values, 0.0))).T
-    if min(len(table.X), d) > EXACT_WIDTH or table.has_gaps:
+    if min(len(table.X), d) > EXACT_WIDTH or table.has_gaps or is_sparse(table.X):
         values, axes = table.principal_axes(n_axes)
         lengths = np.sqrt(values[: axes.shape[1]] * (len(table.X) - 1)) * table.scale
         return (axes * lengths).T

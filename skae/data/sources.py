@@ -34,6 +34,8 @@ class Stream:
         Whether entries may be missing, as NaN.
     """
 
+    is_resident = False  # whether any rows may be read at any time, from memory
+
     def __init__(self, X, name="X", gaps=False):
         self.gaps = gaps
         self.X = X.X if isinstance(X, Stacked) else X  # read and checked in its original shape
@@ -101,12 +103,16 @@ class Stream:
 
     def step(self, *, fine=False):
         """Return the number of rows per read, in order or (`fine`) in shuffled order."""
-        rows = max(1, (_FINE if fine else _BLOCK) // self.shape[1])
+        rows = self.rows_per_read(fine)
         if self._chunk is None:
             return rows
         if self._chunk < rows:
             return rows // self._chunk * self._chunk
         return min(self._chunk, max(1, _LARGEST // self.shape[1]))
+
+    def rows_per_read(self, fine):
+        """Return the number of rows per read from storage without chunks."""
+        return max(1, (_FINE if fine else _BLOCK) // self.shape[1])
 
 
 class Stacked:
@@ -173,8 +179,23 @@ def flattened(X):
 
 
 def is_small(X):
-    """Return whether a table may be copied whole."""
-    return X.shape[0] * X.shape[1] <= RESIDENT
+    """Return whether any rows of a table may be read at any time: it is small, or sparse."""
+    return X.shape[0] * X.shape[1] <= RESIDENT or is_sparse(X)
+
+
+def is_sparse(X):
+    """Return whether a table is a :class:`~skae.data.sparse.Sparse`."""
+    return isinstance(X, Stream) and X.is_resident
+
+
+def in_memory(X):
+    """Return a table, or all rows of a Stream, as an ndarray; a sparse table is there already."""
+    return X if is_sparse(X) else X[:]
+
+
+def picked(X, index):
+    """Return the rows of a table with these indices; of a sparse one they are sparse."""
+    return X.pick(index) if is_sparse(X) else X[index]
 
 
 def step_of(X):
@@ -186,6 +207,15 @@ def ends(X):
     """Return the lowest and the highest value of a table, an array or a Stream."""
     lows, highs = zip(*((rows.min(), rows.max()) for _, rows in blocks(X)), strict=True)
     return min(lows), max(highs)
+
+
+def ends_of_columns(X):
+    """Return the lowest and the highest value of each column, (d,), except for gaps."""
+    lows, highs = zip(
+        *((np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)) for _, rows in blocks(X)),
+        strict=True,
+    )
+    return np.fmin.reduce(lows, axis=0), np.fmax.reduce(highs, axis=0)
 
 
 def blocks(X, size=None):

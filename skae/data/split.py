@@ -213,8 +213,9 @@ def near_copies(X):
     near-copies are close, and the next row is several times as far away.
     """
     n = len(X)
-    if not isinstance(X, np.ndarray) or X.size > _MOST_NUMBERS or n < 4 * _LEAST_GROUPS:
+    if n * X.shape[1] > _MOST_NUMBERS or n < 4 * _LEAST_GROUPS:
         return None
+    X = X[:]  # of a sparse table
     with np.errstate(all="ignore"):
         spread = X.std(axis=0, dtype=np.float64)
         rows = (X - X.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1.0)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from .sources import Stream, blocks, is_small, mapped
+from .sources import Stream, blocks, is_small, is_sparse, mapped, picked
 
 EXACT_WIDTH = 2048  # the most features for which a covariance is computed
 _EXACT_LENGTH = 1024  # the largest min(n, d) for which an SVD is computed
+_LONGEST_GRAM = 5000  # the most sparse rows whose products with each other are computed
 _SKETCH = 512  # oversampling of a random projection of a wide stream
 _SKETCH_IN_MEMORY = 64  # the same in memory, where further passes are cheap
 SEARCH_ROWS = 5000  # the most rows that a line search evaluates
@@ -20,7 +21,7 @@ SEARCH_ROWS = 5000  # the most rows that a line search evaluates
 class Table:
     """A table of shape (n, d) with its moments, from one pass over it."""
 
-    X: np.ndarray  # or a Stream
+    X: Any  # ndarray or Stream
     mean: np.ndarray  # (d,)
     variance: np.ndarray  # (d,), unbiased, in units of X squared
     scale: float  # root of the mean variance, or 1.0 if nothing varies
@@ -55,6 +56,8 @@ class Table:
         mean, squares = np.zeros(n_features), np.zeros(n_features)
         low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
         narrow = n_features <= min(n_samples, EXACT_WIDTH)
+        if is_sparse(X) and not narrow:
+            return cls._of_sparse(X)
         products = np.zeros((n_features, n_features)) if narrow else None
         sample = X if kept is None else np.empty((len(kept), n_features), dtype=X.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -88,13 +91,26 @@ class Table:
                 squares[same] = 0.0
                 squares /= max(n_samples - 1, 1)
             variance = np.maximum(squares, 0.0)
-            scale = np.sqrt(variance.mean())
             total = n_samples * variance.sum()
         _check_total(total)
-        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
-            variance, scale = np.zeros(n_features), 1.0  # rounding errors only
-            products = None if products is None else np.zeros_like(products)
-        return cls(X, mean, variance, float(scale), low, high, products, sample)
+        variance, scale = _scale_of(variance, mean[~same])
+        if products is not None and not variance.any():
+            products = np.zeros_like(products)
+        return cls(X, mean, variance, scale, low, high, products, sample)
+
+    @classmethod
+    def _of_sparse(cls, X):
+        """Do the same as `of` for a sparse table that is too wide for a covariance."""
+        n = len(X)
+        low, high = X.ends()
+        mean, variance = X.moments()
+        same = low == high
+        mean[same], variance[same] = low[same], 0.0
+        variance *= n / max(n - 1, 1)
+        with np.errstate(over="ignore"):
+            _check_total(n * variance.sum())
+        variance, scale = _scale_of(variance, mean[~same])
+        return cls(X, mean, variance, scale, low, high, None, X)
 
     @classmethod
     def _with_gaps(cls, X, kept):
@@ -124,10 +140,8 @@ class Table:
         variance = squares / np.maximum(count - 1, 1)
         with np.errstate(over="ignore"):
             _check_total(len(X) * variance.sum())
-        scale = np.sqrt(variance.mean())
-        if scale <= 10 * np.finfo(np.float64).eps * np.abs(mean[~same]).max(initial=0.0):
-            variance, scale = np.zeros(d), 1.0  # rounding errors only
-        return cls(X, mean, variance, float(scale), low, high, None, sample, has_gaps=True)
+        variance, scale = _scale_of(variance, mean[~same])
+        return cls(X, mean, variance, scale, low, high, None, sample, has_gaps=True)
 
     @property
     def n_samples(self):
@@ -197,13 +211,40 @@ class Table:
         share = not isinstance(latent_dim, numbers.Integral)
         if self.products is not None:
             values, axes = eigh(self.covariance())
-        elif is_small(self.X) and (n_short <= _EXACT_LENGTH or share):
+        elif is_sparse(self.X) and len(self.X) <= (_LONGEST_GRAM if share else _EXACT_LENGTH):
+            values, axes = self._axes_of_sparse()
+        elif not is_sparse(self.X) and is_small(self.X) and (n_short <= _EXACT_LENGTH or share):
             rows = np.concatenate(list(self.standardised()))
             _, singular, axes = np.linalg.svd(rows, full_matrices=False)
             values, axes = singular**2 / (len(rows) - 1), axes.T
         else:
             values, axes = self._leading_axes(latent_dim)
         return np.maximum(values, 0.0), fix_signs(axes)
+
+    def _covariance_times(self, basis):
+        """Return ``x.T @ (x @ basis)`` for standardised rows x, (d, m)."""
+        if is_sparse(self.X):  # rows are centred implicitly
+            scaled = basis / np.reshape(self.scale, (-1, 1))
+            there = self.X.times(scaled) - self.mean @ scaled
+            back = self.X.transposed_times(there) - np.outer(self.mean, there.sum(axis=0))
+            return back / np.reshape(self.scale, (-1, 1))
+        product = np.zeros_like(basis)
+        for rows in self.standardised():
+            product += rows.T @ (rows @ basis)
+        return product
+
+    def _axes_of_sparse(self):
+        """Return all eigenvalues and eigenvectors, by way of products of rows with each other."""
+        values, left = eigh(self.X.gram(self.mean, self.scale))
+        values = np.maximum(values, 0.0)
+        lengths = np.sqrt(values)
+        known = lengths > 1e-7 * lengths.max(initial=1e-300)  # others are rounding errors
+        left = left[:, known]
+        axes = self.X.transposed_times(left) - np.outer(self.mean, left.sum(axis=0))
+        axes /= np.reshape(self.scale, (-1, 1)) * lengths[known]
+        rest = np.random.default_rng(0).standard_normal((len(axes), (~known).sum()))
+        others = np.linalg.qr(np.hstack([axes, rest]))[0][:, known.sum() :]
+        return np.where(known, values, 0.0) / (len(self.X) - 1), np.hstack([axes, others])
 
     def _leading_axes(self, latent_dim):
         """Compute leading eigenpairs by a Nystrom approximation (Tropp et al. 2017).
@@ -213,16 +254,13 @@ class Table:
         """
         rank = min(self.X.shape)
         wanted = int(latent_dim) if isinstance(latent_dim, numbers.Integral) else 0
-        in_memory = not isinstance(self.X, Stream)
+        in_memory = not isinstance(self.X, Stream) or self.X.is_resident
         beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
         width = min(rank, wanted + beyond)
         basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
         for _ in range(6 if in_memory else 2):
             basis = np.linalg.qr(basis)[0]
-            sketch = np.zeros_like(basis)
-            for rows in self.standardised():
-                sketch += rows.T @ (rows @ basis)
-            sketch /= len(self.X) - 1
+            sketch = self._covariance_times(basis) / (len(self.X) - 1)
             basis, previous = sketch, basis
         # A small multiple of the identity makes the matrix positive definite.
         nudge = 1e-12 * np.linalg.norm(sketch) + 1e-100
@@ -251,6 +289,17 @@ class EmptyColumns(Exception):
         self.numbers = numbers.tolist()
 
 
+def _scale_of(variance, means):
+    """Return variances and the root of their mean; if they are rounding errors, zeros and 1.0.
+
+    `means` are those of the features that vary.
+    """
+    scale = float(np.sqrt(variance.mean()))
+    if scale <= 10 * np.finfo(np.float64).eps * np.abs(means).max(initial=0.0):
+        return np.zeros_like(variance), 1.0
+    return variance, scale
+
+
 def _check_total(total):
     if not np.isfinite(total):
         raise ValueError(
@@ -270,7 +319,7 @@ def some_rows(X, n_rows=SEARCH_ROWS):
     """Return a random subset of at most `n_rows` rows of X, the same in every call."""
     if len(X) <= n_rows:
         return X
-    return X[np.sort(np.random.default_rng(0).choice(len(X), n_rows, replace=False))]
+    return picked(X, np.sort(np.random.default_rng(0).choice(len(X), n_rows, replace=False)))
 
 
 def eigh(symmetric):

@@ -49,10 +49,16 @@ def is_plain(X):
     return type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32)
 
 
-def as_table(X, name="X", gaps=False):
+def holds_sparse(X):
+    """Return whether X is a sparse matrix, or a data frame of sparse columns."""
+    return issparse(X) or (len(getattr(X, "shape", ())) == 2 and hasattr(X, "sparse"))
+
+
+def as_table(X, name="X", gaps=False, sparse=False):
     """Return X itself if it has a shape, or lists of rows as an array; refuse anything else.
 
-    If `gaps`, masked entries become NaN, and so do pandas' missing values.
+    If `gaps`, masked entries become NaN, and so do pandas' missing values. `sparse` says whether
+    sparse matrices are accepted.
     """
     X = _plain_tensor(X, name)
     is_table = hasattr(X, "dtype") or hasattr(X, "columns") or hasattr(X, "iloc")
@@ -68,12 +74,14 @@ def as_table(X, name="X", gaps=False):
                 "SimpleImputer."
             )
         return X.data
-    if issparse(X) or (len(X.shape) == 2 and hasattr(X, "sparse")):
+    if holds_sparse(X):
+        if sparse:
+            return X
         dense = "toarray()" if issparse(X) else "sparse.to_dense()"
         raise TypeError(
             f"{name} must be dense; got a sparse {type(X).__name__} of shape {X.shape}. Use "
-            f"{name}.{dense}, or OneHotEncoder(sparse_output=False) where an encoder made it. Put "
-            "TruncatedSVD in front of the estimator where it is too large for that."
+            f"{name}.{dense}, or OneHotEncoder(sparse_output=False) where an encoder made it. "
+            "AutoencoderTransformer (with ordered=False) and VAETransformer read sparse matrices."
         )
     if hasattr(X, "iloc") and len(X.shape) == 2 and not X.columns.is_unique:
         label = X.columns[X.columns.duplicated()][0]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data.sources import is_small
+from ..data.sources import is_small, picked
 from ..data.table import some_rows
 from ..random import Streams
 from ..starts.factor_analysis import factor_analysis, has_factors
@@ -41,7 +41,7 @@ def still_fits(codes, fitted, X, moved):
     It is not if rows have a clearly higher likelihood with the prior. If the initial model has
     `moved`, the codes have moved too, and any higher mean suffices.
     """
-    rows = some_rows(X, _FEW_ROWS)
+    rows = some_rows(X, _FEW_ROWS)[:]
     of_prior, of_codes = _bounds(fitted, rows, [None, codes]).T
     gain = of_prior - of_codes
     outlived = gain.mean() > 0 if moved else Judge(_rounding(fitted)).is_clear(gain)
@@ -53,7 +53,7 @@ def learned(density, trained, data, fitted):
 
     First the density of codes is learned, and then the weights of the classical densities.
     """
-    spec, rows = trained.spec, some_rows(data.rows_to_judge(), _FEW_ROWS)
+    spec, rows = trained.spec, some_rows(data.rows_to_judge(), _FEW_ROWS)[:]
     with_factors = spec.family.is_normal and has_factors(data.table, spec.start)
     codes = _density_of_codes(data, fitted) if is_small(data.table.X) else None
     if codes is None and not with_factors:
@@ -89,7 +89,7 @@ def _density_of_codes(data, fitted):
     rng, k = Streams(seed=fitted.spec.seed).numpy("codes"), fitted.spec.start.latent_dim
     index = some_rows(data.trained_on(), _CODES)
     moments = fitted.by_blocks(
-        functools.partial(fitted.encode, "moments"), data.table.X[np.sort(index)]
+        functools.partial(fitted.encode, "moments"), picked(data.table.X, np.sort(index))
     )
     mean, std = moments[:, :k].astype(np.float64), moments[:, k:].astype(np.float64)
     # The code of an outlying row may be anywhere, and would dominate the variance.

@@ -8,6 +8,7 @@ divided among the codes.
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.sources import blocks, picked
 from ..data.table import some_rows
 from ..starts.start import ERROR_FLOOR
 from ._base import BaseAutoencoder
@@ -15,6 +16,7 @@ from ._base import BaseAutoencoder
 _NAMES = "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_"
 _MOST_ROWS = 2000  # rows that components and variance ratios are averaged over
 _NUMBERS = 2**27  # activations of the widest layer in all decodings of these rows
+_VALUES = 2**20  # values of these rows
 _SCORED_ROWS = 10_000  # rows that the reconstructed fraction of the variance is measured on
 _STEP = 1e-4  # of a central difference, in standard deviations of a code
 _DETERMINED = 1e-9  # eigenvalue of the codes' correlation below which it counts as singular
@@ -136,6 +138,7 @@ def _of_decoder(model, inputs, rows):
     """
     k, decode = model.latent_dim_, model._decode
     number = max(50, _NUMBERS // (4 * max(k, 1) * model._model.widest_layer()))
+    number = min(number, max(50, _VALUES // rows.shape[1]))
     chosen = some_rows(np.arange(len(rows)), min(number, _MOST_ROWS))
     codes, x = model._encode(inputs[chosen]).astype(np.float64), rows[chosen]
     spread = codes.std(axis=0)
@@ -172,8 +175,9 @@ def _units(model):
 def _reconstructed_share(model, inputs, rows):
     """Return the reconstructed fraction of the variance of training rows, at least 0."""
     chosen = some_rows(np.arange(len(rows)), _SCORED_ROWS)
-    left = model._squared_errors(inputs[chosen], rows[chosen]).sum()
-    total = np.square(rows[chosen] - model.mean_, dtype=np.float64).sum()
+    inputs, rows = picked(inputs, chosen), picked(rows, chosen)
+    left = model._squared_errors(inputs, rows).sum()
+    total = sum(np.square(block - model.mean_, dtype=np.float64).sum() for _, block in blocks(rows))
     return max(1.0 - left / total, 0.0) if total > 0 else 0.0
 
 

@@ -34,7 +34,8 @@ class BaseAutoencoder(InChunks):
         ----------
         X : array-like of shape (n_samples, n_features)
             Numbers, in at least 2 rows. `AutoencoderTransformer` and `VAETransformer` take NaN as a
-            missing entry: see :doc:`/guide/missing`. Large memory maps, zarr, h5py and dask arrays,
+            missing entry: see :doc:`/guide/missing`. They also take sparse matrices, and make them
+            dense batch by batch: see :doc:`/guide/streams`. Large memory maps, zarr, h5py and dask arrays,
             Arrow tables and data frames of several dtypes are read block by block. For such a
             table with more than 2,048 columns, the initial model is approximate. See
             :doc:`/guide/streams`.
@@ -185,7 +186,7 @@ class BaseAutoencoder(InChunks):
         """Return the options of the net that are about training."""
         size, lr = self.batch_size, self.lr
         if size == "auto":
-            size = automatic_batch_size(n_train, in_chunks)
+            size = automatic_batch_size(n_train, in_chunks, len(spec.start.mean))
         if lr == "auto":
             adaptive = self.optimizer in ("adam", "adamw") and not in_chunks
             lr = automatic_rate(n_train, int(size)) if adaptive else LEAST_RATE

@@ -45,7 +45,8 @@ SHARED_PARAMETERS = """\
         Maximum number of epochs. With 0, the estimator is the initial model.
     batch_size : int or "auto", default="auto"
         Number of rows per training step. "auto" is a power of two near 1/16 of the training rows,
-        from 32 to 256; in `partial_fit` near 1/32, from 16.
+        from 32 to 256; in `partial_fit` near 1/32, from 16. It is smaller for rows of more than
+        4,096 features.
     optimizer : str or torch.optim.Optimizer subclass, default="adamw"
         "adam" or "adamw" (with epsilon 1e-5), "sgd" (with momentum 0.9), or a class.
     weight_decay : float, default=0.01

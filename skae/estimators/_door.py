@@ -15,7 +15,8 @@ from ..columns import Columns, as_columns
 from ..data.dtypes import float_dtype
 from ..data.fit_data import FitData
 from ..data.limits import check_spread
-from ..data.sources import Stream, flattened, is_small, is_stream
+from ..data.sources import Stream, flattened, in_memory, is_small, is_stream
+from ..data.sparse import Sparse, as_csr
 from ..data.split import choose, to_keep
 from ..data.table import EmptyColumns, Table
 from ..data.validation import (
@@ -23,6 +24,7 @@ from ..data.validation import (
     check_all_finite,
     check_channels_first,
     check_numbers,
+    holds_sparse,
     how_to_turn,
     is_plain,
     native,
@@ -68,7 +70,7 @@ class Door(Hooks):
 
         device = find_device(self.device)
         if not self._reads_columns:
-            X = as_table(X, gaps=self._reads_gaps)
+            X = as_table(X, gaps=self._reads_gaps, sparse=self._reads_sparse)
         self._row_shape = tuple(getattr(X, "shape", ()))[1:]
         if previous is None or self.input_shape is not None:
             self._input_shape: tuple | None = self._find_input_shape()
@@ -87,8 +89,8 @@ class Door(Hooks):
         if wishes.X is not None:
             X_val = self._validate_rows(wishes.X, at_least=1)
             seen_val, rows_val = self._pair_validation(X_val, extra, wishes.extra)
-            seen_val = seen_val[:]  # of a stream, all of it
-            validation = seen_val, seen_val if rows_val is None else rows_val[:]
+            seen_val = in_memory(seen_val)
+            validation = seen_val, seen_val if rows_val is None else in_memory(rows_val)
         look_for_copies = chunks is None and self.max_epochs > 0
         rng = streams.numpy("split")
         held_out = choose(rows, self.validation_fraction, wishes, rng, chunks, look_for_copies)
@@ -177,7 +179,9 @@ class Door(Hooks):
             return self._encoded(X, at_least, reset)
         gaps = self._reads_gaps
         if not is_plain(X):
-            X = as_table(X, gaps=gaps)
+            X = as_table(X, gaps=gaps, sparse=self._reads_sparse)
+            if holds_sparse(X):
+                return self._sparse_rows(X, at_least, reset)
             if not reset and hasattr(X, "columns"):  # unexpected columns are reported first
                 _check_feature_names(self, X, reset=False)
             check_numbers(X, "X")
@@ -196,6 +200,22 @@ class Door(Hooks):
         if at_least is not None:
             check_all_finite(X, "X", vars(self).get("feature_names_in_"), gaps=gaps)
         return native(X)
+
+    def _sparse_rows(self, X, at_least, reset):
+        """Validate a sparse matrix, or a data frame of sparse columns."""
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        X = check_array(
+            as_csr(X),
+            accept_sparse="csr",
+            dtype=float_dtype(X),
+            estimator=self,
+            ensure_min_samples=at_least or 1,
+            ensure_all_finite=False,
+        )
+        rows = Sparse(X)
+        rows.check(vars(self).get("feature_names_in_"))
+        return rows
 
     @property
     def _reads_columns(self):

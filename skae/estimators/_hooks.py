@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ..likelihoods import as_likelihood
+from ..likelihoods import as_likelihood, of_columns
 from ..nn.spec import Spec
 from ._state import State
 
@@ -16,6 +16,7 @@ class Hooks(State):
 
     _spec_type: ClassVar[type[Spec]] = Spec
     _takes_gaps = False  # whether entries of X may be missing, if the likelihood takes gaps
+    _takes_sparse = False  # whether X may be a sparse matrix
     _imputes = False  # whether to train for gaps in any case, from a start with more noise
     _name_of_rows = "X"  # name in messages of rows to return that are given beside X
 
@@ -58,6 +59,11 @@ class Hooks(State):
     def _reads_gaps(self):
         """Whether entries of X may be missing, as NaN."""
         return self._takes_gaps and as_likelihood(self.likelihood).takes_gaps
+
+    @property
+    def _reads_sparse(self):
+        """Whether X may be a sparse matrix with these parameters."""
+        return self._takes_sparse and not of_columns(self.likelihood)
 
     def _corruption_of(self, table, streams):
         """Return the corruption of the encoder's input in training, or None."""

@@ -34,7 +34,10 @@ class InChunks(Methods):
         spec = self._spec_of_chunk(data, streams).with_gaps(data.has_gaps)
         data.check(spec)
         split = data.split(spec)
-        data = replace(data, chunks=rows_before.after(data.rows_held_out(), streams))
+        held_out = data.rows_held_out()
+        if held_out is not None:
+            held_out = tuple(None if rows is None else rows[:] for rows in held_out)
+        data = replace(data, chunks=rows_before.after(held_out, streams))
         valid = data.chunks.rows(data.device, spec.start, spec.start, spec.family, data.corruption)
         check_callbacks(self.callbacks, valid is not None)
         options = self._training_options(spec, streams, len(split.train), in_chunks=True)
@@ -96,7 +99,7 @@ def _rows_so_far(data, before, n_before):
     if before.x is None:
         return seen, rows
     n = max(1, round(len(before.x) * len(data.table.X) / n_before))
-    known = np.concatenate([before.x, some_rows(seen, n)])
+    known = np.concatenate([before.x, some_rows(seen, n)[:]])
     if not data.paired:
         return known, known
-    return known, np.concatenate([before.target, some_rows(rows, n)])
+    return known, np.concatenate([before.target, some_rows(rows, n)[:]])

@@ -50,6 +50,7 @@ class State(Parameters):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self._reads_gaps
+        tags.input_tags.sparse = self._reads_sparse
         tags.input_tags.categorical = tags.input_tags.string = of_columns(self.likelihood)
         return tags
 

@@ -161,7 +161,7 @@ class AutoencoderTransformer(PcaAttributes):
     }
 
     _spec_type: ClassVar[type[Spec]] = AutoencoderSpec
-    _takes_gaps = True
+    _takes_gaps = _takes_sparse = True
 
     whiten: bool = False
     ordered: bool = False
@@ -170,6 +170,10 @@ class AutoencoderTransformer(PcaAttributes):
     def _reads_gaps(self):
         is_normal = as_likelihood(self.likelihood).is_normal
         return super()._reads_gaps and is_normal and not self.ordered
+
+    @property
+    def _reads_sparse(self):
+        return super()._reads_sparse and not self.ordered
 
     def truncate(self, n_codes):
         """Return the fitted model that uses the first codes only.

@@ -122,6 +122,7 @@ class ConditionalVAE(VAETransformer):
     }
 
     _spec_type: ClassVar[type[Spec]] = ConditionalSpec
+    _takes_sparse = False
     _parts: ClassVar[dict] = {**VAETransformer._parts, "_conditions": Conditions}
 
     condition: str = "auto"

@@ -170,7 +170,7 @@ class VAETransformer(PcaAttributes):
     }
 
     _spec_type: ClassVar[type[Spec]] = VAESpec
-    _takes_gaps = True
+    _takes_gaps = _takes_sparse = True
     _parts: ClassVar[dict] = {**PcaAttributes._parts, "_density": RowDensity}
 
     beta: float = 1.0

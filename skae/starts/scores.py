@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data.table import some_rows
+from ..data.table import SEARCH_ROWS, some_rows
 from .normal import Normal
 from .pca import pca
 from .probabilistic_pca import probabilistic_pca
 from .start import choose_latent_dim, linear
+
+_VALUES = 2**22  # the most values of the rows that a line search evaluates ...
+_LEAST_ROWS = 200  # ... unless these are fewer rows
 
 
 def pca_of(table, latent_dim, likelihood):
@@ -36,7 +39,7 @@ def score_pca(table, latent_dim, likelihood):
     values, axes = replace(table, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     start = linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)
-    clean = some_rows(table.sample)
+    clean = _searched(table.sample)
     return along_scores(start, table, likelihood, clean, table.standard(clean))
 
 
@@ -57,8 +60,8 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     values, axes = replace(within, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
-    rows = some_rows(table.sample)
-    deviations = (some_rows(within.sample) - within.mean) / spread
+    rows = _searched(table.sample)
+    deviations = (_searched(within.sample) - within.mean) / spread
     if table.has_gaps:
         rows = np.where(np.isnan(rows), mean_of_rows, rows)
         deviations = np.where(np.isnan(deviations), 0.0, deviations)
@@ -137,7 +140,7 @@ def error_left(start, table, likelihood):
     """
     if likelihood.is_normal:
         return 0.5 * min(table.n_samples, len(table.mean))
-    rows = some_rows(table.sample)
+    rows = _searched(table.sample)
     codes = table.standard(rows) @ start.encoder + start.encoder_bias
     logits = codes @ start.decoder + start.decoder_bias
     least = likelihood.least(rows)
@@ -153,3 +156,8 @@ def independent(table, likelihood):
 def smoothed_mean(table, likelihood):
     """Return the mean of a table, away from values without a natural parameter."""
     return likelihood.smoothed(table.mean, table.n_samples)
+
+
+def _searched(X):
+    """Return some rows for a line search; fewer if they are wide."""
+    return some_rows(X, min(SEARCH_ROWS, max(_LEAST_ROWS, _VALUES // X.shape[1])))[:]

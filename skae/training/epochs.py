@@ -24,6 +24,8 @@ from .schedule import Schedule
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _VALIDATION_BATCH = 1024
+_LEAST_BATCH = 32
+_VALIDATION_VALUES = 2**21  # the most values of a batch of wide rows
 _AVERAGED = 0.05  # fraction of the epochs that weights are averaged over
 _VALIDATION_DRAWS = 512  # least number of rows, with repeats, that average a stochastic loss
 
@@ -152,7 +154,9 @@ class EpochNet(NeuralNet):
             return dataset.batches(self.batch_size, self.shuffle_, least=self.least_rows_)
         times = math.ceil(_VALIDATION_DRAWS / len(dataset)) if self.module_.stochastic else 1
         # Batches of about one size, since some modules compare the rows of a batch.
-        n_rows, most = times * len(dataset), max(self.batch_size, _VALIDATION_BATCH)
+        n_rows = times * len(dataset)
+        most = max(self.batch_size, _VALIDATION_BATCH)
+        most = min(most, max(_LEAST_BATCH, _VALIDATION_VALUES // dataset.width))
         size = math.ceil(n_rows / math.ceil(n_rows / most))
         return dataset.batches(size, times=times)
 
@@ -224,6 +228,7 @@ class EpochNet(NeuralNet):
     def _leave(self, weights, held_out):
         """Load weights into the module, and release what only training needs."""
         copy_weights(weights, self._weights())
+        self.optimizer_.zero_grad(set_to_none=True)
         self._set_training(False)
         draw_from(self.module_, None)
         if self.progress_ is not None:

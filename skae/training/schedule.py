@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _WARMUP = 0.05  # fraction of the steps over which the learning rate rises
 _RISE, _PLATEAU = 100, 1000  # chunks: steps until the rate is highest, and until it decays
 _STEPS = 16  # of an epoch, if batches may be that small
+_MOST_VALUES = 2**20  # of a batch
 _STEPS_AT_HIGHEST = 8  # of an epoch, up to which the rate is highest
 LEAST_RATE, _HIGHEST_RATE = 2e-3, 0.015
 
@@ -37,8 +38,10 @@ class Schedule:
         return self.lr * min(1.0, share / _WARMUP) * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def automatic_batch_size(n_rows, in_chunks=False):
+def automatic_batch_size(n_rows, in_chunks=False, width=1):
     """Return a power of two near n / 16, from 32 to 256; in chunks near n / 32, from 16.
+
+    Batches of rows of more than 4,096 features, `width`, are smaller, for the sake of memory.
 
     Examples
     --------
@@ -46,7 +49,10 @@ def automatic_batch_size(n_rows, in_chunks=False):
     >>> automatic_batch_size(1000), automatic_batch_size(1000, in_chunks=True)
     (64, 32)
     """
-    return batch_size_near(n_rows / 32, 16) if in_chunks else batch_size_near(n_rows / _STEPS)
+    most = _MOST_VALUES / width
+    if in_chunks:
+        return batch_size_near(min(n_rows / 32, most), 16)
+    return batch_size_near(min(n_rows / _STEPS, most))
 
 
 def batch_size_near(wanted, least=32):
