@@ -34,10 +34,10 @@ class BaseAutoencoder(InChunks):
         ----------
         X : array-like of shape (n_samples, n_features)
             Numbers, in at least 2 rows. `AutoencoderTransformer` and `VAETransformer` take NaN as a
-            missing entry: see :doc:`/guide/missing`. They also take sparse matrices, and make them
-            dense batch by batch: see :doc:`/guide/streams`. Large memory maps, zarr, h5py and dask arrays,
-            Arrow tables and data frames of several dtypes are read block by block. For such a
-            table with more than 2,048 columns, the initial model is approximate. See
+            missing entry (see :doc:`/guide/missing`) and sparse matrices, which they make dense
+            batch by batch. Large memory maps, zarr, h5py and dask arrays, Arrow tables and data
+            frames of several dtypes are read block by block. For such a table with more than
+            2,048 columns, the initial model is approximate. See
             :doc:`/guide/streams`.
         y : Ignored
             Present because a Pipeline passes labels. Only a splitter given as
