@@ -430,3 +430,12 @@ def test_interpolation_of_tables(table, trained):
     between = trained.interpolate(table[:2], table[2:4], steps=3)
     assert between.shape == (6, table.shape[1])
     assert (between.dtypes == table.dtypes).all()
+
+
+def test_codes_of_a_trained_autoencoder_are_those_of_famd(table):
+    options = {"likelihood": "auto", "random_state": 0}
+    start = AutoencoderTransformer(2, max_epochs=0, **options).fit(table)
+    trained = AutoencoderTransformer(2, max_epochs=30, **options).fit(table)
+    assert trained.best_epoch_ > 0
+    assert trained.validation_curve_.min() < trained.validation_curve_[0]
+    np.testing.assert_allclose(np.abs(trained.transform(table)), np.abs(start.transform(table)))

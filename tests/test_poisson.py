@@ -69,6 +69,18 @@ def test_codes_of_the_start_are_scores_of_residuals(counts):
     np.testing.assert_allclose(np.abs(codes), np.abs(expected), rtol=1e-6, atol=1e-9)
 
 
+def test_rates_of_the_start_are_linear_above_the_mean_and_positive(counts):
+    model = AutoencoderTransformer(2, likelihood="poisson", max_epochs=0).fit(counts)
+    pca = PCA(2).fit(residuals(counts))
+    there = pca.inverse_transform(pca.transform(residuals(counts)))
+    mean = (len(counts) * counts.mean(axis=0) + 0.5) / (len(counts) + 1)
+    effect, relative = there / np.sqrt(mean), model.reconstruct(counts) / mean
+    step = np.median((relative - 1)[effect > 0] / effect[effect > 0])
+    expected = np.where(effect > 0, 1 + step * effect, np.exp(step * effect))
+    np.testing.assert_allclose(relative, expected, rtol=1e-5)
+    assert 0.5 < step < 1.5
+
+
 def test_scores_are_log_likelihoods_by_quadrature(counts):
     """The bound of one latent, against Gauss-Hermite quadrature over it."""
     X = counts[:, :4]

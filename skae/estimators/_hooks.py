@@ -42,7 +42,8 @@ class Hooks(State):
         if self._columns is not None:
             return self._columns.likelihood()
         row = self._input_shape or (len(table.mean),)
-        return as_likelihood(self.likelihood).of_rows(row)
+        likelihood = as_likelihood(self.likelihood).of_rows(row)
+        return likelihood.of_moments(table.mean, table.variance, table.n_samples)
 
     @property
     def _columns(self):

@@ -43,7 +43,13 @@ class AutoencoderSpec(Spec):
     def build(self):
         """Build the torch module, with the weights of the initial model."""
         if not self.ordered:
-            return super().build()
+            module = super().build()
+            if self.columns is not None and self.init != "random":
+                from ..nn.init import Nothing
+
+                # Trained codes of such tables tell a classifier less than those of FAMD.
+                module.encoder = Nothing(self.n_codes)
+            return module
         import torch
 
         from ..nn.ordered import GroupedModule, OrderedModule, groups
@@ -119,6 +125,10 @@ class AutoencoderTransformer(PcaAttributes):
     With ``likelihood="bernoulli"``, ``"categorical"`` or ``"poisson"`` the initial model is PCA
     of the standardised score around independent features, in the space of natural parameters.
     Its loss is never higher than that of independent features.
+
+    With ``likelihood="auto"``, or a mapping, the encoder stays linear, so codes are those of factor
+    analysis of mixed data (FAMD), and only the decoder is trained. Codes that are trained as well
+    reconstruct such tables somewhat better, but classifiers on them are less accurate.
 
     With ``ordered=True`` training uses nested dropout [2]_. An epoch is kept only if no size is
     more than 1 % worse than PCA of the same size on the validation set, among up to eight sizes.

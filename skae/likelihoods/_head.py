@@ -18,6 +18,11 @@ class Head(nn.Module):
         super().__init__()
         self.likelihood = likelihood
 
+    @property
+    def bend(self):
+        """What becomes of the effect of codes in the linear path, or None."""
+        return self.likelihood.bend
+
     def forward(self, linear, residual):
         """Return the distribution of rows, from the two paths of a decoder, each (..., d)."""
         return self.likelihood.distribution(linear + residual)

@@ -1,7 +1,7 @@
 """The interface of a likelihood, used by initial models, networks and estimators."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class Distribution(Protocol):
@@ -69,6 +69,9 @@ class Likelihood:
     # Whether distributions have a `location` and its `derivatives`. `score_samples` then needs
     # fewer draws, as it draws codes around the posterior mode of a row.
     has_derivatives = False
+    # What becomes of the effect of codes on natural parameters in the linear path, tensors
+    # (..., d). None leaves it as it is.
+    bend: ClassVar[Any] = None
     # Whether entries of rows may be missing. Distributions then take `seen`.
     takes_gaps = False
 
@@ -82,6 +85,19 @@ class Likelihood:
     def of_rows(self, row):
         """Return the likelihood of rows of this shape, a tuple."""
         return self
+
+    def of_moments(self, mean, variance, n_samples):
+        """Return the likelihood of a table of n_samples rows with these moments, (d,)."""
+        return self
+
+    def of_start(self, start):
+        """Return the likelihood with what the initial model says of its parameters."""
+        return self
+
+    @property
+    def left(self):
+        """What `Start.dispersion` is to be, or None."""
+        return None
 
     def n_decoded(self, n_features):
         """Return how many numbers a decoder network returns for a row."""
@@ -118,6 +134,14 @@ class Likelihood:
         `spread`. Another link has its own: scores times `spread` times its derivative.
         """
         return scores / self.spread(mean)
+
+    def bent(self, effect):
+        """Return the effect of codes on natural parameters as the linear path adds it, (..., d)."""
+        if self.bend is None:
+            return effect
+        import torch
+
+        return self.bend(torch.from_numpy(effect)).numpy()
 
     def given(self, weights):
         """Return the likelihood of rows whose linear path has these weights, (k, d).

@@ -1,6 +1,7 @@
 """Poisson likelihood of counts, with log-rates as natural parameters."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,7 +11,17 @@ from scipy.special import gammaln, xlogy
 from ..data.sources import blocks
 from ._likelihood import Likelihood
 
-_LARGEST = 30.0  # log-rate, so that what is extrapolated to rows far out is finite
+LARGEST = 30.0  # log-rate, so that what is extrapolated to rows far out is finite
+
+
+def bend(effect):
+    """Let rates rise linearly with codes, as residuals do, and fall exponentially.
+
+    The rate of a feature is its mean times 1 + e for an effect e above 0, and times exp(e) below.
+    To first order both are the same. Counts far above their mean are common: with the exponential
+    alone, codes that reach them would be of no use to other rows.
+    """
+    return torch.where(effect > 0, torch.log1p(effect.clamp(min=0.0)), effect)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +38,8 @@ class PoissonLikelihood(Likelihood):
     """
 
     has_derivatives = True
+    bend: ClassVar[Any] = staticmethod(bend)
+    name: ClassVar[str] = "poisson"
 
     def check(self, X, name="X", ends=None):
         """Raise an error for values that are no counts."""
@@ -36,9 +49,9 @@ class PoissonLikelihood(Likelihood):
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
                 raise ValueError(
-                    f"likelihood='poisson' needs whole numbers from 0; got {rows[row, column]:.6g} "
-                    f"in row {first + row}, column {column} of {name}. Use likelihood='gaussian' "
-                    "for other numbers."
+                    f"likelihood={self.name!r} needs whole numbers from 0; got "
+                    f"{rows[row, column]:.6g} in row {first + row}, column {column} of {name}. Use "
+                    "likelihood='gaussian' for other numbers."
                 )
 
     def natural(self, mean):
@@ -64,11 +77,13 @@ class PoissonLikelihood(Likelihood):
 
     def distribution(self, natural):
         """Return Poisson distributions."""
-        return Poisson(natural.clamp(max=_LARGEST))
+        return Poisson(natural.clamp(max=LARGEST))
 
 
 class CountsLikelihood(PoissonLikelihood):
     """Counts of a column of a table, which have their mean unless that is 0."""
+
+    bend: ClassVar[Any] = None
 
     def smoothed(self, mean, n_samples):
         """Replace means of 0 by less than one count."""

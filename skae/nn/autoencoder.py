@@ -39,6 +39,27 @@ class LinearPath(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
+class BentPath(LinearPath):
+    """Affine map of codes, and of conditions after them, with the effect of the codes bent.
+
+    Parameters
+    ----------
+    start : skae.starts.start.Start
+    bend : callable
+        Tensor of shape (..., d) -> tensor of the same shape.
+    """
+
+    def __init__(self, start, bend):
+        super().__init__(start.decoder, start.decoder_bias)
+        self.n_codes = start.latent_dim
+        self.bend = bend
+
+    def forward(self, z):
+        k = self.n_codes
+        effect = F.linear(z[..., :k], self.weight[:, :k])
+        return self.bend(effect) + F.linear(z[..., k:], self.weight[:, k:], self.bias)
+
+
 def _absorb(layer, mean, scale):
     """Return a copy of a linear layer that takes rows before standardisation."""
     weight = layer.weight.detach().cpu().double().numpy() / scale
@@ -71,7 +92,11 @@ class AutoencoderModule(nn.Module):
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
         self.linear_encoder = LinearPath(start.encoder, start.encoder_bias)
-        self.linear_decoder = LinearPath(start.decoder, start.decoder_bias)
+        bend = getattr(head, "bend", None)
+        if bend is None:
+            self.linear_decoder = LinearPath(start.decoder, start.decoder_bias)
+        else:
+            self.linear_decoder = BentPath(start, bend)
         log_std = torch.tensor(0.5 * start.log_variance, dtype=torch.float64)
         self.register_buffer("start_log_std", log_std, persistent=False)
         self.register_buffer("start_std", log_std.exp(), persistent=False)

@@ -11,6 +11,23 @@ def is_zero(network):
     return not any(bool(value.any()) for value in network.output.parameters())
 
 
+class Nothing(nn.Module):
+    """A network that always returns 0, with nothing to train.
+
+    Parameters
+    ----------
+    n_outputs : int
+    """
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.n_outputs = n_outputs
+        self.output = nn.Module()
+
+    def forward(self, x):
+        return x.new_zeros(*x.shape[:-1], self.n_outputs)
+
+
 class _Uninitialised:
     """A float32 layer that is left uninitialised.
 

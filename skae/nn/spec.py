@@ -54,7 +54,8 @@ class Spec(Plain):
         """Likelihood of the rows."""
         if self.columns is not None:
             return self.columns.likelihood()
-        return as_likelihood(self.likelihood).of_rows(self.input_shape or self.start.mean.shape)
+        row = self.input_shape or self.start.mean.shape
+        return as_likelihood(self.likelihood).of_rows(row).of_start(self.start)
 
     def build(self):
         """Build the torch module, which equals the initial model."""

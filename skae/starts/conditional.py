@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data.table import left_by, some_rows
+from ..data.table import left_by
 from .probabilistic_pca import probabilistic_pca
-from .scores import independent, score_probabilistic_pca
+from .scores import independent, score_probabilistic_pca, searched
 
 
 def conditional_pca(table, inputs, latent_dim, likelihood, classes):
@@ -30,7 +30,8 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
         table = replace(table, mean=table.mean + within.mean)
         return with_conditions(start, table, effects, effects, centre)
-    within = replace(within, sample=left_by(some_rows(inputs.sample), table, effects, centre))
+    rows = searched(inputs.sample, len(table.mean))
+    within = replace(within, sample=left_by(rows, table, effects, centre))
     if likelihood.is_normal:
         start = probabilistic_pca(replace(within, scale=table.scale), latent_dim)
         return with_conditions(start, table, effects, effects, centre)
@@ -41,7 +42,7 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
         overall = likelihood.smoothed(table.mean, table.n_samples)
         p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
         on_logits = likelihood.natural(p) - independent(table, likelihood)[0]
-    logits = some_rows(inputs.sample)[:, len(table.mean) :] @ on_logits
+    logits = rows[:, len(table.mean) :] @ on_logits
     start = score_probabilistic_pca(table, latent_dim, likelihood, within, logits)
     return with_conditions(start, table, effects, on_logits, centre)
 

@@ -39,7 +39,7 @@ def score_pca(table, latent_dim, likelihood):
     values, axes = replace(table, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     start = linear(table, axes[:, :k], axes[:, :k], values[:k], 1.0)
-    clean = _searched(table.sample)
+    clean = searched(table.sample)
     return along_scores(start, table, likelihood, clean, table.standard(clean))
 
 
@@ -60,13 +60,13 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
     values, axes = replace(within, scale=spread).principal_axes(latent_dim)
     k = choose_latent_dim(latent_dim, values)
     axes, values = axes[:, :k], np.maximum(values[:k], 1.0)
-    rows = _searched(table.sample)
-    deviations = (_searched(within.sample) - within.mean) / spread
+    rows = searched(table.sample)
+    deviations = (searched(within.sample) - within.mean) / spread
     if table.has_gaps:
         rows = np.where(np.isnan(rows), mean_of_rows, rows)
         deviations = np.where(np.isnan(deviations), 0.0, deviations)
     scores = deviations @ axes
-    draws = np.random.default_rng(0).standard_normal((8, 1, k))
+    draws = np.random.default_rng(0).standard_normal((8, k))
 
     def posterior(step):
         """Return the likelihood, the decoder, the encoder of scores, codes, and variances."""
@@ -83,9 +83,12 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
 
     def negative_elbo(step):
         given, effect, _, mean, variance = posterior(step)
-        decoded = bias + logits + (mean + np.sqrt(variance) * draws) @ effect
+        losses = [
+            given.loss(rows, bias + logits + given.bent((mean + np.sqrt(variance) * draw) @ effect))
+            for draw in draws
+        ]
         kl = 0.5 * (mean**2 + variance - 1.0 - np.log(variance)).sum(axis=1)
-        return (given.loss(rows, decoded).mean(axis=0) + kl).mean()
+        return (np.mean(losses, axis=0) + kl).mean()
 
     step = min(np.linspace(1.0, 0.0, 9), key=negative_elbo)
     given, effect, reader, _, variance = posterior(step)
@@ -97,6 +100,7 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
         inputs = Normal(np.zeros(len(axes)), (axes * lengths).T * unit, noise)
     start = replace(
         linear(table, axes, axes, np.ones(k), 1.0),
+        dispersion=given.left,
         inputs=inputs,
         encoder=reader * (table.scale / spread)[:, None],
         decoder=effect,
@@ -115,17 +119,19 @@ def along_scores(start, table, likelihood, clean, inputs):
     direction = (inputs @ encoder + start.encoder_bias) @ decoder
 
     def loss(step):
-        return likelihood.loss(clean, bias + step * direction).mean()
+        return likelihood.loss(clean, bias + likelihood.bent(step * direction)).mean()
 
     from scipy.optimize import minimize_scalar
 
     step = minimize_scalar(loss, bounds=(0.0, 10.0), method="bounded").x
+    decoder = decoder * (step if loss(step) < loss(0.0) else 0.0)
     return replace(
         start,
+        dispersion=likelihood.given(decoder).left,
         scale=table.scale,
         input_scale=table.scale,
         encoder=encoder,
-        decoder=decoder * (step if loss(step) < loss(0.0) else 0.0),
+        decoder=decoder,
         decoder_bias=bias,
         code_scale=np.linalg.norm(start.decoder, axis=1),
         log_variance=np.zeros(start.latent_dim),
@@ -140,9 +146,9 @@ def error_left(start, table, likelihood):
     """
     if likelihood.is_normal:
         return 0.5 * min(table.n_samples, len(table.mean))
-    rows = _searched(table.sample)
+    rows = searched(table.sample)
     codes = table.standard(rows) @ start.encoder + start.encoder_bias
-    logits = codes @ start.decoder + start.decoder_bias
+    logits = likelihood.bent(codes @ start.decoder) + start.decoder_bias
     least = likelihood.least(rows)
     return float((likelihood.loss(rows, logits) - least).mean())
 
@@ -158,6 +164,7 @@ def smoothed_mean(table, likelihood):
     return likelihood.smoothed(table.mean, table.n_samples)
 
 
-def _searched(X):
-    """Return some rows for a line search; fewer if they are wide."""
-    return some_rows(X, min(SEARCH_ROWS, max(_LEAST_ROWS, _VALUES // X.shape[1])))[:]
+def searched(X, n_features=None):
+    """Return the rows of X that a line search evaluates, fewer if they are wide."""
+    width = n_features or X.shape[1]
+    return some_rows(X, min(SEARCH_ROWS, max(_LEAST_ROWS, _VALUES // width)))[:]

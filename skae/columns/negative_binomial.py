@@ -1,0 +1,44 @@
+"""Counts with negative binomial distributions."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .poisson import Poisson
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegativeBinomial(Poisson):
+    """Whole numbers from 0, unchanged, which vary more than Poisson counts.
+
+    Parameters
+    ----------
+    mean, dispersion : float
+        Their variance is mean + dispersion * mean^2.
+    """
+
+    kind: ClassVar[str] = "negative_binomial"
+
+    mean: float
+    dispersion: float
+
+    @classmethod
+    def fitted(cls, given, x, whole):
+        """Return the other fields of the class."""
+        from ..likelihoods.negative_binomial import overdispersion
+
+        mean = max(float(x.mean()), 0.5 / (len(x) + 1.0))
+        dispersion = float(overdispersion(mean, x.var(ddof=1) if len(x) > 1 else 0.0))
+        return super().fitted(given, x, whole) | {"mean": mean, "dispersion": dispersion}
+
+    @staticmethod
+    def likelihood(columns):
+        """Return the likelihood of several such columns."""
+        from ..likelihoods.negative_binomial import CountsLikelihood
+
+        means, dispersion = np.array([(column.mean, column.dispersion) for column in columns]).T
+        return CountsLikelihood(means=means, dispersion=dispersion)
+
+
+COLUMN = NegativeBinomial
