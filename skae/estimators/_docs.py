@@ -32,10 +32,10 @@ SHARED_PARAMETERS = """\
     likelihood : str, mapping or Likelihood, default="gaussian"
         Distribution of a row given its code: "gaussian" (squared error), "bernoulli"
         (cross-entropy, for values in [0, 1]), "categorical" (cross-entropy; the last axis of
-        `input_shape` holds probabilities that sum to 1), "poisson" (counts), or a
-        `skae.likelihoods.Likelihood`. See :doc:`/guide/likelihoods`. "auto" is for tables with
-        columns of several kinds, and a mapping from columns to likelihoods chooses some of them:
-        see :doc:`/guide/tables`.
+        `input_shape` holds probabilities that sum to 1), "poisson" (counts),
+        "negative_binomial" (counts that vary more), or a `skae.likelihoods.Likelihood`. See
+        :doc:`/guide/likelihoods`. "auto" is for tables with columns of several kinds, and a mapping
+        from columns to likelihoods chooses some of them: see :doc:`/guide/tables`.
     lr : float or "auto", default="auto"
         Highest learning rate. It rises over the first steps, then decays to 0 at `max_epochs`
         along a cosine. A skorch `LRScheduler` in `callbacks` replaces this schedule. "auto" is
