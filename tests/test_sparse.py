@@ -129,16 +129,27 @@ def test_formats_and_dtypes(format, dtype):
     assert_close(codes, dense, 1e-5 if dtype == np.float32 else 1e-10)
 
 
-def test_entries_given_twice_are_added_and_the_matrix_is_not_changed():
-    data, rows, columns = [1.0, 2.0, 5.0, 1.0, 0.0], [0, 0, 1, 2, 2], [0, 0, 1, 2, 1]
-    X = sparse.coo_array((data, (rows, columns)), shape=(4, 3))
-    csr = sparse.csr_array((data, [0, 0, 1, 2, 1], [0, 2, 3, 5, 5]), shape=(4, 3))
-    dense = AutoencoderTransformer(1, max_epochs=0).fit(X.toarray())
-    for matrix in (X, csr):
-        model = AutoencoderTransformer(1, max_epochs=0).fit(matrix)
-        np.testing.assert_allclose(model.mean_, dense.mean_)
-        np.testing.assert_allclose(model.transform(matrix), dense.transform(X.toarray()))
-    assert csr.nnz == 5
+@pytest.mark.parametrize("shape", SHAPES)
+def test_entries_given_twice_are_added_and_the_matrix_is_not_changed(shape):
+    n, d = SHAPES[shape]
+    X = table(min(n, 400), d)
+    once = sparse.csr_array(X)
+    halves = np.repeat(once.data / 2, 2), np.repeat(once.indices, 2), 2 * once.indptr
+    twice = sparse.csr_array(halves, shape=X.shape)
+    options = {"max_epochs": 2, "random_state": 0}
+    model, same = (AutoencoderTransformer(2, **options).fit(rows) for rows in (twice, once))
+    np.testing.assert_array_equal(model.loss_curve_, same.loss_curve_)
+    assert_same_model(model, same, X)
+    assert twice.nnz == 2 * once.nnz
+
+
+def test_rows_that_are_nearly_copies_are_noticed():
+    rng = np.random.default_rng(0)
+    X = np.repeat(table(60, 8, density=0.8), 5, axis=0)
+    X *= 1.0 + 1e-6 * rng.standard_normal(X.shape)
+    for rows in (X, sparse.csr_array(X)):
+        with pytest.warns(UserWarning, match="60 groups of near-copies"):
+            AutoencoderTransformer(2, max_epochs=1, random_state=0).fit(rows)
 
 
 @both

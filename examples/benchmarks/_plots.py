@@ -72,10 +72,10 @@ def legend(axis, columns=3):
     )
 
 
-def panels(n, n_names, width=4.6):
+def panels(n, n_names, width=4.6, sharey=True):
     """Axes side by side, high enough for the names."""
     size = (width * n + 1.5, 0.42 * n_names + 1.8)
-    figure, axes = plt.subplots(1, n, figsize=size, sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, n, figsize=size, sharey=sharey, layout="constrained")
     return figure, axes
 
 

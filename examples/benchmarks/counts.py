@@ -182,7 +182,7 @@ def print_summary(rows):
 
 def plot(rows, path):
     names = list(dict.fromkeys(row["table"] for row in rows))
-    figure, axes = _plots.panels(len(names), 4, width=4.0)
+    figure, axes = _plots.panels(len(names), 4, width=4.0, sharey=False)
     for axis, name in zip(np.atleast_1d(axes), names, strict=True):
         for style, method in zip(_plots.STYLES, METHODS, strict=False):
             of = [row for row in rows if (row["table"], row["method"]) == (name, method)]

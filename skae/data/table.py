@@ -223,11 +223,11 @@ class Table:
 
     def _covariance_times(self, basis):
         """Return ``x.T @ (x @ basis)`` for standardised rows x, (d, m)."""
-        if is_sparse(self.X):  # rows are centred implicitly
+        if is_sparse(self.X):
             scaled = basis / np.reshape(self.scale, (-1, 1))
+            # Columns of this have mean 0, so rows need not be centred again.
             there = self.X.times(scaled) - self.mean @ scaled
-            back = self.X.transposed_times(there) - np.outer(self.mean, there.sum(axis=0))
-            return back / np.reshape(self.scale, (-1, 1))
+            return self.X.transposed_times(there) / np.reshape(self.scale, (-1, 1))
         product = np.zeros_like(basis)
         for rows in self.standardised():
             product += rows.T @ (rows @ basis)
@@ -240,7 +240,7 @@ class Table:
         lengths = np.sqrt(values)
         known = lengths > 1e-7 * lengths.max(initial=1e-300)  # others are rounding errors
         left = left[:, known]
-        axes = self.X.transposed_times(left) - np.outer(self.mean, left.sum(axis=0))
+        axes = self.X.transposed_times(left)  # columns of `left` have mean 0
         axes /= np.reshape(self.scale, (-1, 1)) * lengths[known]
         rest = np.random.default_rng(0).standard_normal((len(axes), (~known).sum()))
         others = np.linalg.qr(np.hstack([axes, rest]))[0][:, known.sum() :]
