@@ -78,7 +78,12 @@ def test_rates_of_the_start_are_linear_above_the_mean_and_positive(counts):
     step = np.median((relative - 1)[effect > 0] / effect[effect > 0])
     expected = np.where(effect > 0, 1 + step * effect, np.exp(step * effect))
     np.testing.assert_allclose(relative, expected, rtol=1e-5)
-    assert 0.5 < step < 1.5
+
+    def loss(step):
+        rates = mean * np.where(effect > 0, 1 + step * effect, np.exp(step * effect))
+        return -stats.poisson.logpmf(counts, rates).sum()
+
+    assert loss(step) < min(loss(0.98 * step), loss(1.02 * step))
 
 
 def test_scores_are_log_likelihoods_by_quadrature(counts):

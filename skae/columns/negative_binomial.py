@@ -14,13 +14,12 @@ class NegativeBinomial(Poisson):
 
     Parameters
     ----------
-    mean, dispersion : float
-        Their variance is mean + dispersion * mean^2.
+    dispersion : float
+        Their variance minus their mean, over the square of the mean.
     """
 
     kind: ClassVar[str] = "negative_binomial"
 
-    mean: float
     dispersion: float
 
     @classmethod
@@ -30,15 +29,14 @@ class NegativeBinomial(Poisson):
 
         mean = max(float(x.mean()), 0.5 / (len(x) + 1.0))
         dispersion = float(overdispersion(mean, x.var(ddof=1) if len(x) > 1 else 0.0))
-        return super().fitted(given, x, whole) | {"mean": mean, "dispersion": dispersion}
+        return super().fitted(given, x, whole) | {"dispersion": dispersion}
 
     @staticmethod
     def likelihood(columns):
         """Return the likelihood of several such columns."""
         from ..likelihoods.negative_binomial import CountsLikelihood
 
-        means, dispersion = np.array([(column.mean, column.dispersion) for column in columns]).T
-        return CountsLikelihood(means=means, dispersion=dispersion)
+        return CountsLikelihood(dispersion=np.array([column.dispersion for column in columns]))
 
 
 COLUMN = NegativeBinomial

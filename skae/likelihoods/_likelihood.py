@@ -95,8 +95,8 @@ class Likelihood:
         return self
 
     @property
-    def left(self):
-        """What `Start.dispersion` is to be, or None."""
+    def overdispersion(self):
+        """Overdispersion of counts, (d,), for the initial model to keep, or None."""
         return None
 
     def n_decoded(self, n_features):

@@ -30,11 +30,8 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
 
     Parameters
     ----------
-    means : ndarray of shape (d,) or None
     dispersion : ndarray of shape (d,) or None
-        The overdispersion of independent features with these means.
-    explained : ndarray of shape (d,) or None
-        The part of it that the linear path of a decoder explains.
+        Overdispersion of independent features.
 
     References
     ----------
@@ -42,29 +39,23 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
     Statistics 15, 209-225.
     """
 
-    means: Any = None
     dispersion: Any = None
-    explained: Any = 0.0
 
     name: ClassVar[str] = "negative_binomial"
 
     def of_moments(self, mean, variance, n_samples):
         """Return the likelihood of a table with these moments."""
         mean = self.smoothed(mean, n_samples)
-        return replace(self, means=mean, dispersion=overdispersion(mean, variance))
+        return replace(self, dispersion=overdispersion(mean, variance))
 
     def of_start(self, start):
         """Return the likelihood with the overdispersion of an initial model."""
-        return replace(self, means=np.exp(start.decoder_bias), dispersion=start.dispersion)
+        return replace(self, dispersion=start.dispersion)
 
     @property
-    def left(self):
-        """Overdispersion given the code, (d,)."""
-        return np.maximum(self.dispersion - self.explained, _LEAST)
-
-    def given(self, weights):
-        """Return the likelihood with less overdispersion, by what these weights explain."""
-        return replace(self, explained=np.square(weights).sum(axis=0))
+    def overdispersion(self):
+        """Overdispersion of each feature, (d,)."""
+        return self.dispersion
 
     def spread(self, mean):
         """Return the standard deviation of each feature."""
@@ -74,14 +65,9 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
         """Return what standardised scores add to the logarithms of means."""
         return scores * self.spread(mean) / mean
 
-    @property
-    def noise(self):
-        """Variance of scores given the code, (d,)."""
-        return (1.0 + self.left * self.means) / (1.0 + self.dispersion * self.means)
-
     def loss(self, x, natural):
         """Return minus the log-probability of each row, summed over features, in nats."""
-        size = 1.0 / self.left
+        size = 1.0 / self.dispersion
         with np.errstate(over="ignore"):
             log_total = np.logaddexp(natural, np.log(size))
         of_counts = gammaln(x + size) - gammaln(size) - gammaln(x + 1.0)
@@ -93,12 +79,12 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
 
     def distribution(self, natural):
         """Return negative binomial distributions, with the overdispersion of the initial model."""
-        left = torch.as_tensor(self.left).to(natural)
-        return NegativeBinomial(natural.clamp(max=LARGEST), -left.log())
+        dispersion = torch.as_tensor(self.dispersion).to(natural)
+        return NegativeBinomial(natural.clamp(max=LARGEST), -dispersion.log())
 
     def head(self, start, floor=None):
         """Return the head that learns the overdispersion of each feature."""
-        return NegativeBinomialHead(self.left)
+        return NegativeBinomialHead(self.dispersion)
 
 
 class CountsLikelihood(NegativeBinomialLikelihood):
@@ -112,7 +98,7 @@ class NegativeBinomialHead(nn.Module):
 
     Parameters
     ----------
-    left : ndarray of shape (d,)
+    dispersion : ndarray of shape (d,)
         Overdispersion at first.
     """
 
@@ -121,10 +107,10 @@ class NegativeBinomialHead(nn.Module):
     bend = staticmethod(bend)
     start_log_size: torch.Tensor
 
-    def __init__(self, left):
+    def __init__(self, dispersion):
         super().__init__()
-        self.register_buffer("start_log_size", torch.tensor(-np.log(left)), persistent=False)
-        self.log_ratio = nn.Parameter(torch.zeros(len(left), dtype=torch.float32))
+        self.register_buffer("start_log_size", torch.tensor(-np.log(dispersion)), persistent=False)
+        self.log_ratio = nn.Parameter(torch.zeros(len(dispersion), dtype=torch.float32))
 
     def forward(self, linear, residual):
         """Return the distribution of rows, from the two paths of a decoder, each (..., d)."""

@@ -39,7 +39,7 @@ class Start(Plain):
     inputs: Normal | None = None
     # What is added to the logits of discrete columns, so that they have their frequencies.
     offsets: np.ndarray | None = None
-    # Overdispersion of counts given their code, (d,): variances beyond the mean over its square.
+    # Overdispersion of counts, (d,): variance beyond the mean, over its square.
     dispersion: np.ndarray | None = None
 
     parts = {"inputs": Normal}
