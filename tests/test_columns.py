@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer, ConditionalVAE, VAETransformer
 
@@ -439,3 +441,40 @@ def test_codes_of_a_trained_autoencoder_are_those_of_famd(table):
     assert trained.best_epoch_ > 0
     assert trained.validation_curve_.min() < trained.validation_curve_[0]
     np.testing.assert_allclose(np.abs(trained.transform(table)), np.abs(start.transform(table)))
+
+
+@pytest.mark.parametrize("x", ["three values", "mostly 0", "codes"])
+def test_a_column_that_is_unrelated_changes_nothing(x):
+    """Numbers with few values have scores of variance 1, as all columns."""
+    rng = np.random.default_rng(0)
+    t = rng.standard_normal((1000, 1))
+    frame = pd.DataFrame(t * [1.0, -1.0] + 0.2 * rng.standard_normal((1000, 2)), columns=["a", "b"])
+    values = {
+        "three values": rng.choice([1.0, 2.0, 3.0], 1000),
+        "mostly 0": np.where(rng.random(1000) < 0.8, 0.0, rng.exponential(size=1000)),
+        "codes": rng.choice([200, 404, 500], 1000, p=[0.9, 0.07, 0.03]),
+    }
+    start = VAETransformer(1, likelihood="auto", max_epochs=0, random_state=0)
+    alone = start.fit(frame).transform(frame)
+    drawn = start.sample(1000, random_state=0)
+    codes = start.fit(frame.assign(x=values[x])).transform(frame.assign(x=values[x]))
+    assert np.corrcoef(alone[:, 0], codes[:, 0])[0, 1] ** 2 > 0.99
+    beside = start.sample(1000, random_state=0)
+    assert abs(beside.a.corr(beside.b) - drawn.a.corr(drawn.b)) < 0.1
+
+
+def test_numbers_with_few_values_are_standardised_scores():
+    """With two values a number is its indicator, standardised: PCA of the correlations."""
+    rng = np.random.default_rng(0)
+    t = rng.standard_normal((400, 1))
+    frame = pd.DataFrame((t + rng.standard_normal((400, 4)) > [0, 1, -1, 0.5]).astype(int))
+    frame.columns = list("abcd")
+    wishes = dict.fromkeys(frame, "histogram")
+    codes = AutoencoderTransformer(2, likelihood=wishes, max_epochs=0).fit_transform(frame)
+    expected = PCA(2).fit_transform(StandardScaler().fit_transform(frame))
+    up_to_signs(codes, expected, 1e-6)
+
+
+def test_reconstructions_keep_the_index(table, trained):
+    some = table.iloc[100:110]
+    assert trained.reconstruct(some).index.equals(some.index)

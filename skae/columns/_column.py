@@ -40,11 +40,19 @@ class Given(Plain):
 
         dtype, there = values.dtype, values[values.notna()]
         if not len(there):
-            raise ValueError(f"Every column of X must have a value; got none in column {name!r}.")
-        if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+            raise ValueError(
+                f"Every column of X must have a value; got none in column {name!r}. Leave it out "
+                f"with X.drop(columns={name!r})."
+            )
+        if pd.api.types.is_datetime64_any_dtype(dtype):
             raise ValueError(
                 f"X must have no dates; got column {name!r} of dtype {dtype}. Replace it by "
                 f"numbers, for example X[{name!r}].dt.month, or by days since a date."
+            )
+        if pd.api.types.is_timedelta64_dtype(dtype):
+            raise ValueError(
+                f"X must have no durations; got column {name!r} of dtype {dtype}. Replace it by "
+                f"numbers, for example X[{name!r}].dt.total_seconds()."
             )
         if isinstance(dtype, pd.CategoricalDtype):
             given = cls(

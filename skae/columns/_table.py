@@ -160,8 +160,13 @@ def as_columns(X, name="X"):
     import pandas as pd
 
     if issparse(X) or isinstance(X, Mapping):
-        advice = "X.toarray()" if issparse(X) else "pd.DataFrame(X)"
-        raise TypeError(f"{name} must be a table; got {type(X).__name__}. Use {advice}.")
+        advice = "Use pd.DataFrame(X)."
+        if issparse(X):
+            advice = (
+                "Give one likelihood for all columns, such as likelihood='poisson', with which "
+                "AutoencoderTransformer and VAETransformer read sparse matrices; or X.toarray()."
+            )
+        raise TypeError(f"{name} must be a table; got {type(X).__name__}. {advice}")
     if hasattr(X, "to_pandas"):
         X = X.to_pandas()
     if isinstance(X, list) and np.ndim(X[0] if X else 0) == 1:

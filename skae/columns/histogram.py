@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from ..data.scales import normal_scores, standardised
 from ._number import Number
@@ -120,16 +120,23 @@ class Histogram(Number):
         inside = np.clip(x, self.lows[number], self.highs[number])
         (low, high), (below, above) = self._piece_of(number, inside, self.knots)
         part = below + (above - below) * (inside - low) / np.where(high > low, high - low, 1.0)
-        part = np.where(self.point[number] & ~np.isnan(x), 0.5, part)
         part = np.clip(part, _WITHIN, 1.0 - _WITHIN)
-        return self.edges[number] + part * (self.edges[number + 1] - self.edges[number])
+        rank = self._below()[number] + part * self.shares[number]
+        _, mean, std = standardised(normal_scores(self.shares), self.shares)
+        scores = (ndtri(rank) - mean) / std
+        return np.where(self.point[number] & ~np.isnan(x), self.levels[number], scores)
+
+    def _below(self):
+        """Return the fraction of the rows below each interval, (m,)."""
+        return np.append(0.0, np.cumsum(self.shares[:-1]))
 
     def values(self, scores, rng):
         """Return the numbers of scores, (n,)."""
         number = np.clip(np.searchsorted(self.edges, scores, "right") - 1, 0, len(self.lows) - 1)
         if rng is None:
-            widths = np.diff(self.edges)[number]
-            part = np.clip((scores - self.edges[number]) / widths, 0.0, 1.0)
+            _, mean, std = standardised(normal_scores(self.shares), self.shares)
+            part = (ndtr(scores * std + mean) - self._below()[number]) / self.shares[number]
+            part = np.clip(part, 0.0, 1.0)
         else:
             part = rng.random(len(scores))
         if self.whole:

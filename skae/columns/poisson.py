@@ -34,7 +34,7 @@ class Poisson(Number):
 
     def log_densities(self, x):
         """Return log-densities of numbers in addition to those of scores."""
-        return np.zeros(len(x))
+        return np.where(x % 1 > 0, -np.inf, 0.0)
 
     @staticmethod
     def likelihood(columns):

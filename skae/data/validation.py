@@ -27,7 +27,8 @@ _PANDAS_TYPES = {"Period": "dates", "Interval": "intervals", "NAType": "missing 
 _REMEDIES = {
     "text": "One-hot encode nominal text: make_column_transformer((OneHotEncoder("
     "sparse_output=False), {columns}), remainder='passthrough') in front of the estimator in a "
-    "Pipeline. Do not use OrdinalEncoder for nominal text: it makes up an order.",
+    "Pipeline. Do not use OrdinalEncoder for nominal text: it makes up an order. VAETransformer "
+    "and ConditionalVAE take text as it is with likelihood='auto'.",
     "text among numbers": "Make such entries NaN, for example with pandas.to_numeric(..., "
     "errors='coerce'), and fill them in, for example with SimpleImputer.",
     "dates": "Turn dates into numbers, such as the days since the first of them, or the year, "
@@ -311,7 +312,8 @@ def check_all_finite(X, name="X", names=None, first_row=0, gaps=False):
         bad, what = np.isnan(X) & (not gaps), "NaN"
         advice = (
             "Fill in missing values, for example with SimpleImputer in front of the estimator in a "
-            "Pipeline, or use VAETransformer, which takes them with likelihood='gaussian'."
+            "Pipeline, or use VAETransformer, which takes them with likelihood='gaussian' or "
+            "'auto'."
         )
         if not bad.any():
             bad, what = np.isinf(X), f"infinity or a value too large for {X.dtype!r}"
@@ -342,6 +344,7 @@ def native(X):
 
 
 def _in_columns(labels):
+    labels = list(dict.fromkeys(labels))  # indicators of a category have the name of its column
     if not labels:
         return ""
     more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""

@@ -66,7 +66,10 @@ class Methods(InOrdinaryModes, Door):
             ``inverse_transform(transform(X))``, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        return self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)))
+        found = self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)))
+        if is_frame(X) and is_frame(found):
+            found.index = X.index
+        return found
 
     def score_samples(self, X):
         """Compute the reconstruction score of each row.
