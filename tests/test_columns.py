@@ -478,3 +478,20 @@ def test_numbers_with_few_values_are_standardised_scores():
 def test_reconstructions_keep_the_index(table, trained):
     some = table.iloc[100:110]
     assert trained.reconstruct(some).index.equals(some.index)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_many_classes_of_few_rows_with_gaps():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "city": rng.choice(list("abcde"), 600),
+            "age": rng.normal(40, 10, 600),
+            "plan": rng.choice(["x", "y"], 600, p=[0.95, 0.05]),
+        }
+    ).mask(rng.random((600, 3)) < 0.3)
+    y = rng.poisson(rng.exponential(6, 600))
+    options = {"likelihood": "auto", "condition": "class", "max_epochs": 2, "random_state": 0}
+    model = ConditionalVAE(2, **options).fit(frame, y)
+    assert np.isfinite(model.loss_curve_).all()
+    assert np.isfinite(model.score_samples(frame, y)).all()

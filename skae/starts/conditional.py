@@ -40,7 +40,9 @@ def conditional_pca(table, inputs, latent_dim, likelihood, classes):
         sizes = products.diagonal()[:, None]
         # Small classes are shrunk towards the frequencies of all rows.
         overall = likelihood.smoothed(table.mean, table.n_samples)
-        p = (sizes * (table.mean + effects * table.scale) + overall) / (sizes + 1.0)
+        # With gaps, what is regressed may be beyond all values.
+        p = np.clip(table.mean + effects * table.scale, table.low, table.high)
+        p = (sizes * p + overall) / (sizes + 1.0)
         on_logits = likelihood.natural(p) - independent(table, likelihood)[0]
     logits = rows[:, len(table.mean) :] @ on_logits
     start = score_probabilistic_pca(table, latent_dim, likelihood, within, logits)
