@@ -478,6 +478,9 @@ def test_numbers_with_few_values_are_standardised_scores():
 def test_reconstructions_keep_the_index(table, trained):
     some = table.iloc[100:110]
     assert trained.reconstruct(some).index.equals(some.index)
+    codes = pd.DataFrame(trained.transform(some), index=some.index)
+    codes.columns = trained.get_feature_names_out()
+    assert trained.inverse_transform(codes).index.equals(some.index)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

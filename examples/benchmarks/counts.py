@@ -11,8 +11,8 @@ of ..."), the VAE with ``likelihood="negative_binomial"``, and:
 - PCA of Pearson residuals (Townes et al. 2019), back in rates: the mean plus the residual times the
   mean's root, at least 0.001;
 - GLM-PCA, where the package glmpca is installed, with the smallest penalty of 1, 10, 100 and 1,000
-  that it does not diverge with. It has no codes for new rows. Here they maximise the likelihood of
-  the row, given its total, which the other methods are not told.
+  with which it converges. It has no `transform`. Here the codes of a held-out row maximise its
+  likelihood, given the total of the row. The other methods do not use this total.
 
 The folder also has counts/NAME.npz, whose X is a table of counts.
 
@@ -121,7 +121,7 @@ def glm_pca(train, test, latents, seed):
 
 
 def with_loadings(X, offset, found):
-    """Rates of the likeliest codes of rows, by Newton's method with steps of limited length."""
+    """Maximise the likelihood of rows over their codes by Newton's method; return their rates."""
     loadings = np.asarray(found["loadings"])
     codes = np.zeros((len(X), loadings.shape[1]))
     for _ in range(200):
@@ -148,7 +148,7 @@ def describe(row):
 def print_summary(rows):
     for name in dict.fromkeys(row["table"] for row in rows):
         sizes = sorted({row["latents"] for row in rows if row["table"] == name})
-        print(f"\n{name}: median deviance with so many latents, then nats, then seconds")
+        print(f"\n{name}: medians of the deviance, nats and seconds, by number of latents")
         print(f"{'':<24}", *(f"{size:>10}" for size in sizes))
         for method in dict.fromkeys(row["method"] for row in rows):
             for metric in ("deviance", "nats", "seconds"):

@@ -104,6 +104,11 @@ class Column(Plain):
         """Fit to the values of a column that are there; `asked` if its kind was not chosen."""
         raise NotImplementedError
 
+    @classmethod
+    def kind(cls):
+        """Return the name of the kind."""
+        return cls.__module__.rpartition(".")[2]
+
     @property
     def width(self):
         """Number of encoded columns."""

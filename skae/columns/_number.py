@@ -33,8 +33,9 @@ class Number(Column):
     def find(cls, given, there, asked):
         if given.holds == "categories":
             raise ValueError(
-                f"likelihood={cls.__module__.rpartition('.')[2]!r} needs numbers, or ordered "
-                f"categories; got column {given.name!r} of dtype {there.dtype}."
+                f"likelihood={cls.kind()!r} needs numbers, or ordered categories; got column "
+                f"{given.name!r} of dtype {there.dtype}. Turn it into one, for example with "
+                f"X[{given.name!r}].astype(int), or pd.Categorical(..., ordered=True)."
             )
         x = numbers(given, there)
         whole = bool((x == x.round()).all())

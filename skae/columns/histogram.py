@@ -121,21 +121,21 @@ class Histogram(Number):
         (low, high), (below, above) = self._piece_of(number, inside, self.knots)
         part = below + (above - below) * (inside - low) / np.where(high > low, high - low, 1.0)
         part = np.clip(part, _WITHIN, 1.0 - _WITHIN)
-        rank = self._below()[number] + part * self.shares[number]
-        _, mean, std = standardised(normal_scores(self.shares), self.shares)
-        scores = (ndtri(rank) - mean) / std
+        below, mean, std = self._scale()
+        scores = (ndtri(below[number] + part * self.shares[number]) - mean) / std
         return np.where(self.point[number] & ~np.isnan(x), self.levels[number], scores)
 
-    def _below(self):
-        """Return the fraction of the rows below each interval, (m,)."""
-        return np.append(0.0, np.cumsum(self.shares[:-1]))
+    def _scale(self):
+        """Return the fraction of rows below each interval, and mean and std of normal scores."""
+        _, mean, std = standardised(normal_scores(self.shares), self.shares)
+        return np.append(0.0, np.cumsum(self.shares[:-1])), mean, std
 
     def values(self, scores, rng):
         """Return the numbers of scores, (n,)."""
         number = np.clip(np.searchsorted(self.edges, scores, "right") - 1, 0, len(self.lows) - 1)
         if rng is None:
-            _, mean, std = standardised(normal_scores(self.shares), self.shares)
-            part = (ndtr(scores * std + mean) - self._below()[number]) / self.shares[number]
+            below, mean, std = self._scale()
+            part = (ndtr(scores * std + mean) - below[number]) / self.shares[number]
             part = np.clip(part, 0.0, 1.0)
         else:
             part = rng.random(len(scores))
@@ -168,7 +168,7 @@ class Histogram(Number):
         """Return the likelihood of several such columns."""
         from ..likelihoods._levels import IntervalsLikelihood
 
-        return IntervalsLikelihood(tuple(columns))
+        return IntervalsLikelihood(columns=tuple(columns))
 
 
 def _divided(values, counts, whole, single):

@@ -1,7 +1,6 @@
 """Counts with negative binomial distributions."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -18,25 +17,24 @@ class NegativeBinomial(Poisson):
         Their variance minus their mean, over the square of the mean.
     """
 
-    kind: ClassVar[str] = "negative_binomial"
-
     dispersion: float
 
     @classmethod
     def fitted(cls, given, x, whole):
         """Return the other fields of the class."""
-        from ..likelihoods.negative_binomial import overdispersion
+        from ..likelihoods.negative_binomial import NegativeBinomialLikelihood
 
-        mean = max(float(x.mean()), 0.5 / (len(x) + 1.0))
-        dispersion = float(overdispersion(mean, x.var(ddof=1) if len(x) > 1 else 0.0))
-        return super().fitted(given, x, whole) | {"dispersion": dispersion}
+        variance = np.var(x, ddof=min(1, len(x) - 1))
+        found = NegativeBinomialLikelihood().of_moments(x.mean(), variance, len(x))
+        return super().fitted(given, x, whole) | {"dispersion": float(found.dispersion)}
 
     @staticmethod
     def likelihood(columns):
         """Return the likelihood of several such columns."""
-        from ..likelihoods.negative_binomial import CountsLikelihood
+        from ..likelihoods.negative_binomial import NegativeBinomialLikelihood
 
-        return CountsLikelihood(dispersion=np.array([column.dispersion for column in columns]))
+        dispersion = np.array([column.dispersion for column in columns])
+        return NegativeBinomialLikelihood(dispersion=dispersion)
 
 
 COLUMN = NegativeBinomial

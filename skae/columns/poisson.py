@@ -1,7 +1,6 @@
 """Counts with Poisson distributions."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -12,14 +11,12 @@ from ._number import Number
 class Poisson(Number):
     """Whole numbers from 0, unchanged."""
 
-    kind: ClassVar[str] = "poisson"
-
     @classmethod
     def fitted(cls, given, x, whole):
         """Return the other fields of the class."""
         if not whole or x.min() < 0:
             raise ValueError(
-                f"likelihood={cls.kind!r} needs whole numbers from 0; got others in column "
+                f"likelihood={cls.kind()!r} needs whole numbers from 0; got others in column "
                 f"{given.name!r}."
             )
         return {"low": 0.0, "high": np.inf}

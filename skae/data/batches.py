@@ -10,6 +10,7 @@ from ..memory import give_back
 from .sources import blocks, is_sparse, step_of
 
 _BLOCK = 2**22  # the most values of one array in a batched computation
+_WIDE = 2**18  # values of a sparse block that fragments the memory
 _GROUP = 2**21  # values of a group of rows that are read and shuffled together
 
 
@@ -73,7 +74,7 @@ def in_blocks(function, X, width, at_least=1, beside=()):
         return function(X, *(table[:] for table in beside))
     size, out = step * X.shape[1], None
     for first, block in blocks(X, size):
-        if is_sparse(X):
+        if is_sparse(X) and block.size > _WIDE:
             give_back()
         part = function(block, *(table[first : first + len(block)] for table in beside))
         if out is None:
@@ -235,8 +236,9 @@ class PickedRows(Rows):
 
     def at(self, chosen):
         """Return the :class:`Batch` of the rows with these indices, a tensor."""
-        give_back()
         index = chosen.numpy()
+        if len(index) * self.width > _WIDE:  # takes as long as a step of small ones
+            give_back()
         x = as_tensor(self.x.of_sparse(self.X, index, self.device), self.device)
         if self.target is None:
             return Batch(x, x)

@@ -103,16 +103,12 @@ class Stream:
 
     def step(self, *, fine=False):
         """Return the number of rows per read, in order or (`fine`) in shuffled order."""
-        rows = self.rows_per_read(fine)
+        rows = max(1, (_FINE if fine else _BLOCK) // self.shape[1])
         if self._chunk is None:
             return rows
         if self._chunk < rows:
             return rows // self._chunk * self._chunk
         return min(self._chunk, max(1, _LARGEST // self.shape[1]))
-
-    def rows_per_read(self, fine):
-        """Return the number of rows per read from storage without chunks."""
-        return max(1, (_FINE if fine else _BLOCK) // self.shape[1])
 
 
 class Stacked:
@@ -211,6 +207,8 @@ def ends(X):
 
 def ends_of_columns(X):
     """Return the lowest and the highest value of each column, (d,), except for gaps."""
+    if is_sparse(X):
+        return X.ends()
     lows, highs = zip(
         *((np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)) for _, rows in blocks(X)),
         strict=True,

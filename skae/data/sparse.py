@@ -4,7 +4,10 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .sources import Stream
+from .table import eigh
 from .validation import check_all_finite
+
+_ROUNDING = 1e-7  # singular values below this, relative to the largest one, are rounding errors
 
 
 class Sparse(Stream):
@@ -26,6 +29,7 @@ class Sparse(Stream):
         self.shape = tuple(X.shape)
         self.dtype = X.dtype
         self.name = "X"
+        self._chunk = None
 
     def check(self, names):
         """Raise an error for values that are not finite; NaN is no missing entry here."""
@@ -51,10 +55,6 @@ class Sparse(Stream):
         out[number, column] = (rows.data - mean[column]) / scale[column]
         return out
 
-    def step(self, *, fine=False):
-        """Return the number of rows per read."""
-        return self.rows_per_read(fine)
-
     def moments(self):
         """Return the mean and the variance (divided by n) of each feature, in float64, (d,)."""
         from sklearn.utils.sparsefuncs import mean_variance_axis
@@ -68,20 +68,29 @@ class Sparse(Stream):
 
         return min_max_axis(self.X, axis=0)
 
-    def times(self, matrix):
-        """Return ``X @ matrix`` as an ndarray."""
-        return np.asarray(self.X @ matrix)
+    def scatter_times(self, basis, mean, scale):
+        """Return ``x.T @ (x @ basis)`` for ``x = (X - mean) / scale``, (d, m)."""
+        scale = np.reshape(scale, (-1, 1))
+        # Columns of this have mean 0, so rows need not be centred again.
+        there = self.X @ (basis / scale) - mean @ (basis / scale)
+        return self.X.T @ there / scale
 
-    def transposed_times(self, matrix):
-        """Return ``X.T @ matrix`` as an ndarray."""
-        return np.asarray(self.X.T @ matrix)
+    def axes(self, mean, scale):
+        """Return squared singular values and right singular vectors of ``(X - mean) / scale``.
 
-    def gram(self, mean, scale):
-        """Return products of centred and scaled rows with each other, (n, n)."""
+        They come from products of rows with each other. Vectors that belong to 0 are any.
+        """
         scaled = self.X.multiply(1.0 / np.square(np.broadcast_to(scale, mean.shape))).tocsr()
-        products = (scaled @ self.X.T).toarray()
-        shift = np.asarray(scaled @ mean)
-        return products - shift[:, None] - shift + mean @ (mean / np.square(scale))
+        shift = scaled @ mean
+        products = (scaled @ self.X.T).toarray() - shift[:, None] - shift
+        values, left = eigh(products + mean @ (mean / np.square(scale)))
+        lengths = np.sqrt(np.maximum(values, 0.0))
+        known = lengths > _ROUNDING * lengths.max(initial=1e-300)
+        axes = self.X.T @ left[:, known]  # columns of `left` have mean 0
+        axes /= np.reshape(scale, (-1, 1)) * lengths[known]
+        rest = np.random.default_rng(0).standard_normal((len(axes), (~known).sum()))
+        others = np.linalg.qr(np.hstack([axes, rest]))[0][:, known.sum() :]
+        return np.where(known, values, 0.0), np.hstack([axes, others])
 
 
 def as_csr(X):

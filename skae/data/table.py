@@ -212,7 +212,8 @@ class Table:
         if self.products is not None:
             values, axes = eigh(self.covariance())
         elif is_sparse(self.X) and len(self.X) <= (_LONGEST_GRAM if share else _EXACT_LENGTH):
-            values, axes = self._axes_of_sparse()
+            values, axes = self.X.axes(self.mean, self.scale)
+            values /= len(self.X) - 1
         elif not is_sparse(self.X) and is_small(self.X) and (n_short <= _EXACT_LENGTH or share):
             rows = np.concatenate(list(self.standardised()))
             _, singular, axes = np.linalg.svd(rows, full_matrices=False)
@@ -221,30 +222,14 @@ class Table:
             values, axes = self._leading_axes(latent_dim)
         return np.maximum(values, 0.0), fix_signs(axes)
 
-    def _covariance_times(self, basis):
+    def _scatter_times(self, basis):
         """Return ``x.T @ (x @ basis)`` for standardised rows x, (d, m)."""
         if is_sparse(self.X):
-            scaled = basis / np.reshape(self.scale, (-1, 1))
-            # Columns of this have mean 0, so rows need not be centred again.
-            there = self.X.times(scaled) - self.mean @ scaled
-            return self.X.transposed_times(there) / np.reshape(self.scale, (-1, 1))
+            return self.X.scatter_times(basis, self.mean, self.scale)
         product = np.zeros_like(basis)
         for rows in self.standardised():
             product += rows.T @ (rows @ basis)
         return product
-
-    def _axes_of_sparse(self):
-        """Return all eigenvalues and eigenvectors, by way of products of rows with each other."""
-        values, left = eigh(self.X.gram(self.mean, self.scale))
-        values = np.maximum(values, 0.0)
-        lengths = np.sqrt(values)
-        known = lengths > 1e-7 * lengths.max(initial=1e-300)  # others are rounding errors
-        left = left[:, known]
-        axes = self.X.transposed_times(left)  # columns of `left` have mean 0
-        axes /= np.reshape(self.scale, (-1, 1)) * lengths[known]
-        rest = np.random.default_rng(0).standard_normal((len(axes), (~known).sum()))
-        others = np.linalg.qr(np.hstack([axes, rest]))[0][:, known.sum() :]
-        return np.where(known, values, 0.0) / (len(self.X) - 1), np.hstack([axes, others])
 
     def _leading_axes(self, latent_dim):
         """Compute leading eigenpairs by a Nystrom approximation (Tropp et al. 2017).
@@ -254,13 +239,13 @@ class Table:
         """
         rank = min(self.X.shape)
         wanted = int(latent_dim) if isinstance(latent_dim, numbers.Integral) else 0
-        in_memory = not isinstance(self.X, Stream) or self.X.is_resident
+        in_memory = not isinstance(self.X, Stream) or is_sparse(self.X)
         beyond = max(_SKETCH_IN_MEMORY, wanted) if in_memory and wanted else _SKETCH
         width = min(rank, wanted + beyond)
         basis = np.random.default_rng(0).standard_normal((len(self.mean), width))
         for _ in range(6 if in_memory else 2):
             basis = np.linalg.qr(basis)[0]
-            sketch = self._covariance_times(basis) / (len(self.X) - 1)
+            sketch = self._scatter_times(basis) / (len(self.X) - 1)
             basis, previous = sketch, basis
         # A small multiple of the identity makes the matrix positive definite.
         nudge = 1e-12 * np.linalg.norm(sketch) + 1e-100

@@ -50,7 +50,7 @@ class Methods(InOrdinaryModes, Door):
             of the codes.
         """
         check_is_fitted(self, "net_")
-        return self._shaped(self._decode(self._hidden(self._validate_codes(X))))
+        return self._shaped(self._decode(self._hidden(self._validate_codes(X))), like=X)
 
     def reconstruct(self, X):
         """Encode and decode rows.
@@ -66,10 +66,7 @@ class Methods(InOrdinaryModes, Door):
             ``inverse_transform(transform(X))``, in the dtype of X.
         """
         check_is_fitted(self, "net_")
-        found = self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)))
-        if is_frame(X) and is_frame(found):
-            found.index = X.index
-        return found
+        return self._shaped(self._by_blocks(self._reconstruct, self._validate_rows(X)), like=X)
 
     def score_samples(self, X):
         """Compute the reconstruction score of each row.
@@ -233,10 +230,14 @@ class Methods(InOrdinaryModes, Door):
     def _reconstruct(self, X):
         return self._decode(self._encode(X))
 
-    def _shaped(self, X, rng=None):
-        """Return decoded rows in the form that they had in `fit`; `rng` is for drawn rows."""
+    def _shaped(self, X, rng=None, like=None):
+        """Return decoded rows in the form that they had in `fit`; `rng` is for drawn rows.
+
+        A data frame has the index of `like`, if that is one.
+        """
         if self._columns is not None:
-            return self._columns.decode(X, rng)
+            found = self._columns.decode(X, rng)
+            return found.set_axis(like.index) if is_frame(found) and is_frame(like) else found
         return X if len(self._row_shape) < 2 else X.reshape(len(X), *self._row_shape)
 
     def _squared_errors(self, inputs, rows):

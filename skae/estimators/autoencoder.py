@@ -126,9 +126,10 @@ class AutoencoderTransformer(PcaAttributes):
     of the standardised score around independent features, in the space of natural parameters.
     Its loss is never higher than that of independent features.
 
-    With ``likelihood="auto"``, or a mapping, the encoder stays linear, so codes are those of factor
-    analysis of mixed data (FAMD), and only the decoder is trained. Codes that are trained as well
-    reconstruct such tables somewhat better, but classifiers on them are less accurate.
+    With ``likelihood="auto"``, or a mapping, and ``ordered=False`` the encoder stays linear: codes
+    are those of factor analysis of mixed data (FAMD), and only the decoder is trained. Codes that
+    are trained as well reconstruct such tables somewhat better, but classifiers on them are less
+    accurate.
 
     With ``ordered=True`` training uses nested dropout [2]_. An epoch is kept only if no size is
     more than 1 % worse than PCA of the same size on the validation set, among up to eight sizes.

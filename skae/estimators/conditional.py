@@ -225,7 +225,7 @@ class ConditionalVAE(VAETransformer):
             conditions = np.exp(log_weights) @ conditions
         else:
             conditions = self._conditions.as_read(y, len(Z))[:]
-        return self._shaped(self._decode(_side_by_side(Z, conditions)))
+        return self._shaped(self._decode(_side_by_side(Z, conditions)), like=X)
 
     def reconstruct(self, X, y=None):
         """Encode and decode rows under the same condition.
@@ -241,7 +241,7 @@ class ConditionalVAE(VAETransformer):
         X_reconstructed : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "net_")
-        return self._shaped(self._by_blocks(self._reconstruct, self._beside(X, y)))
+        return self._shaped(self._by_blocks(self._reconstruct, self._beside(X, y)), like=X)
 
     def posterior(self, X, y=None):
         """Return the Gaussian posterior of each row's code.

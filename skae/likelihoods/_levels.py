@@ -6,16 +6,15 @@ number, its score. The distributions of both have a logit for each level.
 
 import itertools
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
 from ._likelihood import Likelihood
+from ._standardised import ScoresLikelihood
 
-LEAST_LEFT = 0.05  # the least that is left of the variance of a score, at first
 _ROUNDS = 30  # to correct frequencies
 
 
@@ -58,7 +57,7 @@ class CategoriesLikelihood(Likelihood):
 
 
 @dataclass(frozen=True, eq=False)
-class IntervalsLikelihood(Likelihood):
+class IntervalsLikelihood(ScoresLikelihood):
     """Scores of columns whose values are divided into intervals.
 
     Before training the logits of the levels, with scores s, are ``log(shares) + (m s - w^2 s^2 / 2)
@@ -70,12 +69,9 @@ class IntervalsLikelihood(Likelihood):
     Parameters
     ----------
     columns : tuple of skae.columns.histogram.Histogram
-    explained : ndarray of shape (n_columns,) or None
-        w^2 of every column. None for 0.
     """
 
     columns: tuple = ()
-    explained: Any = None
 
     def n_decoded(self, n_features):
         return sum(len(column.shares) for column in self.columns)
@@ -83,27 +79,17 @@ class IntervalsLikelihood(Likelihood):
     def natural(self, mean):
         return np.zeros_like(mean)
 
-    def spread(self, mean):
-        return np.ones_like(mean)
-
-    def given(self, weights):
-        return replace(self, explained=np.square(weights).sum(axis=0))
-
-    @property
-    def noise(self):
-        return np.array([left for left, *_ in self.tilted()])
-
     def tilted(self):
-        """Return 1 - w^2, logits where m is 0, and what they gain with m, for every column."""
-        explained = np.zeros(len(self.columns)) if self.explained is None else self.explained
-        for column, share in zip(self.columns, explained, strict=True):
-            left, scores = max(1.0 - share, LEAST_LEFT), column.levels
+        """Return logits where m is 0, and what they gain with m, for every column."""
+        noise = np.ones(len(self.columns)) if self.noise is None else self.noise
+        for column, left in zip(self.columns, noise, strict=True):
+            scores = column.levels
             base = np.log(column.shares) - 0.5 * (1.0 / left - 1.0) * scores**2
-            yield left, base, scores / left
+            yield base, scores / left
 
     def loss(self, x, natural):
         loss = np.zeros(np.broadcast_shapes(x.shape, natural.shape)[:-1])
-        for number, (_, base, factor) in enumerate(self.tilted()):
+        for number, (base, factor) in enumerate(self.tilted()):
             level = np.searchsorted(self.columns[number].edges[1:-1], x[..., number], "right")
             mean = natural[..., number]
             loss += _log_sum(base + mean[..., None] * factor) - base[level] - mean * factor[level]
@@ -199,7 +185,7 @@ class IntervalsHead(nn.Module):
         edges, base = np.full((len(sizes), max(sizes) - 1), np.inf), np.zeros(sum(sizes))
         ends = itertools.pairwise(np.cumsum([0, *sizes]))
         parts = zip(ends, likelihood.columns, likelihood.tilted(), strict=True)
-        for number, ((first, end), column, (_, logits, gain)) in enumerate(parts):
+        for number, ((first, end), column, (logits, gain)) in enumerate(parts):
             spread[number, first:end] = column.levels
             base[first:end], factor[number, first:end] = logits, gain
             edges[number, : end - first - 1] = column.edges[1:-1]

@@ -72,6 +72,8 @@ class Likelihood:
     # What becomes of the effect of codes on natural parameters in the linear path, tensors
     # (..., d). None leaves it as it is.
     bend: ClassVar[Any] = None
+    # Overdispersion of counts, (d,), which the initial model keeps.
+    dispersion = None
     # Whether entries of rows may be missing. Distributions then take `seen`.
     takes_gaps = False
 
@@ -93,11 +95,6 @@ class Likelihood:
     def of_start(self, start):
         """Return the likelihood with what the initial model says of its parameters."""
         return self
-
-    @property
-    def overdispersion(self):
-        """Overdispersion of counts, (d,), for the initial model to keep, or None."""
-        return None
 
     def n_decoded(self, n_features):
         """Return how many numbers a decoder network returns for a row."""

@@ -118,6 +118,7 @@ class MixedHead(nn.Module):
 
     is_normal = False
     has_columns = True
+    bend = None
     offsets: torch.Tensor
 
     def __init__(self, heads, widths, decoded_widths, offsets):

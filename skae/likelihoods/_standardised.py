@@ -1,4 +1,4 @@
-"""Standardised columns of real numbers, each with noise of its own."""
+"""Columns of scores with mean 0 and variance 1, each with noise of its own."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._levels import LEAST_LEFT
 from ._likelihood import Likelihood
 from .gaussian import Gaussian
 
+_LEAST_LEFT = 0.05  # the least that is left of the variance of a score, at first
 _FLOOR = 1e-4  # smallest noise variance that is learned, relative to that at first
 
 
 @dataclass(frozen=True, eq=False)
-class StandardisedLikelihood(Likelihood):
-    """Columns of mean 0 and variance 1, with Gaussian noise.
+class ScoresLikelihood(Likelihood):
+    """Columns that are encoded as scores of mean 0 and variance 1.
 
     Parameters
     ----------
@@ -27,9 +27,6 @@ class StandardisedLikelihood(Likelihood):
 
     explained: Any = None
 
-    def natural(self, mean):
-        return mean
-
     def spread(self, mean):
         return np.ones_like(mean)
 
@@ -38,7 +35,14 @@ class StandardisedLikelihood(Likelihood):
 
     @property
     def noise(self):
-        return None if self.explained is None else np.maximum(1.0 - self.explained, LEAST_LEFT)
+        return None if self.explained is None else np.maximum(1.0 - self.explained, _LEAST_LEFT)
+
+
+class StandardisedLikelihood(ScoresLikelihood):
+    """Standardised numbers with Gaussian noise."""
+
+    def natural(self, mean):
+        return mean
 
     def loss(self, x, natural):
         noise = np.ones(x.shape[-1]) if self.noise is None else self.noise

@@ -167,6 +167,7 @@ class GaussianHead(nn.Module):
 
     is_normal = True
     has_columns = False
+    bend = None
 
     def __init__(self, start, floor=None):
         super().__init__()

@@ -9,19 +9,14 @@ from scipy import stats
 from scipy.special import gammaln, xlogy
 from torch import nn
 
-from .poisson import LARGEST, PoissonLikelihood, bend
-from .poisson import CountsLikelihood as of_columns
+from ._head import Head
+from .poisson import LARGEST, CountsLikelihood, Poisson
 
 _LEAST = 1e-4  # smallest overdispersion, as good as none
 
 
-def overdispersion(mean, variance):
-    """Return what variances have beyond means, over the squares of these."""
-    return np.maximum((variance - mean) / np.square(mean), _LEAST)
-
-
 @dataclass(frozen=True, eq=False)
-class NegativeBinomialLikelihood(PoissonLikelihood):
+class NegativeBinomialLikelihood(CountsLikelihood):
     """Rows of counts with means m and variances m + a m^2.
 
     The overdispersion a of a feature is found from its moments and then learned. Around independent
@@ -46,16 +41,12 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
     def of_moments(self, mean, variance, n_samples):
         """Return the likelihood of a table with these moments."""
         mean = self.smoothed(mean, n_samples)
-        return replace(self, dispersion=overdispersion(mean, variance))
+        dispersion = np.maximum((variance - mean) / np.square(mean), _LEAST)
+        return replace(self, dispersion=dispersion)
 
     def of_start(self, start):
         """Return the likelihood with the overdispersion of an initial model."""
         return replace(self, dispersion=start.dispersion)
-
-    @property
-    def overdispersion(self):
-        """Overdispersion of each feature, (d,)."""
-        return self.dispersion
 
     def spread(self, mean):
         """Return the standard deviation of each feature."""
@@ -77,40 +68,27 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
         """Return the lowest possible loss of each row, with its own values as means."""
         return self.loss(x, np.log(np.maximum(x, 1e-300)))
 
-    def distribution(self, natural):
-        """Return negative binomial distributions, with the overdispersion of the initial model."""
-        dispersion = torch.as_tensor(self.dispersion).to(natural)
-        return NegativeBinomial(natural.clamp(max=LARGEST), -dispersion.log())
-
     def head(self, start, floor=None):
         """Return the head that learns the overdispersion of each feature."""
-        return NegativeBinomialHead(self.dispersion)
+        return NegativeBinomialHead(self)
 
 
-class CountsLikelihood(NegativeBinomialLikelihood):
-    """Counts of columns of a table, which have their mean unless that is 0."""
-
-    smoothed = of_columns.smoothed
-
-
-class NegativeBinomialHead(nn.Module):
-    """Log-means that are the sum of both paths, and overdispersion that is learned.
+class NegativeBinomialHead(Head):
+    """A head that learns the overdispersion of each feature.
 
     Parameters
     ----------
-    dispersion : ndarray of shape (d,)
-        Overdispersion at first.
+    likelihood : NegativeBinomialLikelihood
+        Its overdispersion is that at first.
     """
 
-    is_normal = False
-    has_columns = False
-    bend = staticmethod(bend)
     start_log_size: torch.Tensor
 
-    def __init__(self, dispersion):
-        super().__init__()
-        self.register_buffer("start_log_size", torch.tensor(-np.log(dispersion)), persistent=False)
-        self.log_ratio = nn.Parameter(torch.zeros(len(dispersion), dtype=torch.float32))
+    def __init__(self, likelihood):
+        super().__init__(likelihood)
+        log_size = torch.tensor(-np.log(likelihood.dispersion))
+        self.register_buffer("start_log_size", log_size, persistent=False)
+        self.log_ratio = nn.Parameter(torch.zeros(len(log_size), dtype=torch.float32))
 
     def forward(self, linear, residual):
         """Return the distribution of rows, from the two paths of a decoder, each (..., d)."""
@@ -121,12 +99,13 @@ class NegativeBinomialHead(nn.Module):
         return self.start_log_size + self.log_ratio
 
 
-class NegativeBinomial:
+class NegativeBinomial(Poisson):
     """Independent negative binomial distributions of counts.
 
     Parameters
     ----------
-    log_mean : Tensor of shape (..., d)
+    log_rate : Tensor of shape (..., d)
+        Logarithms of means.
     log_size : Tensor of shape (d,)
         Minus the logarithms of the overdispersion.
 
@@ -139,19 +118,9 @@ class NegativeBinomial:
     [0.5, 0.25, 0.125]
     """
 
-    def __init__(self, log_mean, log_size):
-        self.log_mean = log_mean
+    def __init__(self, log_rate, log_size):
+        super().__init__(log_rate)
         self.log_size = log_size
-
-    @property
-    def mean(self):
-        """Means."""
-        return self.log_mean.exp()
-
-    @property
-    def location(self):
-        """Logarithms of means."""
-        return self.log_mean
 
     def derivatives(self, x, seen=1.0):
         """Return the score of the log-means and their Fisher information, (..., d)."""
@@ -159,32 +128,27 @@ class NegativeBinomial:
         share = size / (size + mean)
         return (x - mean) * share * seen, mean * share * seen
 
-    def error(self, x, seen=1.0):
-        """Return minus the log-probability, summed over features, in nats."""
-        return -self.log_prob(x, seen)
-
     def log_prob(self, x, seen=1.0):
         """Return the log-probability, summed over features, in nats."""
         size, log_total = self.log_size.exp(), self._log_total
-        of_means = x * (self.log_mean - log_total) + size * (self.log_size - log_total)
+        of_means = x * (self.log_rate - log_total) + size * (self.log_size - log_total)
         return ((of_means + self._of_counts(x)) * seen).sum(-1)
 
     def cross_log_prob(self, x, seen=None):
         """Return the log-probability of every row under every distribution, (n, d) -> (n, m)."""
         log_total = self._log_total
-        of_counts = (self.log_mean - log_total).T
+        of_counts = (self.log_rate - log_total).T
         of_sizes = self.log_size.exp() * (self.log_size - log_total)
         constant = self._of_counts(x)
         if seen is None:
             return x @ of_counts + of_sizes.sum(-1) + constant.sum(-1, keepdim=True)
-        seen = seen.to(x.dtype)
         with_sizes = (x * seen) @ of_counts + seen @ of_sizes.T
         return with_sizes + (constant * seen).sum(-1, keepdim=True)
 
     @property
     def _log_total(self):
         """Logarithm of mean plus size."""
-        return torch.logaddexp(self.log_mean, self.log_size.expand_as(self.log_mean))
+        return torch.logaddexp(self.log_rate, self.log_size.expand_as(self.log_rate))
 
     def _of_counts(self, x):
         size = self.log_size.exp()
@@ -198,7 +162,7 @@ class NegativeBinomial:
 
     def sample(self, generator):
         """Draw one count for each mean: a Poisson count with a rate from a gamma distribution."""
-        size = self.log_size.exp().expand_as(self.log_mean)
+        size = self.log_size.exp().expand_as(self.log_rate)
         rate = torch._standard_gamma(size, generator=generator) * (self.mean / size)
         return torch.poisson(rate, generator=generator)
 

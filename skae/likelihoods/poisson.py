@@ -81,9 +81,7 @@ class PoissonLikelihood(Likelihood):
 
 
 class CountsLikelihood(PoissonLikelihood):
-    """Counts of a column of a table, which have their mean unless that is 0."""
-
-    bend: ClassVar[Any] = None
+    """The same, with the means of rows unless they are 0, as in columns of a table."""
 
     def smoothed(self, mean, n_samples):
         """Replace means of 0 by less than one count."""
@@ -123,9 +121,9 @@ class Poisson:
         rate = self.mean
         return (x - rate) * seen, rate * seen
 
-    def error(self, x):
+    def error(self, x, *seen):
         """Return minus the log-probability, summed over features, in nats."""
-        return -self.log_prob(x)
+        return -self.log_prob(x, *seen)
 
     def log_prob(self, x, seen=1.0):
         """Return the log-probability, summed over features, in nats."""

@@ -92,11 +92,10 @@ class AutoencoderModule(nn.Module):
     def __init__(self, start, encoder, decoder, head):
         super().__init__()
         self.linear_encoder = LinearPath(start.encoder, start.encoder_bias)
-        bend = getattr(head, "bend", None)
-        if bend is None:
+        if head.bend is None:
             self.linear_decoder = LinearPath(start.decoder, start.decoder_bias)
         else:
-            self.linear_decoder = BentPath(start, bend)
+            self.linear_decoder = BentPath(start, head.bend)
         log_std = torch.tensor(0.5 * start.log_variance, dtype=torch.float64)
         self.register_buffer("start_log_std", log_std, persistent=False)
         self.register_buffer("start_std", log_std.exp(), persistent=False)

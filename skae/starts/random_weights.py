@@ -21,8 +21,8 @@ def no_start(table, inputs, latent_dim, likelihood):
     empty = np.zeros((n_features, latent_dim))
     start = linear(table, empty, empty, np.ones(latent_dim), 1.0)
     if not likelihood.is_normal:
-        bias, dispersion = independent(table, likelihood)[0], likelihood.overdispersion
-        start = replace(start, decoder_bias=bias, dispersion=dispersion)
+        bias = independent(table, likelihood)[0]
+        start = replace(start, decoder_bias=bias, dispersion=likelihood.dispersion)
     start = replace(start, code_scale=np.ones(latent_dim), explained=np.zeros(latent_dim))
     n_conditions = len(inputs.mean) - n_features
     if not n_conditions:

@@ -100,7 +100,7 @@ def score_probabilistic_pca(table, latent_dim, likelihood, within=None, logits=0
         inputs = Normal(np.zeros(len(axes)), (axes * lengths).T * unit, noise)
     start = replace(
         linear(table, axes, axes, np.ones(k), 1.0),
-        dispersion=likelihood.overdispersion,
+        dispersion=likelihood.dispersion,
         inputs=inputs,
         encoder=reader * (table.scale / spread)[:, None],
         decoder=effect,
@@ -127,7 +127,7 @@ def along_scores(start, table, likelihood, clean, inputs):
     decoder = decoder * (step if loss(step) < loss(0.0) else 0.0)
     return replace(
         start,
-        dispersion=likelihood.overdispersion,
+        dispersion=likelihood.dispersion,
         scale=table.scale,
         input_scale=table.scale,
         encoder=encoder,
